@@ -1,0 +1,22 @@
+'use strict';
+// Ties a process to the life of the one that started it: when the parent goes, even by SIGKILL, this process hangs up
+// on itself. SIGHUP lets a handler restore the terminal; whoever has not left shortly after is killed.
+// Loaded by `--require` or `import`; plain JavaScript because set-up runs it on the system's Node.
+const { isMainThread } = require('node:worker_threads');
+
+const POLL_MS = 150;
+const GRACE_MS = 300;
+
+if (isMainThread && !globalThis.xenolithParent) {
+  // The starter's id, so that one who died before this line ran is noticed too.
+  const parent = Number(process.env.XENOLITH_PARENT ?? process.ppid);
+  delete process.env.XENOLITH_PARENT;
+  globalThis.xenolithParent = parent;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), GRACE_MS);
+    process.kill(process.pid, 'SIGHUP');
+  }, POLL_MS);
+  timer.unref();
+}
