@@ -1,0 +1,6 @@
+/** The domain builder's public face. */
+export { BadImage } from './bytes.ts';
+export { buildDomain } from './build.ts';
+export type { DomainConfig, Plan, PvhContext, SegmentState, Write } from './build.ts';
+export { extractElf } from './bzimage.ts';
+export type { MapEntry, Range, SpecialPages } from './memory_map.ts';

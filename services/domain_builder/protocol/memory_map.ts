@@ -1,0 +1,64 @@
+/** The guest physical address space of a PVH domain: RAM, special pages, ACPI and the memory map that describes them. */
+import { BadImage, hex } from './bytes.ts';
+
+export const PAGE = 4096;
+const MIB = 1 << 20;
+const GIB4 = 2 ** 32;
+
+/** Low RAM ends here at the latest; above are ACPI, special pages and the local APIC. */
+const MMIO_HOLE = 0xf0000000;
+/** Info page of Xen's ACPI builder; the tables follow. */
+export const ACPI_INFO = 0xfc000000;
+export const ACPI_TABLES = ACPI_INFO + PAGE;
+export const MIN_MEMORY = 16 * MIB;
+/** A host has at most 4 GiB of machine memory. */
+export const MAX_MEMORY = GIB4;
+
+/** Xen's special pages of an HVM or PVH domain: eight frames that end below 0xff000. */
+const SPECIAL_PAGES_END = 0xff000;
+const SPECIAL_NAMES = ['paging', 'access', 'sharing', 'bufioreq', 'xenstore', 'ioreq', 'identPt', 'console'] as const;
+export type SpecialPages = Readonly<Record<(typeof SPECIAL_NAMES)[number], number>>;
+const FIRST_SPECIAL = SPECIAL_PAGES_END - SPECIAL_NAMES.length;
+export const SPECIAL_PAGES = Object.fromEntries(
+  SPECIAL_NAMES.map((name, i) => [name, FIRST_SPECIAL + i]),
+) as SpecialPages;
+
+export interface Range {
+  readonly gpa: number;
+  readonly size: number;
+}
+
+export const E820 = { ram: 1, reserved: 2, acpi: 3 } as const;
+export interface MapEntry extends Range {
+  readonly type: (typeof E820)[keyof typeof E820];
+}
+
+export interface AddressSpace {
+  /** RAM of the domain: it counts as the domain's memory. */
+  readonly ram: readonly Range[];
+  /** Further frames to populate: special pages and ACPI. */
+  readonly extra: readonly Range[];
+  readonly memmap: readonly MapEntry[];
+}
+
+export function addressSpace(memory: number, acpiSize: number): AddressSpace {
+  if (!Number.isSafeInteger(memory) || memory % PAGE !== 0)
+    throw new BadImage(`the memory size ${memory} is not a whole number of pages.`);
+  if (memory < MIN_MEMORY)
+    throw new BadImage(
+      `${Math.floor(memory / MIB)} MiB of memory is too small for any guest; give at least ${MIN_MEMORY / MIB} MiB.`,
+    );
+  if (memory > MAX_MEMORY)
+    throw new BadImage(
+      `${hex(memory)} bytes of memory are more than a host has; give at most ${MAX_MEMORY / MIB} MiB.`,
+    );
+  const low = Math.min(memory, MMIO_HOLE);
+  const ram: Range[] = [{ gpa: 0, size: low }];
+  if (memory > low) ram.push({ gpa: GIB4, size: memory - low });
+  const special = { gpa: FIRST_SPECIAL * PAGE, size: SPECIAL_NAMES.length * PAGE };
+  const acpi = { gpa: ACPI_INFO, size: acpiSize };
+  const entry = (range: Range, type: MapEntry['type']): MapEntry => ({ ...range, type });
+  const memmap = [entry(ram[0]!, E820.ram), entry(acpi, E820.acpi), entry(special, E820.reserved)];
+  memmap.push(...ram.slice(1).map((range) => entry(range, E820.ram)));
+  return { ram, extra: [acpi, special], memmap };
+}
