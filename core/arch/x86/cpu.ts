@@ -86,9 +86,8 @@ export class Cpu {
   shadow: u32; // 300
   /** Instructions retired over the vCPU's life, excluding the present run()'s n. REP counts as one. */
   retired: u64; // 304
-  /** Linear addresses of page-crossing or MMIO accesses in flight: see engine/bounce.ts. */
-  bounce: u32; // 312 number of open bounce slots
-  reserved0: u32;
+  /** The address that was not canonical, while EXC_NON_CANONICAL is set. */
+  cr2_candidate: u64; // 312
   cr0: u64; // 320
   cr2: u64;
   cr3: u64;
@@ -151,6 +150,13 @@ export class Cpu {
   mtrr_var15: u64;
 }
 
+/** exc_flags: an error code is pushed; INT n, INT3, INTO; an external interrupt; INT1; #GP that is #SS if the access was to the stack. */
+export const EXC_ERROR: u32 = 1;
+export const EXC_SOFT: u32 = 2;
+export const EXC_EXTERNAL: u32 = 4;
+export const EXC_INT1: u32 = 8;
+export const EXC_NON_CANONICAL: u32 = 0x100;
+
 /** Byte offset in Cpu of the segment registers' hidden parts: 8 Segments of 16 bytes (ES CS SS DS FS GS LDTR TR). */
 export const CPU_SEGMENTS: usize = 1024;
 /** x87: control, status (TOP inside), abridged tag (bit set = valid), opcode, instruction and operand pointers; then MXCSR. */
@@ -167,14 +173,16 @@ export const CPU_FDS: usize = 1182; // u16
 export const CPU_FPR: usize = 1184;
 /** Sixteen XMM registers, 16-byte aligned. */
 export const CPU_XMM: usize = 1312;
-/** Two bounce buffers for page-crossing or MMIO accesses, each 64 bytes of header and data (engine/bounce.ts). */
-export const CPU_BOUNCE: usize = 1568;
 /** Local APIC state (arch/x86/lapic.ts), up to 1 KiB. */
 export const CPU_LAPIC: usize = 2048;
 /** Scratch micro-ops for instructions that cross a page or run alone: 4 × 16 bytes. */
 export const CPU_SCRATCH: usize = 3072;
-/** Bytes 3136..4095 are free for the arch layer. */
-export const CPU_FREE: usize = 3136;
+/** The entries of the page walk in progress: 4 × {address u32, -, value u64} (mmu/paging.ts). */
+export const CPU_WALK: usize = 3136;
+/** NMI_* bits (interrupts.ts), u32. */
+export const CPU_NMI: usize = 3200;
+/** Bytes 3208..4095 are free for the arch layer. */
+export const CPU_FREE: usize = 3208;
 export const CPU_SIZE: usize = 4096;
 
 /** Why cpu_run or the loop left. */

@@ -1,0 +1,43 @@
+// Linear addresses of memory operands, the general way: any address size, segments that are not flat.
+import { Cpu } from '../arch/x86/cpu';
+import { MODE_CS64, MODE_FLAT } from '../arch/x86/modes';
+import { seg_check } from '../arch/x86/segments';
+import { UOP_SPECIAL, reg_get, uop_b, uop_disp, uop_m, uop_x } from './uop';
+
+/** Bit in a SPECIAL micro-op's index byte: 16-bit addressing. In 64-bit mode SPECIAL means 32-bit addressing. */
+export const X_ADDR16: u32 = 1;
+
+/** What address generation gives after a segment violation: not canonical, and probes know that the exception is already pending. */
+export const FAULT_ADDRESS: u64 = 0x8000000000000001;
+
+@inline function address_mask(u: usize): u64 {
+  return uop_x(u) & X_ADDR16 ? 0xffff : 0xffffffff;
+}
+
+/** Offset of a SPECIAL operand in its segment, cut to the address size. */
+export function offset_special(cpu: Cpu, u: usize): u64 {
+  const index = reg_get<u64>(cpu, uop_x(u) & 0xf8) << (<u64>(uop_m(u) & 3));
+  return (reg_get<u64>(cpu, uop_b(u)) + index + <u64><i64>uop_disp(u)) & address_mask(u);
+}
+
+/** Linear address of offset `off` in the micro-op's segment, checked for `size` bytes. */
+export function linear(cpu: Cpu, u: usize, off: u64, size: i32, write: bool): u64 {
+  const s = <i32>(uop_m(u) >>> 2) & 7;
+  const base = load<u64>(changetype<usize>(cpu) + 192 + (<usize>s << 3));
+  if (cpu.mode & MODE_CS64) return base + off;
+  if (!(cpu.mode & MODE_FLAT) && !seg_check(cpu, s, off, size, write)) return FAULT_ADDRESS;
+  return (base + off) & 0xffffffff;
+}
+
+/** Linear address of a micro-op's memory operand for an access of `size` bytes; FAULT_ADDRESS with #GP or #SS pending. */
+export function ea_slow(cpu: Cpu, u: usize, size: i32, write: bool): u64 {
+  const m = uop_m(u);
+  if (m & UOP_SPECIAL) return linear(cpu, u, offset_special(cpu, u), size, write);
+  const index = reg_get<u64>(cpu, uop_x(u)) << (<u64>(m & 3));
+  return reg_get<u64>(cpu, uop_b(u)) + index + <u64><i64>uop_disp(u) + load<u64>(changetype<usize>(cpu) + 192 + ((m & 0x1c) << 1));
+}
+
+/** For bodies of rare instructions that probe what they need afterwards. */
+export function ea(cpu: Cpu, u: usize): u64 {
+  return ea_slow(cpu, u, 1, false);
+}

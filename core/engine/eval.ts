@@ -1,0 +1,215 @@
+// The evaluating builder: V = i64, W = v128; every operation happens at once on the vCPU. `this` is the Cpu.
+// Semantics bodies see only the methods that the recording builder has too (record.ts).
+import { Cpu, CPU_XMM, EXIT_RETRY } from '../arch/x86/cpu';
+import { raise } from '../arch/x86/exceptions';
+import { branch, indirect } from './branch';
+import { ea_slow, linear, offset_special } from './address';
+import { BOUNCE_LIMIT } from './layout';
+import { commit_slow, probe_slow } from './mem';
+import { isCL, isD, isE, isG, isI, isI64, isM, isR, isXe, isXg, isXr, isPe, isPg, isPr, isO } from './operand';
+import { stack_add, stack_slow } from './stack';
+import { TLB_ADDEND, TLB_R, TLB_W } from './tlb';
+import { UOP_LOCK, UOP_MEM, UOP_SIZE, UOP_SPECIAL, uop_b, uop_disp, uop_imm, uop_len, uop_m, uop_pos, uop_r, uop_x } from './uop';
+import { cas_locked } from './atomic';
+
+@final
+@unmanaged
+export class Eval {
+  // ---- constants and arithmetic: 64-bit, operands zero-extended to their type unless a name says otherwise
+  @inline k(v: i64): i64 { return v; }
+  @inline add(x: i64, y: i64): i64 { return x + y; }
+  @inline sub(x: i64, y: i64): i64 { return x - y; }
+  @inline mul(x: i64, y: i64): i64 { return x * y; }
+  @inline and(x: i64, y: i64): i64 { return x & y; }
+  @inline or(x: i64, y: i64): i64 { return x | y; }
+  @inline xor(x: i64, y: i64): i64 { return x ^ y; }
+  @inline not(x: i64): i64 { return ~x; }
+  @inline neg(x: i64): i64 { return -x; }
+  /** Shifts; the count is taken modulo 64. */
+  @inline shl(x: i64, n: i64): i64 { return x << n; }
+  @inline shr(x: i64, n: i64): i64 { return <i64>((<u64>x) >> (<u64>n)); }
+  @inline sar(x: i64, n: i64): i64 { return x >> n; }
+  /** Comparisons give 0 or 1. */
+  @inline eq(x: i64, y: i64): i64 { return <i64>(x == y); }
+  @inline ltu(x: i64, y: i64): i64 { return <i64>((<u64>x) < (<u64>y)); }
+  @inline lts(x: i64, y: i64): i64 { return <i64>(x < y); }
+  @inline eqz(x: i64): i64 { return <i64>(x == 0); }
+  /** `c` ≠ 0 ? x : y, both evaluated. */
+  @inline sel(c: i64, x: i64, y: i64): i64 { return select<i64>(x, y, c != 0); }
+  @inline popcnt(x: i64): i64 { return popcnt<i64>(x); }
+  @inline clz(x: i64): i64 { return clz<i64>(x); }
+  @inline ctz(x: i64): i64 { return ctz<i64>(x); }
+  /** High halves of the 128-bit products. */
+  @inline umulh(x: i64, y: i64): i64 { return mulh_u(x, y); }
+  @inline smulh(x: i64, y: i64): i64 { return mulh_u(x, y) - ((x >> 63) & y) - ((y >> 63) & x); }
+  /** Zero- and sign-extension from type T. */
+  @inline zx<T>(x: i64): i64 {
+    if (sizeof<T>() == 1) return x & 0xff;
+    if (sizeof<T>() == 2) return x & 0xffff;
+    if (sizeof<T>() == 4) return x & 0xffffffff;
+    return x;
+  }
+  @inline sx<T>(x: i64): i64 {
+    if (sizeof<T>() == 1) return <i64>(<i8>x);
+    if (sizeof<T>() == 2) return <i64>(<i16>x);
+    if (sizeof<T>() == 4) return <i64>(<i32>x);
+    return x;
+  }
+
+  // ---- state
+  /** A register slot at byte offset `o`, zero-extended from T. */
+  @inline getr<T>(o: u32): i64 {
+    if (sizeof<T>() == 1) return <i64>load<u8>(changetype<usize>(this) + o);
+    if (sizeof<T>() == 2) return <i64>load<u16>(changetype<usize>(this) + o);
+    if (sizeof<T>() == 4) return <i64>load<u32>(changetype<usize>(this) + o);
+    return load<i64>(changetype<usize>(this) + o);
+  }
+  /** Write a register slot as x86 does: 8 and 16 bits leave the rest, 32 bits clear the upper half. */
+  @inline setr<T>(o: u32, v: i64): void {
+    if (sizeof<T>() == 1) store<u8>(changetype<usize>(this) + o, <u8>v);
+    else if (sizeof<T>() == 2) store<u16>(changetype<usize>(this) + o, <u16>v);
+    else if (sizeof<T>() == 4) store<u64>(changetype<usize>(this) + o, <u64><u32>v);
+    else store<i64>(changetype<usize>(this) + o, v);
+  }
+  @inline lfr(): i64 { return <i64>changetype<Cpu>(this).lfr; }
+  @inline lfc(): i64 { return <i64>changetype<Cpu>(this).lfc; }
+  @inline set_lfr(v: i64): void { changetype<Cpu>(this).lfr = <u64>v; }
+  @inline set_lfc(v: i64): void { changetype<Cpu>(this).lfc = <u64>v; }
+  /** RFLAGS' other bits (DF IF …). */
+  @inline rflags(): i64 { return <i64>changetype<Cpu>(this).rflags; }
+  @inline set_rflags(v: i64): void { changetype<Cpu>(this).rflags = <u64>v; }
+
+  // ---- memory
+  @inline bad(p: i64): bool { return p == 0; }
+  /** Host pointer for an access of sizeof<T>() bytes at a linear address; bad = exception pending. */
+  @inline probe<T>(va: i64, w: bool): i64 {
+    return <i64>this.probe_n(va, sizeof<T>(), w);
+  }
+  @inline probe_n(va: i64, size: i32, w: bool): usize {
+    const e = <usize>changetype<Cpu>(this).tlb + ((<usize>(<u64>va >> 12) & 511) << 5);
+    if (load<i64>(e, w ? TLB_W : TLB_R) == ((va + <i64>(size - 1)) & ~0xfff)) return <usize>(<u32>va + load<u32>(e, TLB_ADDEND));
+    return probe_slow(changetype<Cpu>(this), <u64>va, size, w);
+  }
+  @inline ldp<T>(p: i64): i64 {
+    if (sizeof<T>() == 1) return <i64>load<u8>(<usize>p);
+    if (sizeof<T>() == 2) return <i64>load<u16>(<usize>p);
+    if (sizeof<T>() == 4) return <i64>load<u32>(<usize>p);
+    return load<i64>(<usize>p);
+  }
+  @inline stp<T>(p: i64, v: i64): void {
+    if (sizeof<T>() == 1) store<u8>(<usize>p, <u8>v);
+    else if (sizeof<T>() == 2) store<u16>(<usize>p, <u16>v);
+    else if (sizeof<T>() == 4) store<u32>(<usize>p, <u32>v);
+    else store<i64>(<usize>p, v);
+    if (<usize>p < BOUNCE_LIMIT) commit_slow(changetype<Cpu>(this), <usize>p);
+  }
+  /** Linear address of a memory operand. */
+  @inline ea<K>(u: usize): i64 {
+    const base = this.getr<u64>(uop_b(u)) + <i64>uop_disp(u);
+    if (isD<K>()) return base;
+    const m = uop_m(u);
+    return base + (this.getr<u64>(uop_x(u)) << <i64>(m & 3)) + this.getr<u64>(192 + ((m & 0x1c) << 1));
+  }
+  /** Offset of a memory operand in its segment, for LEA. */
+  @inline offset<K>(u: usize): i64 {
+    const base = this.getr<u64>(uop_b(u)) + <i64>uop_disp(u);
+    if (isD<K>()) return base;
+    if (isE<K>() && uop_m(u) & UOP_SPECIAL) return <i64>offset_special(changetype<Cpu>(this), u);
+    return base + (this.getr<u64>(uop_x(u)) << <i64>(uop_m(u) & 3));
+  }
+
+  // ---- operands
+  /** Prepare operand K for reading, or for writing too (w): bad = exception pending. */
+  @inline at<T, K>(u: usize, w: bool): i64 {
+    if (isM<K>() || isD<K>()) return this.probe<T>(this.ea<K>(u), w);
+    if (isO<K>()) return this.probe<T>(<i64>linear(changetype<Cpu>(this), u, load<u64>(u, 8), sizeof<T>(), w), w);
+    if (isE<K>()) {
+      if (!(uop_m(u) & UOP_MEM)) return <i64>(changetype<usize>(this) + uop_b(u));
+      return this.probe<T>(<i64>ea_slow(changetype<Cpu>(this), u, sizeof<T>(), w), w);
+    }
+    return 1;
+  }
+  /** Value of operand K, zero-extended; `p` from at(). Immediates come sign-extended and cut to T. */
+  @inline rd<T, K>(u: usize, p: i64): i64 {
+    if (isG<K>()) return this.getr<T>(uop_r(u));
+    if (isR<K>()) return this.getr<T>(uop_b(u));
+    if (isCL<K>()) return this.getr<u8>(8);
+    if (isI<K>()) return this.zx<T>(<i64>uop_imm(u));
+    if (isI64<K>()) return load<i64>(u, 8);
+    return this.ldp<T>(p);
+  }
+  /** Write operand K. */
+  @inline wr<T, K>(u: usize, p: i64, v: i64): void {
+    if (isG<K>()) this.setr<T>(uop_r(u), v);
+    else if (isR<K>()) this.setr<T>(uop_b(u), v);
+    else if (isE<K>() && !(uop_m(u) & UOP_MEM)) this.setr<T>(uop_b(u), v);
+    else this.stp<T>(p, v);
+  }
+  /** Replace operand K's value `x`, read before, by `v`; a locked access that lost a race gives false, and the body leaves with retry(). */
+  @inline swap<T, K>(u: usize, p: i64, x: i64, v: i64): bool {
+    if (isE<K>() && uop_m(u) & UOP_LOCK) return cas_locked<T>(changetype<Cpu>(this), <usize>p, x, v);
+    this.wr<T, K>(u, p, v);
+    return true;
+  }
+  @inline retry(): i32 {
+    changetype<Cpu>(this).exit = EXIT_RETRY;
+    return 1;
+  }
+  /** Leave with an exception if c ≠ 0. */
+  @inline guard(c: i64, vector: i32): bool {
+    if (c != 0) {
+      raise(changetype<Cpu>(this), vector, 0);
+      return true;
+    }
+    return false;
+  }
+
+  // ---- the stack. T = u64 is only used in 64-bit mode
+  /** Linear address of the operand of a push of T (below) or a pop (at), `n` bytes from the stack pointer. */
+  @inline stack<T>(n: i64): i64 {
+    if (sizeof<T>() == 8) return <i64>changetype<Cpu>(this).rsp + n;
+    return <i64>stack_slow(changetype<Cpu>(this), n, sizeof<T>());
+  }
+  /** Move the stack pointer by n bytes. */
+  @inline stack_move<T>(n: i64): void {
+    const cpu = changetype<Cpu>(this);
+    if (sizeof<T>() == 8) cpu.rsp += <u64>n;
+    else stack_add(cpu, n);
+  }
+
+  // ---- control
+  /** Offset in CS of the next instruction. */
+  @inline next(u: usize): i64 {
+    const cpu = changetype<Cpu>(this);
+    return <i64>(cpu.page_va + <u64>(uop_pos(u) + uop_len(u)) - cpu.base_cs);
+  }
+  /** Conditional direct branch: the next micro-op. */
+  @inline jcc(u: usize, c: i64): usize {
+    if (c != 0) return this.jump(u);
+    return u + UOP_SIZE;
+  }
+  /** Direct branch to the micro-op's target. */
+  @inline jump(u: usize): usize {
+    const t = <usize>load<u32>(u, 12);
+    if (t) return t;
+    return branch(changetype<Cpu>(this), u);
+  }
+  /** Branch to an offset in CS. */
+  @inline jump_to(u: usize, target: i64): usize {
+    return indirect(changetype<Cpu>(this), u, <u64>target);
+  }
+
+  // ---- vectors
+  @inline vg(u: usize): usize { return changetype<usize>(this) + CPU_XMM + uop_r(u); }
+  @inline vr(u: usize): usize { return changetype<usize>(this) + CPU_XMM + uop_b(u); }
+}
+
+function mulh_u(x: i64, y: i64): i64 {
+  const x0 = <u64>x & 0xffffffff;
+  const x1 = <u64>x >> 32;
+  const y0 = <u64>y & 0xffffffff;
+  const y1 = <u64>y >> 32;
+  const t = x1 * y0 + ((x0 * y0) >> 32);
+  const w = x0 * y1 + (t & 0xffffffff);
+  return <i64>(x1 * y1 + (t >> 32) + (w >> 32));
+}

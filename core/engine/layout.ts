@@ -1,0 +1,23 @@
+// Fixed places in machine memory and sizes that the engine and the hypervisor share. docs/design/core.md has the whole map.
+
+/** Bounce buffers, one area a pCPU. They lie below everything else so that one comparison tells a bounce pointer from a frame's. */
+export const BOUNCE_BASE: usize = 0x10000;
+export const BOUNCE_AREA: usize = 256;
+export const MAX_PCPUS: i32 = 64;
+/** Host pointers below this are bounce buffers: a store through one has to be committed. */
+export const BOUNCE_LIMIT: usize = 0x14000;
+/** One word: held while a misaligned or 16-byte locked operation runs. */
+export const BUS_LOCK: usize = 0x13ff0;
+/** The Host structure. */
+export const HOST_BASE: usize = 0x14000;
+
+/** A pCPU's own area: TLB tables, code-page hash, micro-op arena. */
+export const TLB_ENTRIES: u32 = 512;
+export const TLB_ENTRY_SIZE: usize = 32;
+export const TLB_TABLE_SIZE: usize = 16384;
+export const TLB_TABLES: i32 = 3;
+export const PCPU_TLB: usize = 0;
+export const PCPU_CODE_HASH: usize = 0x10000; // 4096 u32: code pages by frame and mode
+export const PCPU_CODE_ARENA: usize = 0x20000;
+export const PCPU_CODE_ARENA_SIZE: usize = 0x2000000; // 32 MiB
+export const PCPU_AREA_SIZE: usize = PCPU_CODE_ARENA + PCPU_CODE_ARENA_SIZE;

@@ -1,0 +1,175 @@
+// Guest memory as instructions see it: linear addresses in, host pointers out, through the TLB of the present privilege.
+// An access that crosses a page or goes to MMIO works on a bounce buffer: reads fill it first, writes are committed after.
+import { Cpu, EXC_NON_CANONICAL } from '../arch/x86/cpu';
+import { raise } from '../arch/x86/exceptions';
+import { mmio_gpa, tlb_fill } from '../arch/x86/mmu/fill';
+import { engine_mmio } from '../hypervisor/engine';
+import { FAULT_ADDRESS } from './address';
+import { BOUNCE_AREA, BOUNCE_BASE, BOUNCE_LIMIT } from './layout';
+import { TABLE_SUPERVISOR, TABLE_SUPERVISOR_AC, TLB_ADDEND, TLB_R, TLB_W, tlb_entry, tlb_pointer, tlb_table } from './tlb';
+
+// A bounce slot, 64 bytes: data (16) at 0, kind at 16 (1 two pages, 2 MMIO), size at 20, first host pointer at 24, bytes in the
+// first page at 28, second host pointer at 32, gpa at 40. Four slots are used in turn: no instruction has more accesses in flight.
+const SLOT: usize = 64;
+const KIND_SPLIT: u32 = 1;
+const KIND_MMIO: u32 = 2;
+
+let slots: usize = BOUNCE_BASE;
+let turn: usize = 0;
+
+export function mem_attach(pcpu: i32): void {
+  slots = BOUNCE_BASE + <usize>pcpu * BOUNCE_AREA;
+}
+
+function next_slot(kind: u32, size: i32): usize {
+  turn = (turn + SLOT) & (4 * SLOT - 1);
+  const s = slots + turn;
+  store<u32>(s, kind, 16);
+  store<i32>(s, size, 20);
+  return s;
+}
+
+/** Host pointer of one byte's page for the access, 0 = fault raised, 1 = MMIO (gpa of the byte in mmio_gpa). */
+function page_ptr(cpu: Cpu, va: u64, write: bool, tab: i32): usize {
+  const e = tlb_entry(tlb_pointer(tab), va);
+  const at = write ? TLB_W : TLB_R;
+  if (load<u64>(e + at) != (va & ~0xfff)) {
+    const r = tlb_fill(cpu, va, write ? 1 : 0, tab);
+    if (r == 1) return 0;
+    if (r == 2) return 1;
+  }
+  return <usize>(<u32>va + load<u32>(e, TLB_ADDEND));
+}
+
+function probe_table(cpu: Cpu, va: u64, size: i32, write: bool, tab: i32): usize {
+  const left = 0x1000 - (<i32>va & 0xfff);
+  const first = page_ptr(cpu, va, write, tab);
+  if (first == 0) return 0;
+  if (first == 1) return mmio_slot(cpu, mmio_gpa, left < size ? left : size, size, write);
+  if (left >= size) return first;
+  const second = page_ptr(cpu, va + left, write, tab);
+  if (second == 0) return 0;
+  if (second == 1) return mmio_slot(cpu, mmio_gpa, size - left, size, write);
+  const s = next_slot(KIND_SPLIT, size);
+  store<u32>(s, <u32>first, 24);
+  store<i32>(s, left, 28);
+  store<u32>(s, <u32>second, 32);
+  memory.copy(s, first, left);
+  memory.copy(s + left, second, size - left);
+  return s;
+}
+
+/** An access to no RAM. One that is only partly MMIO (it crosses a page) reaches the device with the bytes on its page. */
+function mmio_slot(cpu: Cpu, gpa: u64, part: i32, size: i32, write: bool): usize {
+  const s = next_slot(KIND_MMIO, part);
+  store<u64>(s, gpa, 40);
+  store<u64>(s, ~0);
+  store<u64>(s, ~0, 8);
+  if (!write) {
+    const r = engine_mmio(cpu, gpa, part, false, s);
+    if (r != 0) {
+      cpu.exit = r;
+      return 0;
+    }
+  }
+  return s;
+}
+
+/** Slow path of every access of at most 16 bytes: 0 = an exception (or EXIT_IOREQ) is pending. */
+export function probe_slow(cpu: Cpu, va: u64, size: i32, write: bool): usize {
+  if (!canonical(va) || !canonical(va + size - 1)) {
+    non_canonical(cpu, va);
+    return 0;
+  }
+  return probe_table(cpu, va, size, write, tlb_table(cpu));
+}
+
+@inline export function canonical(va: u64): bool {
+  return <u64>(<i64>(va << 16) >> 16) == va;
+}
+
+/** #GP(0), marked so that the loop turns it into #SS(0) where the access was to the stack (SDM vol. 1, 3.3.7.1). Always false. */
+function non_canonical(cpu: Cpu, va: u64): bool {
+  if (va == FAULT_ADDRESS) return false;
+  raise(cpu, 13, 0);
+  cpu.exc_flags |= EXC_NON_CANONICAL;
+  cpu.cr2_candidate = va;
+  return false;
+}
+
+/** Finish a write through a pointer that probe gave: bytes of a bounce buffer reach their pages or device. */
+export function commit_slow(cpu: Cpu, p: usize): void {
+  if (load<u32>(p, 16) == KIND_SPLIT) {
+    const left = load<i32>(p, 28);
+    memory.copy(load<u32>(p, 24), p, left);
+    memory.copy(load<u32>(p, 32), p + left, load<i32>(p, 20) - left);
+  } else engine_mmio(cpu, load<u64>(p, 40), load<i32>(p, 20), true, p);
+}
+
+@inline export function commit(cpu: Cpu, p: usize): void {
+  if (p < BOUNCE_LIMIT) commit_slow(cpu, p);
+}
+
+/** Pointer for reading `size` ≤ 16 bytes at a linear address; 0 = exception pending. */
+export function read_ptr(cpu: Cpu, va: u64, size: i32): usize {
+  const e = tlb_entry(<usize>cpu.tlb, va);
+  if (load<u64>(e, TLB_R) == ((va + <u64>(size - 1)) & ~0xfff)) return <usize>(<u32>va + load<u32>(e, TLB_ADDEND));
+  return probe_slow(cpu, va, size, false);
+}
+
+/** Pointer for writing (it may be read too); commit() afterwards. 0 = exception pending. */
+export function write_ptr(cpu: Cpu, va: u64, size: i32): usize {
+  const e = tlb_entry(<usize>cpu.tlb, va);
+  if (load<u64>(e, TLB_W) == ((va + <u64>(size - 1)) & ~0xfff)) return <usize>(<u32>va + load<u32>(e, TLB_ADDEND));
+  return probe_slow(cpu, va, size, true);
+}
+
+/** Check that every byte of a range can be accessed; false = exception pending. */
+export function probe_range(cpu: Cpu, va: u64, len: i32, write: bool): bool {
+  const last = va + <u64>(len - 1);
+  for (let a = va; ; a = (a & ~0xfff) + 0x1000) {
+    if (!canonical(a)) return non_canonical(cpu, a);
+    if (page_ptr(cpu, a, write, tlb_table(cpu)) == 0) return false;
+    if ((a & ~0xfff) == (last & ~0xfff)) return true;
+  }
+}
+
+/** Read after a successful probe_range of the bytes. */
+@inline export function ld<T>(cpu: Cpu, va: u64): T {
+  return load<T>(read_ptr(cpu, va, sizeof<T>()));
+}
+
+/** Write after a successful probe_range for writing. */
+@inline export function st<T>(cpu: Cpu, va: u64, v: T): void {
+  const p = write_ptr(cpu, va, sizeof<T>());
+  store<T>(p, v);
+  commit(cpu, p);
+}
+
+// System accesses: descriptor tables and TSS are read with supervisor privilege whatever the CPL; AC does not help (SDM 4.6.1).
+@inline function sys_table(cpu: Cpu): i32 {
+  return cpu.cr4 & 0x200000 ? TABLE_SUPERVISOR : TABLE_SUPERVISOR_AC;
+}
+
+export function sys_probe(cpu: Cpu, va: u64, len: i32, write: bool): bool {
+  const last = va + <u64>(len - 1);
+  for (let a = va; ; a = (a & ~0xfff) + 0x1000) {
+    if (!canonical(a)) return non_canonical(cpu, a);
+    if (page_ptr(cpu, a, write, sys_table(cpu)) == 0) return false;
+    if ((a & ~0xfff) == (last & ~0xfff)) return true;
+  }
+}
+
+export function sys_ptr(cpu: Cpu, va: u64, size: i32, write: bool): usize {
+  return probe_table(cpu, va, size, write, sys_table(cpu));
+}
+
+@inline export function sys_ld<T>(cpu: Cpu, va: u64): T {
+  return load<T>(sys_ptr(cpu, va, sizeof<T>(), false));
+}
+
+@inline export function sys_st<T>(cpu: Cpu, va: u64, v: T): void {
+  const p = sys_ptr(cpu, va, sizeof<T>(), true);
+  store<T>(p, v);
+  commit(cpu, p);
+}
