@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, statSync } from 'node:fs';
+import { test } from 'node:test';
+import { buildGuest, guestNames } from './build.ts';
+
+const skip = spawnSync('gcc', ['--version']).error ? 'gcc is not installed' : false;
+
+for (const name of guestNames()) {
+  test(`${name} builds into an ELF image with a PVH note, once`, { skip }, () => {
+    const path = buildGuest(name);
+    const image = readFileSync(path);
+    assert.equal(image.toString('latin1', 0, 4), '\x7fELF');
+    const note = Buffer.from('040000000400000012000000' + Buffer.from('Xen\0').toString('hex'), 'hex');
+    assert.ok(image.includes(note));
+    const { mtimeMs } = statSync(path);
+    assert.equal(buildGuest(name), path);
+    assert.equal(statSync(path).mtimeMs, mtimeMs);
+  });
+}
+
+test('an unknown guest is refused', () => {
+  assert.throws(() => buildGuest('../../etc/passwd'), /there is no guest/);
+});

@@ -1,0 +1,76 @@
+/** Builds our own guests from source with the system's gcc, once per content. */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+const HERE = import.meta.dirname;
+const OUT = join(HERE, '..', 'build', 'guests');
+const LIB = join(HERE, 'lib');
+const FLAGS = [
+  ...[
+    '-m64',
+    '-O2',
+    '-g0',
+    '-std=gnu11',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-ffreestanding',
+    '-fno-pic',
+    '-fno-pie',
+    '-no-pie',
+  ],
+  ...[
+    '-fno-stack-protector',
+    '-fno-asynchronous-unwind-tables',
+    '-fcf-protection=none',
+    '-mno-red-zone',
+    '-mgeneral-regs-only',
+  ],
+  ...['-nostdlib', '-static', '-Wl,--build-id=none', '-Wl,-z,max-page-size=4096', '-Wl,--no-warn-rwx-segments'],
+];
+
+const sourcesOf = (folder: string, accept: RegExp): string[] =>
+  readdirSync(folder)
+    .filter((file) => accept.test(file))
+    .sort()
+    .map((file) => join(folder, file));
+
+/** The guests' names: `unikernel`, and `asm/NAME` for each file of `guests/asm`. */
+export function guestNames(): string[] {
+  const assembly = sourcesOf(join(HERE, 'asm'), /\.S$/).map(
+    (file) => `asm/${file.slice(join(HERE, 'asm').length + 1, -2)}`,
+  );
+  return ['unikernel', ...assembly];
+}
+
+/** Compiles a guest unless it is cached; returns the path of the ELF image. `defines` are preprocessor symbols. */
+export function buildGuest(name: string, defines: readonly string[] = []): string {
+  if (!guestNames().includes(name))
+    throw new Error(`there is no guest ${name}; there are: ${guestNames().join(', ')}.`);
+  const folder = name.startsWith('asm/') ? join(HERE, 'asm') : join(HERE, name);
+  const units = name.startsWith('asm/') ? [join(HERE, `${name}.S`)] : sourcesOf(folder, /\.[cS]$/);
+  const headers = [LIB, folder].flatMap((dir) => sourcesOf(dir, /\.(h|inc|lds)$/));
+  const options = [...FLAGS, ...defines.map((define) => `-D${define}`)];
+
+  const hash = createHash('sha256').update(options.join(' '));
+  for (const file of [...units, ...headers]) hash.update(`\0${file.slice(HERE.length)}\0`).update(readFileSync(file));
+  const out = join(OUT, `${name}-${hash.digest('hex').slice(0, 16)}.elf`);
+  if (existsSync(out)) return out;
+
+  mkdirSync(dirname(out), { recursive: true });
+  const partial = `${out}.${process.pid}.tmp`;
+  const args = [...options, `-I${LIB}`, `-I${folder}`, '-T', join(LIB, 'guest.lds'), '-o', partial, ...units];
+  const gcc = spawnSync('gcc', args, { encoding: 'utf8' });
+  if (gcc.error)
+    throw new Error(
+      `gcc cannot be started (${gcc.error.message}); install it, on Debian with: apt install gcc libc6-dev`,
+    );
+  if (gcc.status !== 0) {
+    rmSync(partial, { force: true });
+    throw new Error(`gcc failed on the guest ${name}:\n${gcc.stderr}`);
+  }
+  renameSync(partial, out);
+  return out;
+}
