@@ -174,7 +174,8 @@ export type View<F extends Fields> = { [K in keyof F]: Value<F[K]> };
 
 const LE = true;
 
-function load(t: Scalar, dv: DataView, at: number): number | bigint {
+/** The scalar at `at`, little endian. */
+export function load(t: Scalar, dv: DataView, at: number): number | bigint {
   switch (t.size) {
     case 1:
       return t.signed ? dv.getInt8(at) : dv.getUint8(at);

@@ -53,6 +53,8 @@ export interface SubOps {
   unknown: Errno;
   /** `register`: the command is an argument; `memory`: it is the first word of the argument's structure. */
   in: 'register' | 'memory';
+  /** For `memory`: the structure around it, whose member `u` holds the op's own. */
+  envelope?: Struct<any>;
   /** Index of the argument that counts the elements of the argument array, if it is one. */
   count?: number;
   ops: readonly SubOp[];
