@@ -1,0 +1,42 @@
+// The TLB's miss path, the only place that gives an entry to it: what a guest may touch is decided here and in engine_gfn_frame.
+import { Cpu } from '../cpu';
+import { canonical } from '../limits';
+import { raise, raise_pf, EXC_GP } from '../exceptions';
+import { drop_code, walk, mark_used, walk_error, walk_gpa, walk_perms, walk_dirty, ACCESS_WRITE, ACCESS_EXEC, PERM_W, PERM_X } from './paging';
+import { WALK_RETRIES } from './walk';
+import { INVALID_MFN } from '../../../shared/memory';
+import { FRAME_CODE, frame } from '../../../shared/frame_table';
+import { engine_gfn_frame, engine_frame_writable } from '../../../hypervisor/engine';
+import { tlb_insert } from '../../../engine/tlb';
+
+/** Guest-physical address of the access when tlb_fill returned FILL_MMIO. */
+export let mmio_gpa: u64 = 0;
+
+export const FILL_DONE: i32 = 0;
+export const FILL_FAULT: i32 = 1;
+export const FILL_MMIO: i32 = 2;
+
+/** Give `table` an entry for `va` that allows the access (0 read, 1 write, 2 execute). */
+export function tlb_fill(cpu: Cpu, va: u64, access: i32, table: i32): i32 {
+  if (!canonical(va)) return raise(cpu, EXC_GP, 0);
+  for (let i = 0; i < WALK_RETRIES; i++) {
+    if (!walk(cpu, va, access, table)) return raise_pf(cpu, va, walk_error);
+    if (mark_used(cpu)) break;
+  }
+  const write = access == ACCESS_WRITE;
+  const mfn = engine_gfn_frame(cpu, walk_gpa >> 12, write);
+  if (mfn == INVALID_MFN) {
+    mmio_gpa = walk_gpa;
+    return FILL_MMIO;
+  }
+  let perms = walk_perms;
+  if (write) {
+    drop_code(mfn);
+  } else if (access == ACCESS_EXEC || !walk_dirty || !engine_frame_writable || frame(mfn).flags & FRAME_CODE) {
+    // The first write must come back here: to set the dirty bit, to be refused, or to drop the frame's decoded code.
+    perms &= ~PERM_W;
+  }
+  if (access != ACCESS_EXEC) perms &= ~PERM_X;
+  tlb_insert(cpu, table, va, mfn, perms);
+  return FILL_DONE;
+}
