@@ -41,3 +41,31 @@ export function ea_slow(cpu: Cpu, u: usize, size: i32, write: bool): u64 {
 export function ea(cpu: Cpu, u: usize): u64 {
   return ea_slow(cpu, u, 1, false);
 }
+
+/** As ea_slow, `by` bytes further: bit tests with a register offset. */
+export function ea_moved(cpu: Cpu, u: usize, by: i64, size: i32, write: bool): u64 {
+  if (uop_m(u) & UOP_SPECIAL) {
+    const mask: u64 = uop_x(u) & X_ADDR16 ? 0xffff : 0xffffffff;
+    return linear(cpu, u, (offset_special(cpu, u) + <u64>by) & mask, size, write);
+  }
+  return ea_slow(cpu, u, size, write) + <u64>by;
+}
+
+/** Width mask of addresses in a micro-op: string instructions and LOOP wrap their registers there. */
+@inline export function address_width_mask(u: usize): u64 {
+  return uop_m(u) & UOP_SPECIAL ? address_mask(u) : ~0;
+}
+
+export function counter_get(cpu: Cpu, u: usize): i64 {
+  return <i64>(cpu.rcx & address_width_mask(u));
+}
+
+export function counter_set(cpu: Cpu, u: usize, v: i64): void {
+  cpu.rcx = width_merge(cpu.rcx, <u64>v, address_width_mask(u));
+}
+
+/** A register after a write as wide as addresses are: 16 bits keep the rest, 32 bits clear the upper half. */
+export function width_merge(old: u64, v: u64, mask: u64): u64 {
+  if (mask == 0xffff) return (old & ~mask) | (v & mask);
+  return v & mask;
+}

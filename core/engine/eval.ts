@@ -1,9 +1,11 @@
 // The evaluating builder: V = i64, W = v128; every operation happens at once on the vCPU. `this` is the Cpu.
 // Semantics bodies see only the methods that the recording builder has too (record.ts).
-import { Cpu, CPU_XMM, EXIT_RETRY } from '../arch/x86/cpu';
+import { Cpu, EXIT_RETRY } from '../arch/x86/cpu';
+import { MODE_CS64 } from '../arch/x86/modes';
 import { raise } from '../arch/x86/exceptions';
-import { branch, indirect } from './branch';
-import { ea_slow, linear, offset_special } from './address';
+import { branch, indirect, target_ok_slow } from './branch';
+import { counter_get, counter_set, ea_moved, ea_slow, linear, offset_special } from './address';
+import { EvalVector } from './eval_vector';
 import { BOUNCE_LIMIT } from './layout';
 import { commit_slow, probe_slow } from './mem';
 import { isCL, isD, isE, isG, isI, isI64, isM, isR, isXe, isXg, isXr, isPe, isPg, isPr, isO } from './operand';
@@ -14,7 +16,7 @@ import { cas_locked } from './atomic';
 
 @final
 @unmanaged
-export class Eval {
+export class Eval extends EvalVector {
   // ---- constants and arithmetic: 64-bit, operands zero-extended to their type unless a name says otherwise
   @inline k(v: i64): i64 { return v; }
   @inline add(x: i64, y: i64): i64 { return x + y; }
@@ -151,6 +153,18 @@ export class Eval {
     this.wr<T, K>(u, p, v);
     return true;
   }
+  /** Is operand K a register? */
+  @inline inreg<K>(u: usize): bool {
+    if (isE<K>()) return !(uop_m(u) & UOP_MEM);
+    return !(isM<K>() || isD<K>() || isO<K>());
+  }
+  /** As at(), for a bit test whose bit offset in operand C reaches words around a memory operand, unless it is an immediate. */
+  @inline at_bit<T, K, C>(u: usize, w: bool): i64 {
+    if (isI<C>() || !isE<K>()) return this.at<T, K>(u, w);
+    if (!(uop_m(u) & UOP_MEM)) return <i64>(changetype<usize>(this) + uop_b(u));
+    const words = (this.sx<T>(this.rd<T, C>(u, 1)) >> (sizeof<T>() == 8 ? 6 : sizeof<T>() == 4 ? 5 : 4)) * <i64>sizeof<T>();
+    return this.probe<T>(<i64>ea_moved(changetype<Cpu>(this), u, words, sizeof<T>(), w), w);
+  }
   @inline retry(): i32 {
     changetype<Cpu>(this).exit = EXIT_RETRY;
     return 1;
@@ -178,6 +192,20 @@ export class Eval {
   }
 
   // ---- control
+  /** Leave a branch body with the exception that is pending. */
+  @inline fault(u: usize): usize {
+    changetype<Cpu>(this).rip = <u64>(this.next(u) - <i64>uop_len(u));
+    return 0;
+  }
+  /** Check an indirect target before anything is changed: canonical, inside CS. False: #GP(0) is pending and cpu.rip set. */
+  @inline target_ok(u: usize, t: i64): bool {
+    if ((t << 16) >> 16 == t && changetype<Cpu>(this).mode & MODE_CS64) return true;
+    return target_ok_slow(changetype<Cpu>(this), u, <u64>t);
+  }
+  /** CX, ECX or RCX by the address size. */
+  @inline counter(u: usize): i64 { return counter_get(changetype<Cpu>(this), u); }
+  @inline set_counter(u: usize, v: i64): void { counter_set(changetype<Cpu>(this), u, v); }
+  @inline fence(): void { atomic.fence(); }
   /** Offset in CS of the next instruction. */
   @inline next(u: usize): i64 {
     const cpu = changetype<Cpu>(this);
@@ -198,10 +226,6 @@ export class Eval {
   @inline jump_to(u: usize, target: i64): usize {
     return indirect(changetype<Cpu>(this), u, <u64>target);
   }
-
-  // ---- vectors
-  @inline vg(u: usize): usize { return changetype<usize>(this) + CPU_XMM + uop_r(u); }
-  @inline vr(u: usize): usize { return changetype<usize>(this) + CPU_XMM + uop_b(u); }
 }
 
 function mulh_u(x: i64, y: i64): i64 {

@@ -17,6 +17,8 @@ export const TLB_ENTRY_SIZE: usize = 32;
 export const TLB_TABLE_SIZE: usize = 16384;
 export const TLB_TABLES: i32 = 3;
 export const PCPU_TLB: usize = 0;
+/** Scratch: 32 code bytes of an instruction that crosses a page, then its micro-op and the one after it. */
+export const PCPU_SCRATCH: usize = 0xc000;
 export const PCPU_CODE_HASH: usize = 0x10000; // 4096 u32: code pages by frame and mode
 export const PCPU_CODE_ARENA: usize = 0x20000;
 export const PCPU_CODE_ARENA_SIZE: usize = 0x2000000; // 32 MiB

@@ -25,8 +25,8 @@
 @unmanaged export class Xr { a: u64; b: u8; c: u8; }
 /** XMM register in `b`, or memory with any addressing. */
 @unmanaged export class Xe { a: u64; b: u8; c: u8; d: u8; }
-/** Memory operand of a vector instruction, flat. */
-@unmanaged export class Xm { a: u64; b: u8; c: u8; d: u8; e: u8; }
+/** As Xe; a memory operand must be 16-byte aligned. */
+@unmanaged export class Xa { a: u64; b: u8; c: u8; d: u8; e: u8; }
 /** MMX register in `r`, in `b`, and MMX register or memory. */
 @unmanaged export class Pg { a: u64; b: u8; c: u8; d: u8; e: u8; f: u8; }
 @unmanaged export class Pr { a: u64; b: u8; c: u8; d: u8; e: u8; f: u8; g: u8; }
@@ -47,4 +47,4 @@
 @inline export function isPr<K>(): bool { return offsetof<K>() == 14; }
 @inline export function isPe<K>(): bool { return offsetof<K>() == 15; }
 @inline export function isO<K>(): bool { return offsetof<K>() == 16; }
-@inline export function isXm<K>(): bool { return offsetof<K>() == 12; }
+@inline export function isXa<K>(): bool { return offsetof<K>() == 12; }

@@ -1,0 +1,162 @@
+// Where control goes next: from a linear address to the micro-op that holds its instruction.
+import { Cpu, EXIT_EXCEPTION, EXIT_NONE, seg, SEG_CS } from '../arch/x86/cpu';
+import { raise } from '../arch/x86/exceptions';
+import { tlb_fill } from '../arch/x86/mmu/fill';
+import { MODE_CODE_KEY, MODE_CS64 } from '../arch/x86/modes';
+import { FORM_GOTO } from '../gen/forms';
+import { ptr_to_mfn } from '../shared/memory';
+import { CodePage, PAGE_OFFSETS, code_at, code_page, pseudo } from './code_cache';
+import { decode } from './decode';
+import { PCPU_SCRATCH } from './layout';
+import { canonical } from './mem';
+import { TLB_ADDEND, TLB_CODE, TLB_X, tlb_entry, tlb_table } from './tlb';
+import { UOP_SIZE, reg_get, this_rip, uop_disp, uop_pos, uop_r, uop_x } from './uop';
+
+let scratch: usize = 0;
+
+export function branch_attach(area: usize): void {
+  scratch = area + PCPU_SCRATCH;
+}
+
+/** Where the scratch micro-ops lie that single steps and page-crossing instructions use. */
+export function scratch_uops(): usize {
+  return scratch + 64;
+}
+
+/** Micro-op at linear address `va`; 0 = left: cpu.rip is `va`'s offset, cpu.exit says why. */
+export function lookup(cpu: Cpu, va: u64): usize {
+  const e = tlb_entry(<usize>cpu.tlb, va);
+  if (load<u64>(e, TLB_X) == (va & ~0xfff)) {
+    const c = <usize>load<u32>(e, TLB_CODE);
+    if (c && changetype<CodePage>(c).mode == (cpu.mode & MODE_CODE_KEY)) {
+      const t = <usize>load<u32>(c + PAGE_OFFSETS + ((<usize>va & 0xfff) << 2));
+      if (t) {
+        cpu.page_va = va & ~0xfff;
+        cpu.code = <u32>c;
+        return t;
+      }
+    }
+  }
+  return lookup_slow(cpu, va);
+}
+
+function lookup_slow(cpu: Cpu, va: u64): usize {
+  cpu.rip = va - cpu.base_cs;
+  if (!canonical(va)) return <usize>stop(raise(cpu, 13, 0));
+  if (!(cpu.mode & MODE_CS64)) {
+    cpu.rip &= 0xffffffff;
+    if (cpu.rip > <u64>seg(cpu, SEG_CS).limit) return <usize>stop(raise(cpu, 13, 0));
+  }
+  const e = tlb_entry(<usize>cpu.tlb, va);
+  // Twice at most: decoding may have to forget all code once.
+  for (let i = 0; i < 2; i++) {
+    if (load<u64>(e, TLB_X) != (va & ~0xfff)) {
+      const r = tlb_fill(cpu, va, 2, tlb_table(cpu));
+      if (r == 1) return 0;
+      if (r == 2) return <usize>stop(no_memory(cpu));
+    }
+    const host = <u32>(va & ~0xfff) + load<u32>(e, TLB_ADDEND);
+    const page = code_page(cpu, ptr_to_mfn(host));
+    store<u32>(e, <u32>changetype<usize>(page), TLB_CODE);
+    cpu.page_va = va & ~0xfff;
+    cpu.code = <u32>changetype<usize>(page);
+    const t = code_at(cpu, page, <u32>va & 0xfff);
+    if (t) return t;
+  }
+  return unreachable();
+}
+
+/** Nothing is there to execute. Real machines read all ones from such addresses: FF FF is no instruction. */
+function no_memory(cpu: Cpu): i32 {
+  return raise(cpu, 6, 0);
+}
+
+@inline function stop(r: i32): i32 {
+  return 0;
+}
+
+/** A direct branch whose link is not made yet: target is the page's address + disp (+ 2^32). */
+export function branch(cpu: Cpu, u: usize): usize {
+  const rel = <i64>uop_disp(u) + <i64>reg_get<u64>(cpu, uop_x(u) & 0xf8);
+  if (cpu.mode & MODE_CS64) {
+    if (<u64>rel < 4096) {
+      const page = changetype<CodePage>(<usize>cpu.code);
+      if (page.mode == (cpu.mode & MODE_CODE_KEY)) {
+        const t = <usize>load<u32>(changetype<usize>(page) + PAGE_OFFSETS + (<usize>rel << 2));
+        if (t) {
+          store<u32>(u, <u32>t, 12);
+          return t;
+        }
+      }
+    }
+    const target = cpu.page_va + <u64>rel;
+    if (!canonical(target)) return fault_at(cpu, u);
+    return lookup(cpu, target);
+  }
+  const ip = (cpu.page_va + <u64>rel - cpu.base_cs) & (uop_r(u) == 2 ? 0xffff : 0xffffffff);
+  return transfer(cpu, u, ip);
+}
+
+/** #GP(0) on the branch itself. */
+function fault_at(cpu: Cpu, u: usize): usize {
+  cpu.rip = this_rip(cpu, u);
+  raise(cpu, 13, 0);
+  return 0;
+}
+
+/** Eval.target_ok outside its fast case. */
+export function target_ok_slow(cpu: Cpu, u: usize, t: u64): bool {
+  if (cpu.mode & MODE_CS64 ? canonical(t) : t <= <u64>seg(cpu, SEG_CS).limit) return true;
+  fault_at(cpu, u);
+  return false;
+}
+
+/** An indirect branch to offset `target` in CS. */
+export function indirect(cpu: Cpu, u: usize, target: u64): usize {
+  if (cpu.mode & MODE_CS64) {
+    if ((target & ~0xfff) == cpu.page_va) {
+      const page = changetype<CodePage>(<usize>cpu.code);
+      const t = <usize>load<u32>(changetype<usize>(page) + PAGE_OFFSETS + ((<usize>target & 0xfff) << 2));
+      if (t && page.mode == (cpu.mode & MODE_CODE_KEY)) return t;
+    }
+    return lookup(cpu, target);
+  }
+  return transfer(cpu, u, target);
+}
+
+function transfer(cpu: Cpu, u: usize, ip: u64): usize {
+  if (ip > <u64>seg(cpu, SEG_CS).limit) return fault_at(cpu, u);
+  return lookup(cpu, (cpu.base_cs + ip) & 0xffffffff);
+}
+
+/**
+ * An instruction that lies on two pages: put together and decoded at every execution, because the second page may be mapped anew.
+ * Returns the micro-op to run, or 0 with a fault of the second page pending.
+ */
+export function cross(cpu: Cpu, u: usize): usize {
+  const pos = uop_pos(u);
+  const first = 4096 - pos;
+  const here = cpu.page_va;
+  cpu.rip = this_rip(cpu, u);
+  const page = changetype<CodePage>(<usize>cpu.code);
+  memory.copy(scratch, (<usize>page.mfn << 12) + pos, first);
+  const next = here + 4096;
+  const e = tlb_entry(<usize>cpu.tlb, next);
+  if (!canonical(next)) {
+    raise(cpu, 13, 0);
+    return 0;
+  }
+  if (load<u64>(e, TLB_X) != next) {
+    const r = tlb_fill(cpu, next, 2, tlb_table(cpu));
+    if (r == 1) return 0;
+    if (r == 2) {
+      raise(cpu, 6, 0);
+      return 0;
+    }
+  }
+  memory.copy(scratch + first, <usize>(<u32>next + load<u32>(e, TLB_ADDEND)), 16);
+  const s = scratch_uops();
+  const length = decode(cpu, scratch, 16 + first, pos, s);
+  pseudo(s + UOP_SIZE, FORM_GOTO, pos, pos + length);
+  return s;
+}

@@ -1,0 +1,111 @@
+// The outer loop of a vCPU: deliver what is pending, find the micro-op at RIP, run, see why the loop left.
+import {
+  Cpu, EXC_NON_CANONICAL, EXC_SOFT, EXIT_BUDGET, EXIT_EXCEPTION, EXIT_HALT, EXIT_HYPERCALL, EXIT_IOREQ, EXIT_NONE, EXIT_RETRY, EXIT_SHUTDOWN, EXIT_STOP,
+} from '../arch/x86/cpu';
+import { debug_trap, deliver_exception, interrupt_deliver } from '../arch/x86/exceptions';
+import { IF, TF } from '../arch/x86/flags';
+import { lapic_ack, lapic_pending } from '../arch/x86/lapic';
+import { FORM_STOP } from '../gen/forms';
+import { run } from '../gen/run';
+import { engine_upcall_vector } from '../hypervisor/engine';
+import { branch_attach, lookup, scratch_uops } from './branch';
+import { code_attach, pseudo } from './code_cache';
+import { mem_attach } from './mem';
+import { tlb_attach, tlb_flush, tlb_select } from './tlb';
+import { UOP_MEM, UOP_SIZE, this_rip, uop_m } from './uop';
+
+/** Prepare this instance to run vCPUs as pCPU `id` whose private area is at `area`. */
+export function engine_init(id: i32, area: usize): void {
+  tlb_attach(area);
+  code_attach(area);
+  branch_attach(area);
+  mem_attach(id);
+}
+
+/** A pending interrupt the vCPU would take now: its vector, or -1. */
+function interrupt(cpu: Cpu): i32 {
+  if (!(cpu.rflags & <u64>IF) || cpu.shadow) return -1;
+  const upcall = engine_upcall_vector(cpu);
+  if (upcall >= 0) return upcall;
+  const v = lapic_pending(cpu);
+  if (v >= 0) lapic_ack(cpu, v);
+  return v;
+}
+
+/** Would the vCPU wake from HLT? */
+export function cpu_has_interrupt(cpu: Cpu): bool {
+  if (!(cpu.rflags & <u64>IF)) return false;
+  return engine_upcall_vector(cpu) >= 0 || lapic_pending(cpu) >= 0;
+}
+
+/**
+ * Run a vCPU for about `budget` instructions. Returns EXIT_BUDGET, EXIT_HALT, EXIT_HYPERCALL, EXIT_IOREQ or EXIT_SHUTDOWN with the
+ * state ready to go on; cpu.retired has grown by what was retired.
+ */
+export function cpu_run(cpu: Cpu, budget: i32): i32 {
+  tlb_select(cpu);
+  let left = budget;
+  for (;;) {
+    const v = interrupt(cpu);
+    if (v >= 0 && interrupt_deliver(cpu, v)) return EXIT_SHUTDOWN;
+    const before = cpu.rflags;
+    const single = cpu.shadow != 0 || (before & <u64>TF) != 0;
+    cpu.shadow = 0;
+    cpu.exit = EXIT_NONE;
+    cpu.n = 0;
+    cpu.uop = 0;
+    let u = lookup(cpu, (cpu.rip + cpu.base_cs));
+    if (u) {
+      if (single) {
+        u = isolate(u);
+        cpu.limit = 1;
+      } else atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), left);
+      run(cpu, u);
+      cpu.retired += <u64>cpu.n;
+      left -= cpu.n;
+      cpu.n = 0;
+    }
+    const r = after(cpu, before);
+    if (r != EXIT_NONE) return r;
+    if (left <= 0) return EXIT_BUDGET;
+  }
+}
+
+/** Copy a micro-op where one that stops the loop follows it. */
+function isolate(u: usize): usize {
+  const s = scratch_uops() + 2 * UOP_SIZE;
+  memory.copy(s, u, UOP_SIZE);
+  pseudo(s + UOP_SIZE, FORM_STOP, 0, 0);
+  return s;
+}
+
+/** Deal with why the loop left; EXIT_NONE = go on. `before`: RFLAGS before it ran. */
+function after(cpu: Cpu, before: u64): i32 {
+  const why = cpu.exit;
+  const u = <usize>cpu.uop;
+  if (why == EXIT_EXCEPTION || why == EXIT_RETRY || why == EXIT_IOREQ) {
+    if (u) {
+      cpu.rip = this_rip(cpu, u);
+      if (why == EXIT_EXCEPTION && cpu.exc_flags & EXC_NON_CANONICAL) stack_fault(cpu, u);
+    }
+    if (why == EXIT_RETRY) return EXIT_NONE;
+    if (why == EXIT_IOREQ) return why;
+    return deliver_exception(cpu) ? EXIT_SHUTDOWN : EXIT_NONE;
+  }
+  // A trap after the instruction that began with TF set (SDM vol. 3, 17.3.1.4); MOV SS and STI put it off.
+  if (before & <u64>TF && !cpu.shadow && why != EXIT_SHUTDOWN) {
+    debug_trap(cpu);
+    if (deliver_exception(cpu)) return EXIT_SHUTDOWN;
+  }
+  if (why == EXIT_BUDGET || why == EXIT_STOP) return EXIT_NONE;
+  return why;
+}
+
+/** A non-canonical address is #SS(0) when it was an access to the stack, else #GP(0) (SDM vol. 1, 3.3.7.1). */
+function stack_fault(cpu: Cpu, u: usize): void {
+  const segment = (uop_m(u) >>> 2) & 7;
+  const near = <i64>(cpu.cr2_candidate - cpu.rsp);
+  const implicit = near >= -16 && near <= 16;
+  cpu.exc_flags &= ~EXC_NON_CANONICAL;
+  if (uop_m(u) & UOP_MEM ? segment == 6 || (implicit && segment != 4 && segment != 5) : implicit) cpu.exc_vector = 12;
+}

@@ -1,0 +1,10 @@
+// The evaluating builder's vector operations: W = v128. See docs/design/core.md, "Spec rows".
+import { CPU_XMM } from '../arch/x86/cpu';
+import { uop_b, uop_r } from './uop';
+
+@unmanaged
+export class EvalVector {
+  /** Host address of the XMM register named by `r` and by `b`. */
+  @inline vg(u: usize): usize { return changetype<usize>(this) + CPU_XMM + uop_r(u); }
+  @inline vr(u: usize): usize { return changetype<usize>(this) + CPU_XMM + uop_b(u); }
+}
