@@ -14,7 +14,7 @@ enum { /* hypercalls (xen.h) */
   HC_event_channel_op = 32, HC_hvm_op = 34,
 };
 
-enum { XEN_EPERM = 1, XEN_ENOENT = 2, XEN_EFAULT = 14, XEN_EEXIST = 17, XEN_EINVAL = 22, XEN_ENOSYS = 38, XEN_ENODATA = 61, XEN_ETIME = 62 };
+enum { XEN_EPERM = 1, XEN_ENOENT = 2, XEN_ENXIO = 6, XEN_EFAULT = 14, XEN_EEXIST = 17, XEN_EINVAL = 22, XEN_ENOSYS = 38, XEN_ENODATA = 61, XEN_ETIME = 62 };
 
 #define DOMID_SELF 0x7ff0u
 

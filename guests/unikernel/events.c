@@ -104,6 +104,7 @@ static void init_fifo(void) {
   evtchn_init_control_t arg = {.control_gfn = gfn(control_page)};
   expect("events.fifo.init_control", event_op(EVTCHNOP_init_control, &arg), 0);
   expect("events.fifo.link_bits", arg.link_bits, 17);
+  for (unsigned i = 0; i < PAGE_SIZE / 4; i++) fifo_words[i] = 1u << EVTCHN_FIFO_MASKED;
   uint64_t array = gfn(fifo_words);
   expect("events.fifo.expand_array", event_op(EVTCHNOP_expand_array, &array), 0);
   fifo = true;

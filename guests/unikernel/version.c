@@ -46,8 +46,9 @@ void test_version(void) {
   expect("version.bad_handle", version(XENVER_get_features, (void *)BAD_ADDRESS), -XEN_EFAULT);
   expect("hypercall.unknown", hypercall(63, 0, 0, 0), -XEN_ENOSYS);
   expect("hypercall.pv_only", hypercall(HC_set_trap_table, 0, 0, 0), -XEN_ENOSYS);
-  expect("console_io.write", hypercall(HC_console_io, 0, 8, (uintptr_t)"console\n"), 0);
-  expect("console_io.bad_handle", hypercall(HC_console_io, 0, 8, BAD_ADDRESS), -XEN_EFAULT);
+  long written = hypercall(HC_console_io, 0, 8, (uintptr_t)"console\n");
+  check("console_io.write", written == 0 || written == -XEN_EPERM, "result", written); /* Xen's release builds deny it */
+  expect("console_io.bad_handle", hypercall(HC_console_io, 0, 8, BAD_ADDRESS), written ? written : -XEN_EFAULT);
   test_cpuid();
   test_multicall();
 }
