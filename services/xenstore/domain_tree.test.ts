@@ -23,7 +23,7 @@ const MPVH: DomainDescription = {
 };
 
 // The nodes of a one-vCPU PVH domain as Xen 4.17's xl leaves them (its Mini-OS guest writes none), in `xenstore-ls -f -p` form.
-// [path] value (permissions); `=` stands for n0,r4.
+// turned into path|value|permissions; a lone `=` stands for n0,r4.
 const XL_4_17 = `
 /local/domain/0/backend||n0
 /local/domain/0/backend/console||n0
@@ -104,7 +104,6 @@ test('a PVH domain has the nodes, values, permissions and order of xl', () => {
   writeNodes(client, hostNodes());
   writeNodes(client, domainNodes(MPVH));
   const expected = XL_4_17.trim().replaceAll('|=', '|n0,r4').split('\n');
-  // /local/domain/0/backend was made after /local/domain/4 in one run and before in another: siblings of one level only are in order.
   assert.deepEqual(dump(store), expected);
   assert.deepEqual(store.check(), []);
   removeDomain(client, MPVH);

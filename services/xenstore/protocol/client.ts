@@ -53,7 +53,26 @@ export class LocalClient {
   }
 
   list(path: string, tx = 0): string[] {
-    return unpackStrings(this.call(XS.DIRECTORY, packStrings(path), tx));
+    try {
+      return unpackStrings(this.call(XS.DIRECTORY, packStrings(path), tx));
+    } catch (error) {
+      if (error instanceof XsError && error.code === 'E2BIG') return this.#listInParts(path, tx);
+      throw error;
+    }
+  }
+
+  /** Nobody else runs between the calls, so all parts are of one generation. */
+  #listInParts(path: string, tx: number): string[] {
+    const names: string[] = [];
+    for (let offset = 0; ; ) {
+      const part = unpackStrings(this.call(XS.DIRECTORY_PART, packStrings(path, String(offset)), tx)).slice(1);
+      const last = part.at(-1) === '';
+      for (const name of last ? part.slice(0, -1) : part) {
+        names.push(name);
+        offset += name.length + 1;
+      }
+      if (last) return names;
+    }
   }
 
   perms(path: string, tx = 0): string[] {

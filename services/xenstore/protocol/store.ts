@@ -167,7 +167,11 @@ export class Store {
   #removeOwned(domain: Domain): void {
     if (domain.nodes <= 0) return;
     const owned = (node: Node) => ownerOf(node.perms) === domain.domid;
-    const paths = [...walk(this.tree.root, '/')].filter(([, node]) => owned(node)).map(([path]) => path);
+    const paths: string[] = [];
+    for (const [path, node] of walk(this.tree.root, '/')) {
+      if (owned(node)) paths.push(path);
+      if (paths.length === domain.nodes) break;
+    }
     // A node whose parent went before it is gone already; the root changes hands instead.
     for (const path of paths) if (path !== '/' && this.tree.get(path)) this.#removeTree(undefined, path);
     if (!owned(this.tree.root)) return;

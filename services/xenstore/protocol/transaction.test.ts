@@ -292,7 +292,9 @@ test('the local client: typed calls, transactions that retry, watches', async ()
   client.remove('/a');
   await new Promise(setImmediate);
   assert.equal(seen.length, 4);
-  client.mkdir('/m');
+  const many = Array.from({ length: 900 }, (_, i) => `entry-${i}`);
+  for (const name of many) client.mkdir(`/m/${name}`);
+  assert.deepEqual(client.list('/m'), many, 'longer than one answer holds');
   assert.equal(client.read('/m'), '');
   client.close();
   other.close();
