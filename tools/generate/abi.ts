@@ -1,6 +1,6 @@
 /**
  * AssemblyScript made from `spec/abi/`: numbers and offsets (`core/gen/abi.ts`), the XSM hooks and their default classes
- * (`core/gen/xsm.ts`) and the hypercall dispatcher (`core/gen/hypercalls.ts`).
+ * (`core/gen/xsm.ts`) and the hypercall dispatcher (`core/gen/hypercalls.ts`); with them the CPU policy's modules.
  */
 import * as constants from '../../spec/abi/constants.ts';
 import { ERRNO } from '../../spec/abi/errno.ts';
@@ -16,6 +16,7 @@ import {
   type XsmCheck,
 } from '../../spec/abi/op.ts';
 import { STRUCTS } from '../../spec/abi/structs/index.ts';
+import { generateCpuPolicy } from './cpu_policy.ts';
 
 export interface Generated {
   path: string;
@@ -207,5 +208,6 @@ export function generateAbi(): Generated[] {
     { path: 'core/gen/abi.ts', text: abiModule() },
     { path: 'core/gen/xsm.ts', text: xsmModule() },
     { path: 'core/gen/hypercalls.ts', text: hypercallsModule() },
+    ...generateCpuPolicy(),
   ];
 }
