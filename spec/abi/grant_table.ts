@@ -17,6 +17,6 @@ export const GRANT_TABLE = subOps('GNTTABOP_', { mask: 0xfff, unknown: 'ENOSYS',
   [8, 'set_version', s.gnttab_set_version, self, 'supported'],
   [9, 'get_status_frames', s.gnttab_get_status_frames, xsm('grant_setup', 'TARGET'), 'ENOSYS'],
   [10, 'get_version', s.gnttab_get_version, xsm('grant_query_size', 'TARGET'), 'supported'],
-  [11, 'swap_grant_ref', s.gnttab_swap_grant_ref, self, 'ENOSYS', 'continuable'],
+  [11, 'swap_grant_ref', s.gnttab_swap_grant_ref, self, 'supported', 'continuable'],
   [12, 'cache_flush', s.gnttab_cache_flush, self, 'ENOSYS', 'continuable'],
 ]);

@@ -19,6 +19,7 @@ import {
   type Hypercall,
   type Status,
   type SubOps,
+  type XsmCheck,
 } from './op.ts';
 import { PHYSDEV } from './physdev.ts';
 import { SCHED } from './sched.ts';
@@ -50,6 +51,12 @@ const pvOnly = own("PV: the caller's own CPU or page tables");
 const ENOSYS = { status: 'ENOSYS' } as const;
 const EPERM = { status: 'EPERM' } as const;
 const pv = (check: Check = pvOnly) => [{ check }, ENOSYS] as const;
+
+/** Hooks that a handler asks besides its op's own, about a second object. */
+export const FURTHER_CHECKS: readonly XsmCheck[] = [
+  // The domain whose frame is mapped by add_to_physmap(_batch).
+  xsm('map_gmfn_foreign', 'TARGET'),
+];
 
 export const HYPERCALLS: readonly Hypercall[] = [
   row(0, 'set_trap_table', 'pv', 'traps:ptr', ...pv()),

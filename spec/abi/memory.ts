@@ -22,7 +22,7 @@ export const MEMORY = subOps('XENMEM_', { mask: 0x3f, unknown: 'ENOSYS', in: 're
   [10, 'machine_memory_map', s.xen_memory_map, xsmFirst('machine_memory_map', 'PRIV'), 'ENOSYS'],
   [11, 'exchange', s.xen_memory_exchange, xsm('memory_exchange', 'TARGET'), 'EOPNOTSUPP', 'continuable'],
   [12, 'machphys_mapping', s.xen_machphys_mapping, own('PV: where the table is'), 'ENOSYS'],
-  [13, 'set_memory_map', s.xen_foreign_memory_map, xsm('domain_memory_map', 'TARGET'), 'EPERM'],
+  [13, 'set_memory_map', s.xen_foreign_memory_map, xsm('domain_memory_map', 'TARGET'), 'supported'],
   [14, 'maximum_gpfn', domain, stat, 'supported'],
   [15, 'remove_from_physmap', s.xen_remove_from_physmap, xsm('remove_from_physmap', 'TARGET'), 'supported'],
   [16, 'set_pod_target', s.xen_pod_target, pod, 'ENOSYS', 'continuable'],

@@ -4,7 +4,7 @@
  */
 import * as constants from '../../spec/abi/constants.ts';
 import { ERRNO } from '../../spec/abi/errno.ts';
-import { HYPERCALLS } from '../../spec/abi/hypercalls.ts';
+import { FURTHER_CHECKS, HYPERCALLS } from '../../spec/abi/hypercalls.ts';
 import { members, type Struct } from '../../spec/abi/layout.ts';
 import {
   GUESTS,
@@ -82,7 +82,7 @@ export function hooks(table: readonly Hypercall[] = HYPERCALLS): Map<string, Xsm
 }
 
 function xsmModule(): string {
-  const all = [...hooks()];
+  const all = [...hooks(), ...FURTHER_CHECKS.map((c): [string, XsmCheck] => [c.hook, c])];
   const lines = [HEADER];
   XSM_CLASSES.forEach((c, i) => lines.push(constant(`XSM_CLASS_${c}`, i)));
   all.forEach(([hook], i) => lines.push(constant(`XSM_${hook}`, i)));
