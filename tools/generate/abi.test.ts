@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FURTHER_CHECKS, HYPERCALLS } from '../../spec/abi/hypercalls.ts';
 import { own, subOps, xsm, type Hypercall } from '../../spec/abi/op.ts';
-import { generateAbi, hooks } from './abi.ts';
+import { generateAbi, hooks, unasked } from './abi.ts';
 
 const text = (path: string) => generateAbi().find((g) => g.path === path)!.text;
 const row: Hypercall = {
@@ -77,4 +77,13 @@ test('names, offsets and bit-fields reach the core', () => {
   for (const line of lines) assert.ok(abi.includes(`export const ${line};`), line);
   const names = [...abi.matchAll(/^export const (\w+)/gm)].map((m) => m[1]);
   assert.equal(new Set(names).size, names.length, 'a name is given twice');
+});
+
+test('a check that no handler asks is found', () => {
+  const none = unasked('');
+  assert.ok(none.includes('evtchn_send') && none.includes('map_gmfn_foreign') && !none.includes('claim_pages'));
+  assert.deepEqual(
+    none.filter((hook) => !unasked('rc = xsm_check(XSM_evtchn_send, d, rd);').includes(hook)),
+    ['evtchn_send'],
+  );
 });

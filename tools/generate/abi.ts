@@ -81,6 +81,19 @@ export function hooks(table: readonly Hypercall[] = HYPERCALLS): Map<string, Xsm
   return found;
 }
 
+/** Hooks that a handler must ask but that `source`, the handlers' text, never asks. A lint of the core fails if there is one. */
+export function unasked(source: string): string[] {
+  const asked = new Set([...source.matchAll(/\bxsm_check\(\s*XSM_(\w+)/g)].map((m) => m[1]));
+  const due = HYPERCALLS.filter((h) => h.status === 'supported').flatMap((h) =>
+    h.check === 'by op' ? h.subOps!.ops.filter((op) => op.status === 'supported').map((op) => op.check) : [h.check],
+  );
+  const names = [...due, ...FURTHER_CHECKS]
+    .filter(isXsm)
+    .filter((c) => c.by === 'handler')
+    .map((c) => c.hook);
+  return [...new Set(names)].filter((hook) => !asked.has(hook));
+}
+
 function xsmModule(): string {
   const all = [...hooks(), ...FURTHER_CHECKS.map((c): [string, XsmCheck] => [c.hook, c])];
   const lines = [HEADER];
