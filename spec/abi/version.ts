@@ -3,8 +3,7 @@ import { array, char, u8 } from './layout.ts';
 import { subOps, xsm, xsmFirst } from './op.ts';
 import { version as s } from './structs/version.ts';
 
-// The handler asks: on a refusal Xen answers most of them with the text "<denied>" or zeros, not with an error.
-const asked = (op: string) => xsm(`xen_version__${op}`, 'HOOK');
+const asked = (op: string) => xsmFirst(`xen_version__${op}`, 'HOOK');
 
 export const VERSION = subOps('XENVER_', { mask: 0xffffffff, unknown: 'ENOSYS', in: 'register' }, [
   [0, 'version', null, asked('version'), 'supported'],
@@ -16,6 +15,7 @@ export const VERSION = subOps('XENVER_', { mask: 0xffffffff, unknown: 'ENOSYS', 
   [6, 'get_features', s.xen_feature_info, asked('get_features'), 'supported'],
   [7, 'pagesize', null, asked('pagesize'), 'supported'],
   [8, 'guest_handle', array(u8, 16), asked('guest_handle'), 'supported'],
+  // The handler asks: to a refused caller Xen answers the text "<denied>", not an error.
   [9, 'commandline', array(char, 1024), xsm('xen_version__commandline', 'PRIV'), 'supported'],
   [10, 'build_id', s.xen_build_id, xsmFirst('xen_version__build_id', 'PRIV'), 'ENODATA'],
 ]);
