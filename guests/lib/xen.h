@@ -104,7 +104,7 @@ typedef struct { uint16_t domid; uint32_t index; uint64_t value; } xen_hvm_param
 typedef struct { uint32_t vcpu; uint8_t vector; } xen_hvm_evtchn_upcall_vector_t;
 
 /* grant_table_op */
-enum { GNTTABOP_map_grant_ref = 0, GNTTABOP_unmap_grant_ref = 1, GNTTABOP_copy = 5, GNTTABOP_query_size = 6, GNTTABOP_set_version = 8, GNTTABOP_get_version = 10 };
+enum { GNTTABOP_map_grant_ref = 0, GNTTABOP_unmap_grant_ref = 1, GNTTABOP_transfer = 4, GNTTABOP_copy = 5, GNTTABOP_query_size = 6, GNTTABOP_set_version = 8, GNTTABOP_get_version = 10 };
 enum { GTF_permit_access = 1, GTF_readonly = 4, GTF_reading = 8, GTF_writing = 16 };
 enum { GNTST_okay = 0, GNTST_general_error = -1, GNTST_bad_domain = -2, GNTST_bad_gntref = -3, GNTST_bad_handle = -4, GNTST_bad_copy_arg = -10 };
 enum { GNTMAP_host_map = 2, GNTMAP_readonly = 4 };
