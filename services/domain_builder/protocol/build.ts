@@ -2,6 +2,17 @@
  * The domain builder: from a kernel, an initrd and a command line to a plan of what a new PVH domain's memory and first
  * vCPU must hold. Pure: whoever creates the domain carries the plan out. Memory the plan does not write must be zero.
  */
+import {
+  HVM_PARAM_BUFIOREQ_PFN,
+  HVM_PARAM_CONSOLE_PFN,
+  HVM_PARAM_IDENT_PT,
+  HVM_PARAM_IOREQ_PFN,
+  HVM_PARAM_MONITOR_RING_PFN,
+  HVM_PARAM_PAGING_RING_PFN,
+  HVM_PARAM_SHARING_RING_PFN,
+  HVM_PARAM_STORE_PFN,
+  XENFEAT_linux_rsdp_unrestricted,
+} from '../../../spec/abi/constants.ts';
 import { acpiTables } from './acpi.ts';
 import { BadImage, Window, alignUp, hex, zeros } from './bytes.ts';
 import { extractElf } from './bzimage.ts';
@@ -9,7 +20,7 @@ import { parseElf } from './elf.ts';
 import type { Elf } from './elf.ts';
 import { ACPI_INFO, ACPI_TABLES, PAGE, SPECIAL_PAGES, addressSpace } from './memory_map.ts';
 import type { AddressSpace, Range, SpecialPages } from './memory_map.ts';
-import { startInfo, startInfoSize } from './start_info.ts';
+import { startInfo } from './start_info.ts';
 
 export interface DomainConfig {
   /** ELF image or bzImage */
@@ -65,21 +76,21 @@ const EM_X86_64 = 62;
 const NOTE_FEATURES = 10;
 const NOTE_SUPPORTED_FEATURES = 17;
 const NOTE_PHYS32_ENTRY = 18;
-/** XENFEAT_linux_rsdp_unrestricted: the guest finds the RSDP by the start info alone. */
-const FEATURE_RSDP_ANYWHERE = { bit: 15, name: 'linux_rsdp_unrestricted' };
+/** With this feature the guest finds the RSDP by the start info alone. */
+const RSDP_ANYWHERE = { bit: XENFEAT_linux_rsdp_unrestricted, name: 'linux_rsdp_unrestricted' };
 /** Where kernels without that feature search for the RSDP. */
 const RSDP_LOW = 0xfffc0;
-/** Indices of the public hvm/params.h. */
-const HVM_PARAM = {
-  xenstore: 1,
-  ioreq: 5,
-  bufioreq: 6,
-  identPt: 12,
-  console: 17,
-  paging: 27,
-  access: 28,
-  sharing: 29,
-} as const;
+/** The HVM parameter that names each special page. */
+const PAGE_PARAMS: readonly [number, keyof SpecialPages][] = [
+  [HVM_PARAM_STORE_PFN, 'xenstore'],
+  [HVM_PARAM_IOREQ_PFN, 'ioreq'],
+  [HVM_PARAM_BUFIOREQ_PFN, 'bufioreq'],
+  [HVM_PARAM_IDENT_PT, 'identPt'],
+  [HVM_PARAM_CONSOLE_PFN, 'console'],
+  [HVM_PARAM_PAGING_RING_PFN, 'paging'],
+  [HVM_PARAM_MONITOR_RING_PFN, 'access'],
+  [HVM_PARAM_SHARING_RING_PFN, 'sharing'],
+];
 const MAX_VCPUS = 128;
 const MAX_CMDLINE = 4096;
 
@@ -107,7 +118,7 @@ export function buildDomain(config: DomainConfig): Plan {
   if (initrd?.size === 0) throw new BadImage('the initrd is empty; leave it out or give another one.');
   const infoAt = alignUp(kernel.gpa + kernel.size, PAGE);
   const describe = { cmdline: config.cmdline, memmap: space.memmap, rsdp };
-  const infoSize = startInfoSize({ ...describe, modules: initrd ? [initrd] : [] });
+  const infoSize = startInfo({ ...describe, modules: initrd ? [initrd] : [] }, infoAt).length;
   const initrdAt = alignUp(infoAt + infoSize, PAGE);
   const end = initrdAt + (initrd?.size ?? 0);
   if (end > low) {
@@ -134,9 +145,7 @@ export function buildDomain(config: DomainConfig): Plan {
     startInfo: infoAt,
     writes: writes.filter((write) => write.bytes.length > 0),
     specialPages: SPECIAL_PAGES,
-    hvmParams: new Map(
-      Object.entries(HVM_PARAM).map(([name, index]) => [index, SPECIAL_PAGES[name as keyof SpecialPages]]),
-    ),
+    hvmParams: new Map(PAGE_PARAMS.map(([index, name]) => [index, SPECIAL_PAGES[name]])),
     vcpu: pvhContext(entry, infoAt),
   };
 }
@@ -158,11 +167,9 @@ const xenNote = (elf: Elf, type: number) => elf.notes.find((note) => note.name =
 
 function findsRsdpAnywhere(elf: Elf): boolean {
   const mask = xenNote(elf, NOTE_SUPPORTED_FEATURES)?.desc;
-  if (mask && mask.length >= 4) return ((new Window(mask, 'a note').u32(0) >>> FEATURE_RSDP_ANYWHERE.bit) & 1) === 1;
+  if (mask && mask.length >= 4) return ((new Window(mask, 'a note').u32(0) >>> RSDP_ANYWHERE.bit) & 1) === 1;
   const names = xenNote(elf, NOTE_FEATURES)?.desc;
-  return (
-    names !== undefined && Buffer.from(names).toString('latin1').split(/[|\0]/).includes(FEATURE_RSDP_ANYWHERE.name)
-  );
+  return names !== undefined && Buffer.from(names).toString('latin1').split(/[|\0]/).includes(RSDP_ANYWHERE.name);
 }
 
 /** The memory the kernel's segments take, checked against low RAM. Address 0 stays free: guests take it for "none". */

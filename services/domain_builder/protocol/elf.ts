@@ -31,7 +31,7 @@ const MAX_HEADERS = 256;
 const MAX_SECTIONS = 65536;
 const MAX_NOTE_BYTES = 1 << 20;
 
-/** Where each field lives in the two classes: [offset, is a word of the class's size]. */
+/** Where each field lives in the two classes. */
 const LAYOUT = {
   32: {
     entry: 24,

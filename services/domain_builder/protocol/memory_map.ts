@@ -1,4 +1,9 @@
 /** The guest physical address space of a PVH domain: RAM, special pages, ACPI and the memory map that describes them. */
+import {
+  XEN_HVM_MEMMAP_TYPE_ACPI,
+  XEN_HVM_MEMMAP_TYPE_RAM,
+  XEN_HVM_MEMMAP_TYPE_RESERVED,
+} from '../../../spec/abi/constants.ts';
 import { BadImage, hex } from './bytes.ts';
 
 export const PAGE = 4096;
@@ -28,9 +33,9 @@ export interface Range {
   readonly size: number;
 }
 
-export const E820 = { ram: 1, reserved: 2, acpi: 3 } as const;
 export interface MapEntry extends Range {
-  readonly type: (typeof E820)[keyof typeof E820];
+  /** XEN_HVM_MEMMAP_TYPE_* */
+  readonly type: number;
 }
 
 export interface AddressSpace {
@@ -57,8 +62,12 @@ export function addressSpace(memory: number, acpiSize: number): AddressSpace {
   if (memory > low) ram.push({ gpa: GIB4, size: memory - low });
   const special = { gpa: FIRST_SPECIAL * PAGE, size: SPECIAL_NAMES.length * PAGE };
   const acpi = { gpa: ACPI_INFO, size: acpiSize };
-  const entry = (range: Range, type: MapEntry['type']): MapEntry => ({ ...range, type });
-  const memmap = [entry(ram[0]!, E820.ram), entry(acpi, E820.acpi), entry(special, E820.reserved)];
-  memmap.push(...ram.slice(1).map((range) => entry(range, E820.ram)));
+  const entry = (range: Range, type: number): MapEntry => ({ ...range, type });
+  const memmap = [
+    entry(ram[0]!, XEN_HVM_MEMMAP_TYPE_RAM),
+    entry(acpi, XEN_HVM_MEMMAP_TYPE_ACPI),
+    entry(special, XEN_HVM_MEMMAP_TYPE_RESERVED),
+  ];
+  memmap.push(...ram.slice(1).map((range) => entry(range, XEN_HVM_MEMMAP_TYPE_RAM)));
   return { ram, extra: [acpi, special], memmap };
 }

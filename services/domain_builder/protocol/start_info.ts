@@ -1,10 +1,14 @@
 /** The start information of a PVH guest (Xen's arch-x86/hvm/start_info.h), laid out as one block at a given address. */
-import { alignUp, concat, u32, u64, zeros } from './bytes.ts';
+import { XEN_HVM_START_MAGIC_VALUE } from '../../../spec/abi/constants.ts';
+import { make } from '../../../spec/abi/layout.ts';
+import type { Fields, Struct, View } from '../../../spec/abi/layout.ts';
+import { startInfo as layouts } from '../../../spec/abi/structs/hvm.ts';
+import { concat } from './bytes.ts';
 import type { MapEntry, Range } from './memory_map.ts';
 
-const MAGIC = 0x336ec578; // "xEn3" with the first byte's top bit set
-const VERSION = 1; // has the memory map
-const SIZE = { startInfo: 56, module: 32, mapEntry: 24 };
+/** The version that has the memory map. */
+const VERSION = 1;
+const { hvm_start_info, hvm_modlist_entry, hvm_memmap_table_entry } = layouts;
 
 export interface StartInfo {
   readonly cmdline: string;
@@ -13,24 +17,33 @@ export interface StartInfo {
   readonly rsdp: number;
 }
 
-/** Address-independent size of the block. */
-export const startInfoSize = (info: Pick<StartInfo, 'cmdline' | 'modules' | 'memmap'>): number =>
-  SIZE.startInfo +
-  alignUp(SIZE.module * info.modules.length + SIZE.mapEntry * info.memmap.length, 8) +
-  Buffer.byteLength(info.cmdline) +
-  1;
+function record<F extends Fields>(layout: Struct<F>, values: Partial<View<F>>): Uint8Array {
+  const { view, bytes } = make(layout);
+  Object.assign(view, values);
+  return bytes;
+}
 
+/** Lays the block out for `gpa`; its size does not depend on it. */
 export function startInfo(info: StartInfo, gpa: number): Uint8Array {
-  const modlist = gpa + SIZE.startInfo;
-  const memmap = modlist + SIZE.module * info.modules.length;
-  const cmdline = memmap + SIZE.mapEntry * info.memmap.length;
+  const { modules, memmap } = info;
+  const modlistAt = gpa + hvm_start_info.size;
+  const memmapAt = modlistAt + hvm_modlist_entry.size * modules.length;
+  const cmdlineAt = memmapAt + hvm_memmap_table_entry.size * memmap.length;
   return concat([
-    u32(MAGIC, VERSION, 0, info.modules.length),
-    u64(info.modules.length > 0 ? modlist : 0, cmdline, info.rsdp, memmap),
-    u32(info.memmap.length, 0),
-    ...info.modules.map((module) => u64(module.gpa, module.size, 0, 0)),
-    ...info.memmap.map((entry) => concat([u64(entry.gpa, entry.size), u32(entry.type, 0)])),
-    new TextEncoder().encode(info.cmdline),
-    zeros(1),
+    record(hvm_start_info, {
+      magic: XEN_HVM_START_MAGIC_VALUE,
+      version: VERSION,
+      nr_modules: modules.length,
+      modlist_paddr: BigInt(modules.length > 0 ? modlistAt : 0),
+      cmdline_paddr: BigInt(cmdlineAt),
+      rsdp_paddr: BigInt(info.rsdp),
+      memmap_paddr: BigInt(memmapAt),
+      memmap_entries: memmap.length,
+    }),
+    ...modules.map((module) => record(hvm_modlist_entry, { paddr: BigInt(module.gpa), size: BigInt(module.size) })),
+    ...memmap.map((entry) =>
+      record(hvm_memmap_table_entry, { addr: BigInt(entry.gpa), size: BigInt(entry.size), type: entry.type }),
+    ),
+    new TextEncoder().encode(`${info.cmdline}\0`),
   ]);
 }
