@@ -45,7 +45,7 @@ export function cpu_has_interrupt(cpu: Cpu): bool {
 export function cpu_run(cpu: Cpu, budget: i32): i32 {
   tlb_select(cpu);
   let left = budget;
-  for (;;) {
+  while (true) {
     const v = interrupt(cpu);
     if (v >= 0 && interrupt_deliver(cpu, v)) return EXIT_SHUTDOWN;
     const before = cpu.rflags;

@@ -26,7 +26,7 @@ let opsize16: bool = false;
 let addr_toggle: bool = false;
 let lock: bool = false;
 let rep: u32 = 0;
-let override: u32 = 8;
+let prefix_seg: u32 = 8;
 /** Attributes of the row that the last decode() used; A_END for a faulting form. */
 export let decoded_attrs: u32 = 0;
 
@@ -86,9 +86,9 @@ function prefixes(cpu: Cpu): u32 {
   rex = 0;
   opsize16 = addr_toggle = lock = false;
   rep = 0;
-  override = 8;
+  prefix_seg = 8;
   const long = (cpu.mode & MODE_CS64) != 0;
-  for (;;) {
+  while (true) {
     const c = get8();
     if (short) return 0;
     if (long && (c & 0xf0) == 0x40) {
@@ -106,12 +106,12 @@ function prefixes(cpu: Cpu): u32 {
       case 0xf0: lock = true; break;
       case 0xf2: rep = 2; break;
       case 0xf3: rep = 1; break;
-      case 0x26: if (!long) override = 0; break;
-      case 0x2e: if (!long) override = 1; break;
-      case 0x36: if (!long) override = 2; break;
-      case 0x3e: if (!long) override = 3; break;
-      case 0x64: override = 4; break;
-      case 0x65: override = 5; break;
+      case 0x26: if (!long) prefix_seg = 0; break;
+      case 0x2e: if (!long) prefix_seg = 1; break;
+      case 0x36: if (!long) prefix_seg = 2; break;
+      case 0x3e: if (!long) prefix_seg = 3; break;
+      case 0x64: prefix_seg = 4; break;
+      case 0x65: prefix_seg = 5; break;
       default: return c;
     }
   }
@@ -125,7 +125,7 @@ function matches(r: DecodeRow, long: bool, modrm: u32): bool {
   const a = r.attrs;
   if (a & A_O64 && !long) return false;
   if (a & A_I64 && long) return false;
-  switch (r.prefix) {
+  switch (<u32>r.prefix) {
     case PREFIX_NP: if (opsize16 || rep) return false; break;
     case PREFIX_66: if (!opsize16 || rep) return false; break;
     case PREFIX_F3: if (rep != 1) return false; break;
@@ -258,10 +258,10 @@ function special(cpu: Cpu): bool {
 /** Segment base slot, shifted into place: in 64-bit mode only FS and GS count, and 6 or 7 keep whether the default is the stack. */
 function segment(cpu: Cpu, dflt: u32): u32 {
   if (cpu.mode & MODE_CS64) {
-    if (override == 4 || override == 5) return override << 2;
+    if (prefix_seg == 4 || prefix_seg == 5) return prefix_seg << 2;
     return (dflt == 2 ? NO_SEG_STACK : NO_SEG) << 2;
   }
-  return (override < 8 ? override : dflt) << 2;
+  return (prefix_seg < 8 ? prefix_seg : dflt) << 2;
 }
 
 function slot(n: u32, cls: u32): u32 {

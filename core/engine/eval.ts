@@ -6,7 +6,7 @@ import { raise } from '../arch/x86/exceptions';
 import { branch, indirect, target_ok_slow } from './branch';
 import { counter_get, counter_set, ea_moved, ea_slow, linear, offset_special } from './address';
 import { EvalVector } from './eval_vector';
-import { BOUNCE_LIMIT } from './layout';
+import { BOUNCE_LIMIT, BUS_LOCK } from './layout';
 import { commit_slow, probe_slow } from './mem';
 import { isCL, isD, isE, isG, isI, isI64, isM, isR, isXe, isXg, isXr, isPe, isPg, isPr, isO } from './operand';
 import { stack_add, stack_slow } from './stack';
@@ -89,7 +89,7 @@ export class Eval extends EvalVector {
   }
   @inline probe_n(va: i64, size: i32, w: bool): usize {
     const e = <usize>changetype<Cpu>(this).tlb + ((<usize>(<u64>va >> 12) & 511) << 5);
-    if (load<i64>(e, w ? TLB_W : TLB_R) == ((va + <i64>(size - 1)) & ~0xfff)) return <usize>(<u32>va + load<u32>(e, TLB_ADDEND));
+    if (load<i64>(e + (w ? TLB_W : TLB_R)) == ((va + <i64>(size - 1)) & ~0xfff)) return <usize>(<u32>va + load<u32>(e, TLB_ADDEND));
     return probe_slow(changetype<Cpu>(this), <u64>va, size, w);
   }
   @inline ldp<T>(p: i64): i64 {
@@ -205,7 +205,8 @@ export class Eval extends EvalVector {
   /** CX, ECX or RCX by the address size. */
   @inline counter(u: usize): i64 { return counter_get(changetype<Cpu>(this), u); }
   @inline set_counter(u: usize, v: i64): void { counter_set(changetype<Cpu>(this), u, v); }
-  @inline fence(): void { atomic.fence(); }
+  /** Any atomic read-modify-write orders all accesses. */
+  @inline fence(): void { atomic.add<u32>(BUS_LOCK, 0); }
   /** Offset in CS of the next instruction. */
   @inline next(u: usize): i64 {
     const cpu = changetype<Cpu>(this);

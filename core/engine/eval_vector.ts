@@ -1,4 +1,6 @@
 // The evaluating builder's vector operations: W = v128. See docs/design/core.md, "Spec rows".
+// Bodies: moves, shuffles, integer operations and MMX in semantics/vector_*.ts and semantics/mmx.ts; everything that rounds, compares or
+// converts floating point (and DPPS, ROUND, RCP, RSQRT, CVT*, COMI) in semantics/sse_float*.ts with soft floats, which add their own methods here.
 import { CPU_XMM } from '../arch/x86/cpu';
 import { uop_b, uop_r } from './uop';
 

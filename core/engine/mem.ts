@@ -127,10 +127,12 @@ export function write_ptr(cpu: Cpu, va: u64, size: i32): usize {
 /** Check that every byte of a range can be accessed; false = exception pending. */
 export function probe_range(cpu: Cpu, va: u64, len: i32, write: bool): bool {
   const last = va + <u64>(len - 1);
-  for (let a = va; ; a = (a & ~0xfff) + 0x1000) {
+  let a = va;
+  while (true) {
     if (!canonical(a)) return non_canonical(cpu, a);
     if (page_ptr(cpu, a, write, tlb_table(cpu)) == 0) return false;
     if ((a & ~0xfff) == (last & ~0xfff)) return true;
+    a = (a & ~0xfff) + 0x1000;
   }
 }
 
@@ -153,10 +155,12 @@ export function probe_range(cpu: Cpu, va: u64, len: i32, write: bool): bool {
 
 export function sys_probe(cpu: Cpu, va: u64, len: i32, write: bool): bool {
   const last = va + <u64>(len - 1);
-  for (let a = va; ; a = (a & ~0xfff) + 0x1000) {
+  let a = va;
+  while (true) {
     if (!canonical(a)) return non_canonical(cpu, a);
     if (page_ptr(cpu, a, write, sys_table(cpu)) == 0) return false;
     if ((a & ~0xfff) == (last & ~0xfff)) return true;
+    a = (a & ~0xfff) + 0x1000;
   }
 }
 

@@ -139,9 +139,9 @@ function rotate_carry<T>(cpu: Cpu, u: usize, left: bool): i32 {
     }
   }
   const top = <u32>(x >> (w - 1)) & 1;
-  const of = left ? top ^ <u32>c : top ^ (<u32>(x >> (w - 2)) & 1);
+  const ov = left ? top ^ <u32>c : top ^ (<u32>(x >> (w - 2)) & 1);
   b.wr<T, E>(u, p, <i64>x);
-  set_flags6(cpu, (f & ~(CF | OF)) | <u32>c | (of << 11));
+  set_flags6(cpu, (f & ~(CF | OF)) | <u32>c | (ov << 11));
   return 0;
 }
 

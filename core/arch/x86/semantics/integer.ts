@@ -113,8 +113,8 @@ import { add_carries, carries, cf, flags_add, flags_logic, flags_mul, flags_sub,
 @inline function flags_keep_cf<B, V, T>(b: B, r: V, cv: V): void {
   const n = carries<B, V, T>(b, cv);
   const old = b.lfc();
-  const of = b.xor(n, b.shl(n, b.k(1)));
-  const cx = b.and(b.shr(b.xor(old, of), b.k(1)), b.k(0x4000000000000000));
+  const ov = b.xor(n, b.shl(n, b.k(1)));
+  const cx = b.and(b.shr(b.xor(old, ov), b.k(1)), b.k(0x4000000000000000));
   b.set_lfr(b.sx<T>(r));
   b.set_lfc(b.or(b.or(b.and(old, b.k(0x8000000000000000)), cx), b.and(n, b.k(8))));
 }

@@ -36,8 +36,8 @@ import { flags_cf_of } from './alu';
   // OF (count 1) = the operand's sign
   const cy = b.shl(b.shr(x, b.sub(n, b.k(1))), b.k(63));
   const sign = b.shl(b.sx<T>(x), b.k(0));
-  const of = b.and(sign, b.k(0x8000000000000000));
-  commit_shift<B, V, T>(b, n, r, b.or(cy, b.shr(b.xor(cy, of), b.k(1))));
+  const ov = b.and(sign, b.k(0x8000000000000000));
+  commit_shift<B, V, T>(b, n, r, b.or(cy, b.shr(b.xor(cy, ov), b.k(1))));
   return 0;
 }
 
@@ -102,8 +102,8 @@ import { flags_cf_of } from './alu';
   }
   b.wr<T, D>(u, p, r);
   const cy = b.shl(b.shr(x, b.and(b.sub(b.k(w), n), b.k(63))), b.k(63));
-  const of = b.xor(b.sx<T>(x), b.sx<T>(r));
-  const of63 = b.and(of, b.k(0x8000000000000000));
+  const ov = b.xor(b.sx<T>(x), b.sx<T>(r));
+  const of63 = b.and(ov, b.k(0x8000000000000000));
   commit_shift<B, V, T>(b, n, r, b.or(cy, b.shr(b.xor(cy, of63), b.k(1))));
   return 0;
 }
@@ -120,8 +120,8 @@ import { flags_cf_of } from './alu';
   else r = b.zx<T>(b.shr(b.or(b.or(x, b.shl(y, b.k(16))), b.shl(x, b.k(32))), n));
   b.wr<T, D>(u, p, r);
   const cy = b.shl(b.shr(x, b.and(b.sub(n, b.k(1)), b.k(63))), b.k(63));
-  const of = b.and(b.xor(b.sx<T>(x), b.sx<T>(r)), b.k(0x8000000000000000));
-  commit_shift<B, V, T>(b, n, r, b.or(cy, b.shr(b.xor(cy, of), b.k(1))));
+  const ov = b.and(b.xor(b.sx<T>(x), b.sx<T>(r)), b.k(0x8000000000000000));
+  commit_shift<B, V, T>(b, n, r, b.or(cy, b.shr(b.xor(cy, ov), b.k(1))));
   return 0;
 }
 
@@ -133,8 +133,8 @@ import { flags_cf_of } from './alu';
 
 @inline function carry_bit<B, V>(b: B, x: V, n: V): void {
   const c = b.and(b.shr(x, n), b.k(1));
-  const of = b.xor(b.shr(b.lfc(), b.k(63)), b.shr(b.lfc(), b.k(62)));
-  flags_cf_of<B, V>(b, c, b.xor(c, of));
+  const ov = b.xor(b.shr(b.lfc(), b.k(63)), b.shr(b.lfc(), b.k(62)));
+  flags_cf_of<B, V>(b, c, b.xor(c, ov));
 }
 
 @inline export function BT<B, V, T, D, C>(b: B, u: usize): i32 {

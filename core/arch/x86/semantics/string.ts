@@ -69,7 +69,7 @@ const REPNZ: i32 = 2;
 export function MOVS<T>(cpu: Cpu, u: usize): i32 {
   const rep = uop_disp(u) != 0;
   if (rep && count_left(cpu, u) == 0) return 0;
-  for (;;) {
+  while (true) {
     const s = source(cpu, u, sizeof<T>());
     const p = read_ptr(cpu, s, sizeof<T>());
     if (p == 0) return 1;
@@ -107,7 +107,7 @@ export function STOS<T>(cpu: Cpu, u: usize): i32 {
   const rep = uop_disp(u) != 0;
   if (rep && count_left(cpu, u) == 0) return 0;
   const v = load<T>(changetype<usize>(cpu));
-  for (;;) {
+  while (true) {
     const d = destination(cpu, u, sizeof<T>(), true);
     const q = write_ptr(cpu, d, sizeof<T>());
     if (q == 0) return 1;
@@ -134,7 +134,7 @@ export function STOS<T>(cpu: Cpu, u: usize): i32 {
 export function LODS<T>(cpu: Cpu, u: usize): i32 {
   const rep = uop_disp(u) != 0;
   if (rep && count_left(cpu, u) == 0) return 0;
-  for (;;) {
+  while (true) {
     const p = read_ptr(cpu, source(cpu, u, sizeof<T>()), sizeof<T>());
     if (p == 0) return 1;
     const b = changetype<Eval>(cpu);
@@ -156,7 +156,7 @@ export function CMPS<T>(cpu: Cpu, u: usize): i32 {
   const rep = uop_disp(u);
   if (rep && count_left(cpu, u) == 0) return 0;
   const b = changetype<Eval>(cpu);
-  for (;;) {
+  while (true) {
     const p = read_ptr(cpu, source(cpu, u, sizeof<T>()), sizeof<T>());
     if (p == 0) return 1;
     const x = b.zx<T>(<i64>load<T>(p));
@@ -177,7 +177,7 @@ export function SCAS<T>(cpu: Cpu, u: usize): i32 {
   const rep = uop_disp(u);
   if (rep && count_left(cpu, u) == 0) return 0;
   const b = changetype<Eval>(cpu);
-  for (;;) {
+  while (true) {
     const q = read_ptr(cpu, destination(cpu, u, sizeof<T>(), false), sizeof<T>());
     if (q == 0) return 1;
     const y = b.zx<T>(<i64>load<T>(q));

@@ -1,0 +1,65 @@
+// Micro-ops that are no instructions, and how the loop leaves. Each returns the next micro-op, or 0 with cpu.rip and cpu.exit set.
+import { Cpu, EXIT_BUDGET, EXIT_EXCEPTION, EXIT_IOREQ, EXIT_NONE, EXIT_RETRY, EXIT_STOP } from '../arch/x86/cpu';
+import { raise } from '../arch/x86/exceptions';
+import { branch, cross as cross_page, lookup } from './branch';
+import { UOP_SIZE, next_rip, this_rip, uop_r } from './uop';
+
+/** Go on at the micro-op's target: the end of a run or of the page. */
+export function goto(cpu: Cpu, u: usize): usize {
+  const t = <usize>load<u32>(u, 12);
+  if (t) return t;
+  return branch(cpu, u);
+}
+
+export function cross(cpu: Cpu, u: usize): usize {
+  return cross_page(cpu, u);
+}
+
+/** The page's bytes have changed since this was decoded. */
+export function resync(cpu: Cpu, u: usize): usize {
+  return lookup(cpu, this_rip(cpu, u) + cpu.base_cs);
+}
+
+/** The end of a single step. */
+export function stop(cpu: Cpu, u: usize): usize {
+  cpu.rip = next_rip(cpu, u - UOP_SIZE);
+  cpu.exit = EXIT_STOP;
+  return 0;
+}
+
+function fault(cpu: Cpu, u: usize, vector: u32): usize {
+  cpu.rip = this_rip(cpu, u);
+  raise(cpu, vector, 0);
+  return 0;
+}
+
+export function ud(cpu: Cpu, u: usize): usize {
+  return fault(cpu, u, 6);
+}
+
+export function gp(cpu: Cpu, u: usize): usize {
+  return fault(cpu, u, 13);
+}
+
+/** An x87, MMX or SSE instruction whose unit is off (SDM vol. 3, tables 13-1 and 2-2): r = 1 for MMX and SSE. */
+export function unit(cpu: Cpu, u: usize): usize {
+  const em = (cpu.cr0 & 4) != 0;
+  if (uop_r(u) && (em || !(cpu.cr4 & 0x200))) return fault(cpu, u, 6);
+  return fault(cpu, u, 7);
+}
+
+/** A straight micro-op left: faults and retries have not retired. */
+export function leave(cpu: Cpu, u: usize, n: i32): void {
+  const why = cpu.exit;
+  cpu.uop = <u32>u;
+  cpu.n = why == EXIT_EXCEPTION || why == EXIT_RETRY || why == EXIT_IOREQ ? n - 1 : n;
+}
+
+/** After a branch: u is 0 if it left by itself (cpu.rip is set), else the budget is used up before micro-op u. */
+export function leave_branch(cpu: Cpu, u: usize, n: i32): void {
+  cpu.uop = 0;
+  cpu.n = n;
+  if (u == 0) return;
+  cpu.rip = this_rip(cpu, u);
+  cpu.exit = EXIT_BUDGET;
+}
