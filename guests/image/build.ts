@@ -1,0 +1,107 @@
+// Makes the guest image: an unmodified Debian kernel and a small user land, from Debian packages, as any user.
+// Everything is written beside its place and moved there whole; a broken-off run goes on from what it has fetched.
+import '../../bin/parent.cjs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { ROOT, recipeHash } from '../../bin/setup.cjs';
+import { Apt, ImageError, start } from './apt.ts';
+import { characterDevice, directory, file, link, writeCpio } from './cpio.ts';
+import type { ImageInfo } from './index.ts';
+import { untar } from './tar.ts';
+
+const KERNEL_META = 'linux-image-amd64';
+const USER_LAND = 'busybox-static';
+
+/** Commands that something calls by path: the kernel (poweroff, reboot), scripts, `env` and `xargs`. The shell itself
+ * finds every applet without a link. */
+const LINKS = {
+  bin: 'sh cat cp cttyhack date dmesg echo env false free grep head kill less ln ls mkdir mount mv ps rm sed sleep sort stat'
+    .concat(' sync tail tar test top touch true umount uname uptime vi wc xargs')
+    .split(' '),
+  sbin: ['halt', 'ifconfig', 'init', 'insmod', 'ip', 'modprobe', 'poweroff', 'reboot'],
+};
+
+/** The files of a package that `want` names, or an error that names what is missing. */
+async function unpack(deb: string, wanted: RegExp[]): Promise<{ path: string; content: Uint8Array }[]> {
+  const found: { path: string; content: Uint8Array }[] = [];
+  const { child, ended } = start('dpkg-deb', ['--fsys-tarfile', deb], { piped: true });
+  for await (const entry of untar(child.stdout as Readable, (path) => wanted.some((pattern) => pattern.test(path)))) {
+    if (entry.type === '0') found.push(entry);
+    if (found.length === wanted.length) break; // the kernel's modules, most of the package, come after it
+  }
+  if (found.length < wanted.length) await ended;
+  // The rest is not read: what still writes it ends at the closed pipe.
+  for (const stream of child.stdio) stream?.destroy();
+  return wanted.map((pattern) => {
+    const file = found.find(({ path }) => pattern.test(path));
+    if (!file) throw new ImageError(`${deb} has no file like ${pattern.source}.`);
+    return file;
+  });
+}
+
+function initramfs(busybox: Uint8Array, kernel: string): Buffer {
+  const own = (name: string) => readFileSync(join(import.meta.dirname, name));
+  const folders = ['bin', 'sbin', 'dev', 'proc', 'sys', 'etc', 'root', 'run', 'tmp'];
+  const issue = `\nDebian's ${kernel} under Xenolith. \`poweroff\` ends the machine, Ctrl-] leaves it.\n\n`;
+  return writeCpio([
+    ...folders.map((path) => directory(path)),
+    characterDevice('dev/console', 5, 1),
+    file('bin/busybox', busybox, 0o755),
+    ...LINKS.bin.map((name) => link(`bin/${name}`, 'busybox')),
+    ...LINKS.sbin.map((name) => link(`sbin/${name}`, '../bin/busybox')),
+    file('etc/passwd', Buffer.from('root::0:0:root:/root:/bin/sh\n')),
+    file('etc/group', Buffer.from('root:x:0:\n')),
+    file('etc/issue', Buffer.from(issue)),
+    ...['inittab', 'profile', 'tour'].map((name) => file(`etc/${name}`, own(name))),
+    file('init', own('init'), 0o755),
+  ]);
+}
+
+/** Fetches, unpacks and assembles; gives the folder. */
+export async function buildImage(folder = join(ROOT, 'build')): Promise<string> {
+  const apt = new Apt(join(folder, 'apt'));
+  await apt.update();
+  const meta = await apt.show(KERNEL_META);
+  const kernelName = /linux-image-[\w.+-]+-amd64/.exec(meta.Depends ?? '')?.[0];
+  if (!kernelName) throw new ImageError(`${KERNEL_META} names no kernel package.`);
+  const kernelPackage = await apt.show(kernelName);
+  const userPackage = await apt.show(USER_LAND);
+  const kernelDeb = await apt.download(kernelPackage);
+  const userDeb = await apt.download(userPackage);
+
+  const [vmlinuz] = await unpack(kernelDeb, [/^boot\/vmlinuz-/]);
+  const [busybox] = await unpack(userDeb, [/^(usr\/)?bin\/busybox$/]);
+  const release = vmlinuz.path.replace('boot/vmlinuz-', '');
+  const initrd = initramfs(busybox.content, `Linux ${release}`);
+
+  const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+  const info: ImageInfo = {
+    recipe: recipeHash(),
+    kernel: 'vmlinuz',
+    initrd: 'initrd.cpio',
+    release,
+    packages: [kernelPackage, userPackage].map(({ Package, Version }) => `${Package} ${Version}`),
+    sha256: { kernel: sha256(vmlinuz.content), initrd: sha256(initrd) },
+  };
+  const image = join(folder, 'image');
+  const fresh = `${image}.new`;
+  const old = `${image}.old`;
+  for (const left of [fresh, old]) rmSync(left, { recursive: true, force: true });
+  mkdirSync(fresh, { recursive: true });
+  writeFileSync(join(fresh, info.kernel), vmlinuz.content);
+  writeFileSync(join(fresh, info.initrd), initrd);
+  writeFileSync(join(fresh, 'image.json'), `${JSON.stringify(info, undefined, 2)}\n`);
+  if (existsSync(image)) renameSync(image, old);
+  renameSync(fresh, image);
+  rmSync(old, { recursive: true, force: true });
+  return image;
+}
+
+if (import.meta.main) {
+  await buildImage().catch((error: Error) => {
+    console.error(error instanceof ImageError ? `xenolith: ${error.message}` : error.stack);
+    process.exitCode = 1;
+  });
+}
