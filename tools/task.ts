@@ -7,6 +7,7 @@ import { existsSync, globSync } from 'node:fs';
 import { join } from 'node:path';
 import { BUILD_STAMP, ROOT, setup } from '../bin/setup.cjs';
 import { generate } from './build.ts';
+import { format } from './format.ts';
 import { lint } from './lint/index.ts';
 
 type Result = boolean | Promise<boolean>;
@@ -24,8 +25,6 @@ async function node(args: string[]): Promise<boolean> {
 }
 
 const program = (path: string, ...args: string[]): Result => node([join(ROOT, 'node_modules', path), ...args]);
-const prettier = (...args: string[]): Result =>
-  program('prettier/bin/prettier.cjs', '--log-level', 'warn', ...args, '.');
 
 /** Node's test runner over the given files; its summary is the last thing printed. */
 function runTests(files: string[]): Result {
@@ -46,7 +45,7 @@ async function check(): Promise<boolean> {
   const before = differences();
   const steps: [string, () => Result][] = [
     ['generate', () => generate().then(() => true)],
-    ['format', () => prettier('--check')],
+    ['format', () => format(false)],
     ['lint', lint],
     ['types', () => program('typescript/bin/tsc', '--pretty')],
     ['build', () => setup('build').then(() => true)],
@@ -83,7 +82,7 @@ const TASKS: Record<string, (args: string[]) => Result> = {
   test: (args) => runTests(args.length > 0 ? args : find('**/*.test.ts')),
   'test:long': (args) => runTests(args.length > 0 ? args : find('**/*.long.ts')),
   check,
-  format: () => prettier('--write'),
+  format: () => format(true),
   bench,
 };
 

@@ -34,7 +34,7 @@ function allowed(from: Source['path'], to: string): boolean {
 /** A service's pure half (`protocol/`) does no I/O: neither its back end nor the host's modules. */
 function impure(from: string, to: string): boolean {
   if (!/^services\/[^/]+\/protocol\//.test(from) || from.endsWith('.test.ts')) return false;
-  return /^node:(?!buffer|zlib)/.test(to) || /^(platform|services\/[^/]+\/backend)\//.test(to);
+  return /^node:(?!buffer|crypto|zlib)/.test(to) || /^(platform|services\/[^/]+\/backend)\//.test(to);
 }
 
 export function layering(sources: Source[]): Finding[] {

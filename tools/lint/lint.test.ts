@@ -51,7 +51,6 @@ test('repository rules: each one fails on what it forbids', () => {
   assert.deepEqual(rules('cli/a.ts', 'const a = 1;'), ['last line']);
   assert.deepEqual(rules('cli/a.ts', 'x;\n'.repeat(800)), []);
   assert.deepEqual(rules('cli/a.ts', 'x;\n'.repeat(801)), ['length']);
-  assert.deepEqual(rules('core/a.ts', `${'x'.repeat(121)}\n`), ['width']);
 });
 
 /** A module of the given sections, each `[id, ...content]`. */
