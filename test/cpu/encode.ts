@@ -1,5 +1,5 @@
 // From a row, an operand size and random numbers: one legal encoding, and the state it starts from.
-import { modIgnored, sizeBits } from '../../spec/x86/rows.ts';
+import { modIgnored, operandSizes, sizeBits } from '../../spec/x86/rows.ts';
 import type { Operand, OperandSize, Row } from '../../spec/x86/rows.ts';
 import { CODE, WINDOW, WINDOW_SIZE } from './machine.ts';
 import type { Mode, State } from './machine.ts';
@@ -72,10 +72,24 @@ export class Draft {
       this.legacy.push(0x67);
     }
     if (touches && r.chance(0.15)) this.override();
-    if (attrs.has('lock') && this.memory && r.chance(0.2)) this.legacy.push(0xf0);
+    // anywhere else LOCK is #UD
+    if (r.chance(attrs.has('lock') && this.memory ? 0.2 : 0.01)) this.legacy.push(0xf0);
     if (attrs.has('rep') && r.chance(0.5)) this.legacy.push(0xf3);
     if (attrs.has('repz') && r.chance(0.7)) this.legacy.push(r.pick([0xf2, 0xf3]));
+    if (plain || attrs.has('br')) this.redundant(plain);
     this.registers(plain);
+  }
+
+  /** Prefixes that mean nothing here: 66 where no operand depends on it or REX.W wins, F3 and F2 outside string instructions. */
+  private redundant(plain: boolean): void {
+    const { row, r, opsize } = this;
+    const { attrs } = row;
+    const unsized = operandSizes(row, this.long).length === 0;
+    if (plain && !attrs.has('x87') && !attrs.has('d64') && (unsized || opsize === 64) && r.chance(0.04))
+      this.legacy.push(0x66);
+    // F3 makes LZCNT and TZCNT of BSF and BSR where these exist, and other instructions of group 9
+    const taken = attrs.has('rep') || attrs.has('repz') || /^(BSF|BSR|CMPXCHG8B|CMPXCHG16B)$/.test(row.name);
+    if (!taken && !attrs.has('rexb') && r.chance(0.03)) this.legacy.push(r.pick([0xf2, 0xf3]));
   }
 
   private override(): void {

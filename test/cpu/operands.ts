@@ -258,7 +258,7 @@ function transcendental(d: Draft): void {
   else if (!ordinary) return;
   else if (name === 'FYL2X') stValue(d, 0, -30, 30, true);
   else if (name === 'FPATAN') stValue(d, 0, -10, 10);
-  else stValue(d, 0, -20, 5);
+  else stValue(d, 0, -20, d.r.pick([1, 5, 5, 20, 62]));
   if (/^(FYL2|FPATAN)/.test(name) && ordinary) stValue(d, 1, -10, 10);
 }
 
