@@ -9,9 +9,11 @@ import { FORM_STOP } from '../gen/forms';
 import { run } from '../gen/run';
 import { engine_upcall_vector } from '../hypervisor/engine';
 import { branch_attach, lookup, scratch_uops } from './branch';
+import { HOST_BASE } from './layout';
+import { Host } from '../shared/host';
 import { code_attach, pseudo } from './code_cache';
 import { mem_attach } from './mem';
-import { tlb_attach, tlb_flush, tlb_select } from './tlb';
+import { tlb_attach, tlb_forget_code, tlb_select } from './tlb';
 import { UOP_MEM, UOP_SIZE, this_rip, uop_m } from './uop';
 
 /** Prepare this instance to run vCPUs as pCPU `id` whose private area is at `area`. */
@@ -20,6 +22,17 @@ export function engine_init(id: i32, area: usize): void {
   code_attach(area);
   branch_attach(area);
   mem_attach(id);
+}
+
+/** Changes of code frames by others that this pCPU has seen. */
+let seen_smc: u32 = 0;
+
+/** Somebody else changed bytes that may be decoded here: links from the TLB go, and code_page() compares generations. */
+function see_changed_code(): void {
+  const seq = atomic.load<u32>(HOST_BASE + offsetof<Host>('smc_seq'));
+  if (seq == seen_smc) return;
+  seen_smc = seq;
+  tlb_forget_code();
 }
 
 /** A pending interrupt the vCPU would take now: its vector, or -1. */
@@ -44,6 +57,7 @@ export function cpu_has_interrupt(cpu: Cpu): bool {
  */
 export function cpu_run(cpu: Cpu, budget: i32): i32 {
   tlb_select(cpu);
+  see_changed_code();
   let left = budget;
   while (true) {
     const v = interrupt(cpu);

@@ -23,7 +23,10 @@ export const hot: readonly string[] = [
   'LEA u64 G,M',
   'LEA u32 G,D',
   'LEA u32 G,M',
-  ...['ADD', 'SUB', 'AND', 'OR', 'XOR', 'CMP'].flatMap((n) => [...sizes('u64 u32', `${n} $ R,G`), ...sizes('u64 u32', `${n} $ R,I`)]),
+  ...['ADD', 'SUB', 'AND', 'OR', 'XOR', 'CMP'].flatMap((n) => [
+    ...sizes('u64 u32', `${n} $ R,G`),
+    ...sizes('u64 u32', `${n} $ R,I`),
+  ]),
   ...sizes('u64 u32', 'ADD $ G,D'),
   ...sizes('u64 u32', 'CMP $ G,D'),
   ...sizes('u64 u32', 'CMP $ D,G'),

@@ -1,0 +1,287 @@
+// Hypercalls as functions, over a service's mailbox: structures of spec/abi in and out, XenError for what the hypervisor refuses.
+import * as abi from '../../spec/abi/constants.ts';
+import { errnoName } from '../../spec/abi/errno.ts';
+import { HYPERCALLS } from '../../spec/abi/hypercalls.ts';
+import { make, view, type Fields, type Struct, type View } from '../../spec/abi/layout.ts';
+import { domctl } from '../../spec/abi/structs/domctl.ts';
+import { eventChannel } from '../../spec/abi/structs/event_channel.ts';
+import { hvm } from '../../spec/abi/structs/hvm.ts';
+import { memory } from '../../spec/abi/structs/memory.ts';
+import type { Mailbox } from './mailbox.ts';
+
+export class XenError extends Error {
+  readonly errno: number;
+  constructor(what: string, errno: number) {
+    super(`${what}: ${errnoName(errno)}`);
+    this.name = 'XenError';
+    this.errno = errno;
+  }
+}
+
+const number = (name: string): number => {
+  const row = HYPERCALLS.find((h) => h.name === name);
+  if (!row) throw new Error(`no hypercall ${name}`);
+  return row.number;
+};
+const NR = {
+  memory: number('memory_op'),
+  events: number('event_channel_op'),
+  hvm: number('hvm_op'),
+  domctl: number('domctl'),
+  console: number('console_io'),
+};
+
+/** Extents in one memory hypercall: their list fits the argument area. */
+const BATCH = 512;
+const ARGUMENT = 0;
+const LIST = 1024;
+
+export class Hypercalls {
+  readonly mailbox: Mailbox;
+  constructor(mailbox: Mailbox) {
+    this.mailbox = mailbox;
+  }
+
+  get domid(): number {
+    return this.mailbox.domid;
+  }
+
+  /** Calls with a structure as the last argument, filled by `fill`; gives the structure as the hypervisor left it. */
+  #op<F extends Fields>(
+    nr: number,
+    what: string,
+    cmd: number | null,
+    s: Struct<F>,
+    fill: (v: View<F>) => void,
+  ): View<F> {
+    const { view: v, bytes } = make(s);
+    fill(v);
+    const at = this.mailbox.ram.gpa + ARGUMENT;
+    this.mailbox.write(at, bytes);
+    const r = Number(cmd === null ? this.mailbox.hypercall(nr, at) : this.mailbox.hypercall(nr, cmd, at));
+    if (r < 0) throw new XenError(what, -r);
+    const out = this.mailbox.read(at, bytes.length);
+    this.result = r;
+    return view(s, new DataView(out.buffer, out.byteOffset, out.byteLength));
+  }
+  /** The last call's return value. */
+  result = 0;
+
+  /** A u64 list in the argument area; `at` bytes into it. */
+  #list(values: readonly (number | bigint)[], at = LIST): number {
+    const bytes = new Uint8Array(8 * values.length);
+    const dv = new DataView(bytes.buffer);
+    values.forEach((v, i) => dv.setBigUint64(8 * i, BigInt(v), true));
+    this.mailbox.write(this.mailbox.ram.gpa + at, bytes);
+    return this.mailbox.ram.gpa + at;
+  }
+
+  // ---- event channels
+  allocUnbound(domid: number, remote: number): number {
+    const v = this.#op(
+      NR.events,
+      'EVTCHNOP_alloc_unbound',
+      abi.EVTCHNOP_alloc_unbound,
+      eventChannel.evtchn_alloc_unbound,
+      (a) => {
+        a.dom = domid;
+        a.remote_dom = remote;
+      },
+    );
+    return v.port;
+  }
+
+  bindInterdomain(remote: number, port: number): number {
+    const v = this.#op(
+      NR.events,
+      'EVTCHNOP_bind_interdomain',
+      abi.EVTCHNOP_bind_interdomain,
+      eventChannel.evtchn_bind_interdomain,
+      (a) => {
+        a.remote_dom = remote;
+        a.remote_port = port;
+      },
+    );
+    return v.local_port;
+  }
+
+  notify(port: number): void {
+    this.#op(NR.events, 'EVTCHNOP_send', abi.EVTCHNOP_send, eventChannel.evtchn_send, (a) => {
+      a.port = port;
+    });
+  }
+
+  // ---- domains
+  #domctl(
+    what: string,
+    cmd: number,
+    domid: number,
+    fill: (v: View<typeof domctl.xen_domctl.fields>) => void = () => {},
+  ) {
+    return this.#op(NR.domctl, what, null, domctl.xen_domctl, (v) => {
+      v.cmd = cmd;
+      v.interface_version = abi.XEN_DOMCTL_INTERFACE_VERSION;
+      v.domain = domid;
+      fill(v);
+    });
+  }
+
+  createDomain(options: { handle: Uint8Array; vcpus: number; ssidref: number; maxPort?: number }): number {
+    const v = this.#domctl('XEN_DOMCTL_createdomain', abi.XEN_DOMCTL_createdomain, 0, (d) => {
+      const c = d.u.createdomain;
+      c.ssidref = options.ssidref;
+      options.handle.forEach((byte, i) => c.handle.set(i, byte));
+      c.flags = abi.XEN_DOMCTL_CDF_hvm | abi.XEN_DOMCTL_CDF_hap;
+      c.max_vcpus = options.vcpus;
+      c.max_evtchn_port = options.maxPort ?? 1023;
+      c.max_grant_frames = 64;
+      c.max_maptrack_frames = 1024;
+      c.grant_opts = 1;
+      c.arch.emulation_flags = 1; // XEN_X86_EMU_LAPIC: all a PVH domain has
+    });
+    return v.domain;
+  }
+
+  maxMemory(domid: number, bytes: number): void {
+    this.#domctl('XEN_DOMCTL_max_mem', abi.XEN_DOMCTL_max_mem, domid, (d) => {
+      d.u.max_mem.max_memkb = BigInt(bytes >>> 10);
+    });
+  }
+
+  maxVcpus(domid: number, vcpus: number): void {
+    this.#domctl('XEN_DOMCTL_max_vcpus', abi.XEN_DOMCTL_max_vcpus, domid, (d) => {
+      d.u.max_vcpus.max = vcpus;
+    });
+  }
+
+  setHvmContext(domid: number, records: Uint8Array): void {
+    const at = this.mailbox.ram.gpa + LIST;
+    this.mailbox.write(at, records);
+    this.#domctl('XEN_DOMCTL_sethvmcontext', abi.XEN_DOMCTL_sethvmcontext, domid, (d) => {
+      d.u.hvmcontext.size = records.length;
+      d.u.hvmcontext.buffer = BigInt(at);
+    });
+  }
+
+  unpause(domid: number): void {
+    this.#domctl('XEN_DOMCTL_unpausedomain', abi.XEN_DOMCTL_unpausedomain, domid);
+  }
+
+  /** A big domain goes in parts: the call says -ERESTART until all is given back. */
+  destroy(domid: number): void {
+    for (;;) {
+      try {
+        this.#domctl('XEN_DOMCTL_destroydomain', abi.XEN_DOMCTL_destroydomain, domid);
+        return;
+      } catch (error) {
+        if (!(error instanceof XenError) || errnoName(error.errno) !== 'ERESTART') throw error;
+      }
+    }
+  }
+
+  domainInfo(domid: number): { flags: number; shutdown: number | null; pages: number; cpuTime: bigint } {
+    const {
+      flags,
+      tot_pages: pages,
+      cpu_time: cpuTime,
+    } = this.#domctl('XEN_DOMCTL_getdomaininfo', abi.XEN_DOMCTL_getdomaininfo, domid).u.getdomaininfo;
+    const down = flags & abi.XEN_DOMINF_shutdown;
+    const code = (flags >>> abi.XEN_DOMINF_shutdownshift) & abi.XEN_DOMINF_shutdownmask;
+    return { flags, shutdown: down ? code : null, pages: Number(pages), cpuTime };
+  }
+
+  // ---- memory
+  /** Gives the domain RAM at `gfns`. */
+  populate(domid: number, first: number, count: number): void {
+    for (let done = 0; done < count; ) {
+      const n = Math.min(BATCH, count - done);
+      const list = this.#list(Array.from({ length: n }, (_, i) => first + done + i));
+      this.#op(
+        NR.memory,
+        'XENMEM_populate_physmap',
+        abi.XENMEM_populate_physmap,
+        memory.xen_memory_reservation,
+        (r) => {
+          r.extent_start = BigInt(list);
+          r.nr_extents = BigInt(n);
+          r.domid = domid;
+        },
+      );
+      if (this.result !== n) throw new XenError('XENMEM_populate_physmap', 12);
+      done += n;
+    }
+  }
+
+  /** Maps frames of another domain at `at` of this one's pseudo-physical space. */
+  mapForeign(domid: number, gfns: readonly number[], at: number): void {
+    for (let done = 0; done < gfns.length; done += BATCH) {
+      const part = gfns.slice(done, done + BATCH);
+      const idxs = this.#list(part);
+      const gpfns = this.#list(
+        part.map((_, i) => at + done + i),
+        LIST + 8 * BATCH,
+      );
+      const errs = this.#list(
+        part.map(() => 0),
+        LIST + 16 * BATCH,
+      );
+      this.#op(
+        NR.memory,
+        'XENMEM_add_to_physmap_batch',
+        abi.XENMEM_add_to_physmap_batch,
+        memory.xen_add_to_physmap_batch,
+        (a) => {
+          a.domid = abi.DOMID_SELF;
+          a.space = abi.XENMAPSPACE_gmfn_foreign;
+          a.size = part.length;
+          a.u.foreign_domid = domid;
+          a.idxs = BigInt(idxs);
+          a.gpfns = BigInt(gpfns);
+          a.errs = BigInt(errs);
+        },
+      );
+      const errors = new Int32Array(this.mailbox.read(errs, 4 * part.length).slice().buffer);
+      const bad = errors.find((e) => e !== 0);
+      if (bad !== undefined) throw new XenError('XENMEM_add_to_physmap_batch', -bad);
+    }
+  }
+
+  unmap(gfns: readonly number[]): void {
+    for (const gfn of gfns)
+      this.#op(
+        NR.memory,
+        'XENMEM_remove_from_physmap',
+        abi.XENMEM_remove_from_physmap,
+        memory.xen_remove_from_physmap,
+        (r) => {
+          r.domid = abi.DOMID_SELF;
+          r.gpfn = BigInt(gfn);
+        },
+      );
+  }
+
+  setMemoryMap(domid: number, entries: readonly { addr: number; size: number; type: number }[]): void {
+    const bytes = new Uint8Array(20 * entries.length);
+    const dv = new DataView(bytes.buffer);
+    entries.forEach((e, i) => {
+      dv.setBigUint64(20 * i, BigInt(e.addr), true);
+      dv.setBigUint64(20 * i + 8, BigInt(e.size), true);
+      dv.setUint32(20 * i + 16, e.type, true);
+    });
+    const at = this.mailbox.ram.gpa + LIST;
+    this.mailbox.write(at, bytes);
+    this.#op(NR.memory, 'XENMEM_set_memory_map', abi.XENMEM_set_memory_map, memory.xen_foreign_memory_map, (m) => {
+      m.domid = domid;
+      m.map.nr_entries = entries.length;
+      m.map.buffer = BigInt(at);
+    });
+  }
+
+  setHvmParam(domid: number, index: number, value: number | bigint): void {
+    this.#op(NR.hvm, 'HVMOP_set_param', abi.HVMOP_set_param, hvm.xen_hvm_param, (p) => {
+      p.domid = domid;
+      p.index = index;
+      p.value = BigInt(value);
+    });
+  }
+}

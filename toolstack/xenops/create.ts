@@ -1,0 +1,126 @@
+// Creating a domain: the domain builder's plan carried out by hypercalls, as domain 0.
+import { HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_STORE_EVTCHN, XEN_HVM_MEMMAP_TYPE_RAM } from '../../spec/abi/constants.ts';
+import { make } from '../../spec/abi/layout.ts';
+import { save } from '../../spec/abi/structs/save.ts';
+import type { Hypercalls } from '../../services/lib/hypercalls.ts';
+import type { Plan, SegmentState } from '../../services/domain_builder/protocol/index.ts';
+
+const PAGE = 4096;
+/** Frames of the guest mapped at once while it is loaded, and where. */
+const WINDOW = 256;
+const WINDOW_AT = 0x10000;
+
+export interface NewDomain {
+  domid: number;
+  storePort: number;
+  consolePort: number;
+}
+
+export interface Owners {
+  /** Service domains at the other end of the two rings. */
+  xenstore: number;
+  console: number;
+}
+
+export function createDomain(
+  dom0: Hypercalls,
+  plan: Plan,
+  options: { uuid: Uint8Array; vcpus: number; ssidref: number },
+  owners: Owners,
+): NewDomain {
+  const domid = dom0.createDomain({ handle: options.uuid, vcpus: options.vcpus, ssidref: options.ssidref });
+  try {
+    const ranges = [...plan.ram, ...plan.extra];
+    dom0.maxMemory(
+      domid,
+      ranges.reduce((sum, r) => sum + r.size, 0),
+    );
+    dom0.maxVcpus(domid, options.vcpus);
+    for (const range of ranges) dom0.populate(domid, range.gpa / PAGE, range.size / PAGE);
+    dom0.setMemoryMap(
+      domid,
+      plan.memmap.map(({ gpa, size, type }) => ({ addr: gpa, size, type: type || XEN_HVM_MEMMAP_TYPE_RAM })),
+    );
+    for (const { gpa, bytes } of plan.writes) writeForeign(dom0, domid, gpa, bytes);
+    for (const [index, value] of plan.hvmParams) dom0.setHvmParam(domid, index, value);
+    const storePort = dom0.allocUnbound(domid, owners.xenstore);
+    const consolePort = dom0.allocUnbound(domid, owners.console);
+    dom0.setHvmParam(domid, HVM_PARAM_STORE_EVTCHN, storePort);
+    dom0.setHvmParam(domid, HVM_PARAM_CONSOLE_EVTCHN, consolePort);
+    dom0.setHvmContext(domid, context(plan));
+    return { domid, storePort, consolePort };
+  } catch (error) {
+    dom0.destroy(domid);
+    throw error;
+  }
+}
+
+function writeForeign(dom0: Hypercalls, domid: number, gpa: number, bytes: Uint8Array): void {
+  let done = 0;
+  while (done < bytes.length) {
+    const at = gpa + done;
+    const inPage = at % PAGE;
+    const n = Math.min(WINDOW * PAGE - inPage, bytes.length - done);
+    const pages = Math.ceil((inPage + n) / PAGE);
+    const first = (at - inPage) / PAGE;
+    const frames = Array.from({ length: pages }, (_, i) => first + i);
+    dom0.mapForeign(domid, frames, WINDOW_AT);
+    dom0.mailbox.write(WINDOW_AT * PAGE + inPage, bytes.subarray(done, done + n));
+    dom0.unmap(frames.map((_, i) => WINDOW_AT + i));
+    done += n;
+  }
+}
+
+/** Save records that describe the first vCPU at its entry: header, CPU, MTRR, end. */
+function context(plan: Plan): Uint8Array {
+  const cpu = make(save.hvm_hw_cpu);
+  const { vcpu } = plan;
+  const c = cpu.view;
+  c.rip = BigInt(vcpu.rip);
+  c.rbx = BigInt(vcpu.rbx);
+  c.cr0 = BigInt(vcpu.cr0);
+  c.cr4 = BigInt(vcpu.cr4);
+  c.rflags = BigInt(vcpu.rflags);
+  c.dr6 = BigInt(vcpu.dr6);
+  c.dr7 = BigInt(vcpu.dr7);
+  const segments: [string, SegmentState][] = [
+    ['cs', vcpu.cs],
+    ...['ds', 'es', 'ss'].map((s): [string, SegmentState] => [s, vcpu.data]),
+    ['tr', vcpu.tr],
+  ];
+  const fields = c as unknown as Record<string, number | bigint>;
+  for (const [name, s] of segments) {
+    fields[`${name}_base`] = BigInt(s.base);
+    fields[`${name}_limit`] = s.limit;
+    fields[`${name}_arbytes`] = s.attributes;
+  }
+  // x87 and SSE as after reset: control words in the FXSAVE image
+  new DataView(cpu.bytes.buffer).setUint16(0, 0x37f, true);
+  new DataView(cpu.bytes.buffer).setUint32(24, 0x1f80, true);
+  const header = make(save.hvm_save_header);
+  header.view.magic = 0x54381286;
+  header.view.version = 2;
+  const mtrr = make(save.hvm_hw_mtrr);
+  mtrr.view.msr_pat_cr = 0x0007040600070406n;
+  mtrr.view.msr_mtrr_def_type = BigInt(vcpu.mtrrDefType);
+  return records([
+    [1, header.bytes],
+    [2, cpu.bytes],
+    [14, mtrr.bytes],
+    [0, new Uint8Array(0)],
+  ]);
+}
+
+/** Xen's save records: {typecode u16, instance u16, length u32}, then the body. */
+export function records(list: readonly [number, Uint8Array][]): Uint8Array {
+  const out = new Uint8Array(list.reduce((sum, [, body]) => sum + 8 + body.length, 0));
+  const dv = new DataView(out.buffer);
+  let at = 0;
+  for (const [type, body] of list) {
+    dv.setUint16(at, type, true);
+    dv.setUint32(at + 4, body.length, true);
+    out.set(body, at + 8);
+    at += 8 + body.length;
+  }
+  return out;
+}
