@@ -181,8 +181,12 @@ export const CPU_SCRATCH: usize = 3072;
 export const CPU_WALK: usize = 3136;
 /** NMI_* bits (interrupts.ts), u32. */
 export const CPU_NMI: usize = 3200;
-/** Bytes 3208..4095 are free for the arch layer. */
-export const CPU_FREE: usize = 3208;
+/** What the local APIC keeps beside its registers: see lapic.ts. */
+export const CPU_APIC: usize = 3208;
+/** Four u32: the answer of the CPUID instruction being executed. */
+export const CPU_CPUID: usize = 3232;
+/** Bytes 3248..4095 are free for the arch layer. */
+export const CPU_FREE: usize = 3248;
 export const CPU_SIZE: usize = 4096;
 
 /** Why cpu_run or the loop left. */

@@ -53,7 +53,7 @@ function deliver_real(cpu: Cpu, vector: u32, rip: u64): i32 {
   const entry = cpu.idt_base + <u64>(vector * 4);
   if (!sys_probe(cpu, entry, 4, false)) return 1;
   const target = sys_ld<u32>(cpu, entry);
-  if (!push_begin(cpu, seg(cpu, SEG_SS).base, cpu.rsp, 0xffff, 2, 3, 0)) return 1;
+  if (!push_begin(cpu, seg(cpu, SEG_SS).base, cpu.rsp, 0xffff, 2, 3, false)) return 1;
   push(cpu, flags_get(cpu));
   push(cpu, seg(cpu, SEG_CS).selector);
   push(cpu, rip);
@@ -124,7 +124,7 @@ function deliver_protected(cpu: Cpu, vector: u32, error: u32, flags: u32, rip: u
     }
     sp &= ~(<u64>15);
     if (!canonical(sp)) return raise(cpu, EXC_SS, ext);
-    if (!push_begin(cpu, 0, sp, ~0, 8, has_error ? 6 : 5, cpl)) return 1;
+    if (!push_begin(cpu, 0, sp, ~0, 8, has_error ? 6 : 5, inner)) return 1;
     push(cpu, old_ss);
     push(cpu, cpu.rsp);
     push(cpu, frame);
@@ -144,7 +144,7 @@ function deliver_protected(cpu: Cpu, vector: u32, error: u32, flags: u32, rip: u
       const mask: u64 = ss & sg.DESC_DB ? 0xffffffff : 0xffff;
       if (!sg.stack_room(ss, tss_sp & mask, <u32>(count * width))) return raise(cpu, EXC_SS, (tss_ss & 0xfffc) | ext);
       if (!sg.set_accessed(cpu, tss_ss, ss)) return 1;
-      if (!push_begin(cpu, sg.desc_base(ss), tss_sp, mask, width, count, cpl)) return 1;
+      if (!push_begin(cpu, sg.desc_base(ss), tss_sp, mask, width, count, true)) return 1;
       if (vm86) {
         push(cpu, seg(cpu, SEG_GS).selector);
         push(cpu, seg(cpu, SEG_FS).selector);
@@ -163,7 +163,7 @@ function deliver_protected(cpu: Cpu, vector: u32, error: u32, flags: u32, rip: u
       const mask = push_mask(cpu);
       const off = (cpu.rsp - <u64>(count * width)) & mask;
       if (!sg.seg_check(cpu, SEG_SS, off, count * width, true)) return raise(cpu, EXC_SS, ext);
-      if (!push_begin(cpu, seg(cpu, SEG_SS).base, cpu.rsp, mask, width, count, cpl)) return 1;
+      if (!push_begin(cpu, seg(cpu, SEG_SS).base, cpu.rsp, mask, width, count, false)) return 1;
       push_event(cpu, frame, old_cs, rip, has_error, error);
     }
   }

@@ -10,7 +10,7 @@ let base: u64 = 0;
 let sp: u64 = 0;
 let sp_mask: u64 = 0;
 let step: i32 = 0;
-let supervisor: bool = false;
+let by_system: bool = false;
 
 /** Width of the present stack pointer as a mask. */
 export function push_mask(cpu: Cpu): u64 {
@@ -23,15 +23,15 @@ export function push_mask(cpu: Cpu): u64 {
 }
 
 /**
- * Begin a frame of `count` slots of `width` bytes under stack pointer `pointer`, written with the privilege of `cpl`. False = an
- * exception is pending. Segment limits are the caller's business.
+ * Begin a frame of `count` slots of `width` bytes under stack pointer `pointer`; `system`: written with supervisor privilege
+ * though the CPL may be 3. False = an exception is pending. Segment limits are the caller's business.
  */
-export function push_begin(cpu: Cpu, ss_base: u64, pointer: u64, mask: u64, width: i32, count: i32, cpl: u32): bool {
+export function push_begin(cpu: Cpu, ss_base: u64, pointer: u64, mask: u64, width: i32, count: i32, system: bool): bool {
   base = ss_base;
   sp = pointer;
   sp_mask = mask;
   step = width;
-  supervisor = cpl != 3;
+  by_system = system;
   const size = width * count;
   const low = (pointer - <u64>size) & mask;
   if (mask == ~0 && !canonical(low)) {
@@ -47,7 +47,7 @@ export function push_begin(cpu: Cpu, ss_base: u64, pointer: u64, mask: u64, widt
 }
 
 function probe(cpu: Cpu, va: u64, size: i32): bool {
-  return supervisor ? sys_probe(cpu, va, size, true) : probe_range(cpu, va, size, true);
+  return by_system ? sys_probe(cpu, va, size, true) : probe_range(cpu, va, size, true);
 }
 
 export function push(cpu: Cpu, value: u64): void {
@@ -59,7 +59,7 @@ export function push(cpu: Cpu, value: u64): void {
 }
 
 @inline function write<T>(cpu: Cpu, va: u64, value: T): void {
-  if (supervisor) sys_st<T>(cpu, va, value);
+  if (by_system) sys_st<T>(cpu, va, value);
   else st<T>(cpu, va, value);
 }
 
