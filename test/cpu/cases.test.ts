@@ -5,7 +5,7 @@ import { load, sectionKey } from './answers.ts';
 import { undefinedFlags } from './compare.ts';
 import { cpuModel, openHarness } from './run.ts';
 import { groupsOfFile, whyNot } from './plan.ts';
-import { cases, diff, type Case } from './replay.ts';
+import { SELECTORS, cases, diff, type Case } from './replay.ts';
 
 test('every row and operand size has 200 recorded states, or a reason', () => {
   for (const [file, own] of rowFiles) {
@@ -51,6 +51,30 @@ for (const file of rowFiles.keys()) {
     }
   });
 }
+
+test('answers are what the manual says, where that is easily computed', () => {
+  let checked = 0;
+  for (const c of cases('integer', (g) => g.row.name === 'ADD' && g.row.source.startsWith('01'))) {
+    if (c.answer.trap || c.draft.memory) continue;
+    const { reg, rm } = c.draft;
+    const mask = (1n << BigInt(c.opsize)) - 1n;
+    const [a, b] = [c.state.gpr[rm]! & mask, c.state.gpr[reg]! & mask];
+    assert.equal(c.answer.gpr[rm]! & mask, (a + b) & mask);
+    assert.equal(c.answer.rflags & 0x41, ((a + b) & mask ? 0 : 0x40) | Number((a + b) >> BigInt(c.opsize)));
+    checked++;
+  }
+  assert.ok(checked > 250, `${checked} additions`);
+});
+
+test('segment registers hold the selectors that states promise', () => {
+  const order = ['es', '', 'ss', 'ds', 'fs', 'gs'] as const;
+  for (const c of cases('system', (g) => g.row.source.startsWith('8C /r reg'))) {
+    if (c.answer.trap) continue;
+    const { reg, rm } = c.draft;
+    const name = order[reg]! || (c.mode === 64 ? 'cs64' : 'cs32');
+    assert.equal(Number(c.answer.gpr[rm]! & 0xffffn), SELECTORS[name], name);
+  }
+});
 
 test('any difference is found', () => {
   for (const c of cases('integer', (g) => g.row.name === 'XADD' && g.opsize === 32)) {
