@@ -1,0 +1,102 @@
+// The seam to the CPU engine: what it asks the hypervisor while guest code runs. Called without the host's lock.
+import { lapic_mmio, lapic_raise } from '../arch/x86/lapic';
+import { Cpu, EXIT_IOREQ } from '../arch/x86/cpu';
+import {
+  HVM_PARAM_CALLBACK_IRQ, HVM_PARAM_CALLBACK_TYPE_VECTOR, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, XEN_HVM_DEBUGCONS_IOPORT,
+} from '../gen/abi';
+import { host_lock, host_unlock } from '../shared/host';
+import { Mfn } from '../shared/memory';
+import { domain_param } from './domain';
+import { io_access, io_data } from './ioreq';
+import { log_console } from './log';
+import { p2m_frame, p2m_writable } from './p2m';
+import { vcpu_tsc } from './time';
+import { Vcpu, vcpu_arg, vcpu_domain, vcpu_kick, vcpu_of } from './vcpu';
+
+export let engine_frame_writable: bool = false;
+export let engine_port_value: u32 = 0;
+
+/** The frame behind a guest-physical frame number; INVALID_MFN if there is no RAM, or none that may be written for a write. */
+export function engine_gfn_frame(cpu: Cpu, gfn: u64, write: bool): Mfn {
+  const mfn = p2m_frame(vcpu_domain(vcpu_of(cpu)), gfn);
+  engine_frame_writable = p2m_writable;
+  return write && !p2m_writable ? <Mfn>0xffffffff : mfn;
+}
+
+const APIC_BASE_MASK: u64 = 0xffffff000;
+const APIC_GLOBAL_ENABLE: u64 = 0x800;
+const APIC_X2: u64 = 0x400;
+
+/** An access to no RAM. 0 done, EXIT_IOREQ: a device model has it, execute the instruction again later. */
+export function engine_mmio(cpu: Cpu, gpa: u64, size: i32, write: bool, data: usize): i32 {
+  const base = cpu.apic_base;
+  if ((gpa & ~0xfff) == (base & APIC_BASE_MASK) && (base & (APIC_GLOBAL_ENABLE | APIC_X2)) == APIC_GLOBAL_ENABLE)
+    return lapic_mmio(cpu, <u32>gpa & 0xfff, size, write, data);
+  let done = 0;
+  // A request carries at most eight bytes (public/hvm/ioreq.h); a longer access is several.
+  for (let at = 0; at < size; at += 8) {
+    const n = size - at < 8 ? size - at : 8;
+    done = io_locked(cpu, <u32>IOREQ_TYPE_COPY, gpa + at, n, write, write ? read_bytes(data + at, n) : 0);
+    if (done) return done;
+    if (!write) write_bytes(data + at, n, io_data);
+  }
+  return 0;
+}
+
+function read_bytes(p: usize, n: i32): u64 {
+  let v: u64 = 0;
+  for (let i = n; i-- > 0; ) v = (v << 8) | load<u8>(p + i);
+  return v;
+}
+
+function write_bytes(p: usize, n: i32, v: u64): void {
+  for (let i = 0; i < n; i++, v >>= 8) store<u8>(p + i, <u8>v);
+}
+
+function io_locked(cpu: Cpu, type: u32, addr: u64, size: i32, write: bool, value: u64): i32 {
+  host_lock();
+  const r = io_access(vcpu_of(cpu), type, addr, size, write, value);
+  host_unlock();
+  return r ? EXIT_IOREQ : 0;
+}
+
+/** IN or OUT. 0 done with the value in engine_port_value, else EXIT_IOREQ. */
+export function engine_port(cpu: Cpu, port: u32, size: i32, write: bool, value: u32): i32 {
+  if (port == XEN_HVM_DEBUGCONS_IOPORT && size == 1) {
+    const v = vcpu_of(cpu);
+    const a = vcpu_arg(v);
+    store<u8>(a, <u8>value);
+    if (write) log_console(vcpu_domain(v).domid, a, 1);
+    engine_port_value = 0xe9;
+    return 0;
+  }
+  const r = io_locked(cpu, <u32>IOREQ_TYPE_PIO, port, size, write, value);
+  engine_port_value = <u32>io_data;
+  return r;
+}
+
+export function engine_tsc(cpu: Cpu): u64 {
+  return vcpu_tsc(vcpu_of(cpu));
+}
+
+/**
+ * The vector of the domain's event callback if it is to be taken now, else -1. With a vector of its own (HVMOP_set_evtchn_upcall_vector)
+ * the vCPU's upcall goes through its local APIC instead, which only the pCPU that runs it touches.
+ */
+export function engine_upcall_vector(cpu: Cpu): i32 {
+  const v = vcpu_of(cpu);
+  if (v.upcall_vector) {
+    if (atomic.load<u32>(changetype<usize>(v) + offsetof<Vcpu>('upcall_raise'))) {
+      atomic.store<u32>(changetype<usize>(v) + offsetof<Vcpu>('upcall_raise'), 0);
+      lapic_raise(cpu, v.upcall_vector);
+    }
+    return -1;
+  }
+  if (!atomic.load<u8>(<usize>v.info)) return -1; // evtchn_upcall_pending
+  const via = domain_param(vcpu_domain(v), HVM_PARAM_CALLBACK_IRQ);
+  return <u32>(via >> 56) == HVM_PARAM_CALLBACK_TYPE_VECTOR ? <i32>(via & 0xff) : -1;
+}
+
+export function engine_vcpu_kick(v: Vcpu): void {
+  vcpu_kick(v);
+}

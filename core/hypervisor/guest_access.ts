@@ -1,0 +1,86 @@
+// The only way hypercalls touch a domain's memory: page by page, through its page tables (a guest's vCPU) or its pseudo-physical space
+// (a service, whose handles are addresses in it). Every argument is copied once and checked in the copy.
+import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
+import { frame_written } from '../shared/frame_table';
+import { INVALID_MFN, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
+import { Domain, DOMAIN_SERVICE } from './domain';
+import { p2m_frame, p2m_writable } from './p2m';
+import { cpu_of, Vcpu, vcpu_domain } from './vcpu';
+
+const NOWHERE: u64 = ~0;
+
+/** Copy between host memory and one page's part of a domain's pseudo-physical space. */
+function page_part(d: Domain, gpa: u64, host_ptr: usize, len: u32, write: bool): bool {
+  const mfn = p2m_frame(d, gpa >> 12);
+  if (mfn == INVALID_MFN || (write && !p2m_writable)) return false;
+  const p = mfn_to_ptr(mfn) + (<usize>gpa & 0xfff);
+  if (write) {
+    memory.copy(p, host_ptr, len);
+    frame_written(mfn);
+  } else memory.copy(host_ptr, p, len);
+  return true;
+}
+
+@inline function part(addr: u64, len: u32): u32 {
+  const left = PAGE_SIZE - (<u32>addr & 0xfff);
+  return len < left ? len : left;
+}
+
+/** Copy to (write) or from `len` bytes at `gpa` of the domain's pseudo-physical space. */
+export function access_gpa(d: Domain, gpa: u64, host_ptr: usize, len: u32, write: bool): bool {
+  while (len) {
+    const n = part(gpa, len);
+    if (!page_part(d, gpa, host_ptr, n, write)) return false;
+    gpa += n;
+    host_ptr += n;
+    len -= n;
+  }
+  return true;
+}
+
+/** Guest-physical address of one of the caller's handles; ~0 if it is not mapped. */
+export function handle_to_gpa(v: Vcpu, addr: u64, write: bool): u64 {
+  if (vcpu_domain(v).flags & DOMAIN_SERVICE) return addr;
+  return guest_va_to_gpa(cpu_of(v), addr, write ? 1 : 0, false);
+}
+
+function access(v: Vcpu, addr: u64, host_ptr: usize, len: u32, write: bool): bool {
+  const d = vcpu_domain(v);
+  while (len) {
+    const n = part(addr, len);
+    const gpa = handle_to_gpa(v, addr, write);
+    if (gpa == NOWHERE || !page_part(d, gpa, host_ptr, n, write)) return false;
+    addr += n;
+    host_ptr += n;
+    len -= n;
+  }
+  return true;
+}
+
+@inline export function copy_from_guest(v: Vcpu, to: usize, from: u64, len: u32): bool {
+  return access(v, from, to, len, false);
+}
+
+@inline export function copy_to_guest(v: Vcpu, to: u64, from: usize, len: u32): bool {
+  return access(v, to, from, len, true);
+}
+
+/** Write one word back into an argument structure. */
+export function put_guest<T>(v: Vcpu, to: u64, value: T): bool {
+  const p = changetype<usize>(v) + SCRATCH;
+  store<T>(p, value);
+  return access(v, to, p, sizeof<T>(), true);
+}
+
+/** True if the word could be read; it is in `guest_word`. */
+export function get_guest<T>(v: Vcpu, from: u64): bool {
+  const p = changetype<usize>(v) + SCRATCH;
+  store<u64>(p, 0);
+  if (!access(v, from, p, sizeof<T>(), false)) return false;
+  guest_word = load<u64>(p);
+  return true;
+}
+
+export let guest_word: u64 = 0;
+/** Eight bytes of the vCPU's page for single words. */
+const SCRATCH: usize = 4088;

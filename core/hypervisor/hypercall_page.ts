@@ -1,0 +1,30 @@
+// The hypercall page that a guest asks for by WRMSR 0x40000000: 128 stubs of 32 bytes.
+import { __HYPERVISOR_iret } from '../gen/abi';
+import { Cpu } from '../arch/x86/cpu';
+import { frame_written } from '../shared/frame_table';
+import { INVALID_MFN, mfn_to_ptr } from '../shared/memory';
+import { p2m_frame, p2m_writable } from './p2m';
+import { vcpu_domain, vcpu_of } from './vcpu';
+
+const STUBS: u32 = 128;
+
+/** The MSR's value: guest-physical page address, low 12 bits the page's index (there is one). False: the write gets #GP. */
+export function hypercall_page_write(cpu: Cpu, value: u64): bool {
+  if (value & 0xfff) return false;
+  const mfn = p2m_frame(vcpu_domain(vcpu_of(cpu)), value >> 12);
+  if (mfn == INVALID_MFN || !p2m_writable) return false;
+  const page = mfn_to_ptr(mfn);
+  memory.fill(page, 0xcc, 4096);
+  for (let nr: u32 = 0; nr < STUBS; nr++) {
+    const p = page + ((<usize>nr) << 5);
+    if (nr == __HYPERVISOR_iret) {
+      store<u16>(p, 0x0b0f); // UD2: iret is for PV
+      continue;
+    }
+    store<u8>(p, 0xb8); // MOV EAX, nr
+    store<u32>(p, nr, 1);
+    store<u32>(p, 0xc3d9010f, 5); // VMMCALL; RET
+  }
+  frame_written(mfn);
+  return true;
+}

@@ -1,0 +1,10 @@
+// The handlers that the generated dispatcher calls.
+export { do_console_io } from './console_io';
+export { do_event_channel_op } from './event_op';
+export { do_grant_table_op } from './grant_op';
+export { do_multicall } from './hypercall';
+export { do_hvm_op } from './hvm_op';
+export { do_memory_op } from './memory_op';
+export { do_sched_op } from './sched_op';
+export { do_set_timer_op, do_vcpu_op } from './vcpu_op';
+export { do_vm_assist, do_xen_version } from './version_op';

@@ -1,0 +1,291 @@
+// XENMEM_*: reservations (ballooning) and the physmap.
+import {
+  DOMID_SELF, DOMID_FIRST_RESERVED, EFAULT, EINVAL, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM, ESRCH, ENOBUFS, E2BIG, XENMAPIDX_grant_table_status, XENMAPSPACE_gmfn_foreign, XENMAPSPACE_gmfn,
+  XENMAPSPACE_gmfn_range, XENMAPSPACE_grant_table, XENMAPSPACE_shared_info, XENMEM_add_to_physmap, XENMEM_add_to_physmap_batch,
+  XENMEM_current_reservation, XENMEM_decrease_reservation, XENMEM_increase_reservation, XENMEM_maximum_gpfn, XENMEM_maximum_ram_page,
+  XENMEM_maximum_reservation, XENMEM_memory_map, XENMEM_populate_physmap, XENMEM_remove_from_physmap, XENMEM_set_memory_map,
+  sizeof_e820entry, sizeof_xen_add_to_physmap, sizeof_xen_add_to_physmap_batch, sizeof_xen_foreign_memory_map, sizeof_xen_memory_map,
+  sizeof_xen_memory_reservation, sizeof_xen_remove_from_physmap, xen_add_to_physmap__domid, xen_add_to_physmap__gpfn,
+  xen_add_to_physmap__idx, xen_add_to_physmap__size, xen_add_to_physmap__space, xen_add_to_physmap_batch__domid, xen_add_to_physmap_batch__errs,
+  xen_add_to_physmap_batch__gpfns, xen_add_to_physmap_batch__idxs, xen_add_to_physmap_batch__size, xen_add_to_physmap_batch__space,
+  xen_add_to_physmap_batch__u__foreign_domid, xen_foreign_memory_map__domid, xen_foreign_memory_map__map, xen_memory_map__buffer,
+  xen_memory_map__nr_entries, xen_memory_reservation__domid, xen_memory_reservation__extent_order, xen_memory_reservation__extent_start,
+  xen_memory_reservation__mem_flags, xen_memory_reservation__nr_extents, xen_remove_from_physmap__domid, xen_remove_from_physmap__gpfn,
+  XENMEMF_populate_on_demand, ENOENT,
+} from '../gen/abi';
+import { XSM_add_to_physmap, XSM_domain_memory_map, XSM_memory_adjust_reservation, XSM_memory_stat_reservation, XSM_remove_from_physmap } from '../gen/xsm';
+import { FRAME_RAM } from '../shared/frame_table';
+import { frame_alloc } from '../shared/frame_alloc';
+import { host } from '../shared/host';
+import { INVALID_MFN, Mfn, ptr_to_mfn } from '../shared/memory';
+import { Domain, domain_by_id, DOMAIN_E820, E820_MAX, is_privileged, page_get, page_put } from './domain';
+import { grant_frame_mfn, grant_grow } from './grant_table';
+import { copy_from_guest, copy_to_guest, get_guest, guest_word, put_guest } from './guest_access';
+import { hypercall_continue } from './hypercall';
+import { p2m_clear, P2M_FOREIGN, p2m_frame, p2m_get, P2M_GRANT_RW, p2m_mfn, P2M_RAM_RO, P2M_RAM_RW, p2m_set, p2m_type, P2M_MAX_GFN } from './p2m';
+import { Vcpu, vcpu_arg } from './vcpu';
+import { xsm_check } from './xsm';
+
+const EXTENT_SHIFT: u32 = 6;
+/** Frames changed before the hypercall gives way. */
+const BATCH: u32 = 1024;
+/** Extents of a guest's own request; the control domain may use 1 GiB ones. */
+const GUEST_MAX_ORDER: u32 = 9;
+const CONTROL_MAX_ORDER: u32 = 18;
+
+export function do_memory_op(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
+  const op = cmd & ((1 << EXTENT_SHIFT) - 1);
+  switch (op) {
+    case XENMEM_increase_reservation:
+    case XENMEM_decrease_reservation:
+    case XENMEM_populate_physmap:
+      return reservation(d, v, op, cmd, arg);
+    case XENMEM_maximum_ram_page:
+      return host().memory_frames;
+    case XENMEM_current_reservation:
+    case XENMEM_maximum_reservation:
+    case XENMEM_maximum_gpfn:
+      return statistic(d, v, op, arg);
+    case XENMEM_add_to_physmap:
+      return op_add_to_physmap(d, v, arg);
+    case XENMEM_add_to_physmap_batch:
+      return op_add_batch(d, v, cmd, arg);
+    case XENMEM_remove_from_physmap:
+      return op_remove(d, v, arg);
+    case XENMEM_memory_map:
+      return op_memory_map(d, v, arg);
+    case XENMEM_set_memory_map:
+      return op_set_memory_map(d, v, arg);
+    default:
+      return -ENOSYS;
+  }
+}
+
+/** Allocate one frame for the domain and map it. 0 or an errno. */
+export function populate_one(d: Domain, gfn: u64): i32 {
+  if (gfn >= P2M_MAX_GFN) return -EINVAL;
+  if (d.tot_pages >= d.max_pages) return -ENOMEM;
+  const mfn = frame_alloc(d.domid, FRAME_RAM);
+  if (mfn == INVALID_MFN) return -ENOMEM;
+  d.tot_pages++;
+  const rc = p2m_set(d, gfn, mfn, P2M_RAM_RW);
+  page_put(mfn); // the mapping holds it now; without one it goes back
+  return rc;
+}
+
+function populate_extent(t: Domain, gfn: u64, order: u32): bool {
+  const n = (<u64>1) << order;
+  for (let i: u64 = 0; i < n; i++) {
+    if (populate_one(t, gfn + i)) {
+      while (i-- > 0) p2m_clear(t, gfn + i);
+      return false;
+    }
+  }
+  return true;
+}
+
+/** Every frame of the extent must be the domain's own memory. */
+function release_extent(t: Domain, gfn: u64, order: u32): bool {
+  const n = (<u64>1) << order;
+  for (let i: u64 = 0; i < n; i++) {
+    const type = p2m_type(p2m_get(t, gfn + i));
+    if (type != P2M_RAM_RW && type != P2M_RAM_RO) return false;
+    p2m_clear(t, gfn + i);
+  }
+  return true;
+}
+
+/** populate_physmap, increase and decrease: how many extents were done; a continued call carries that number above the op. */
+function reservation(d: Domain, v: Vcpu, op: u32, cmd: u32, arg: u64): i64 {
+  const a = vcpu_arg(v);
+  let i: u64 = cmd >>> EXTENT_SHIFT;
+  if (!copy_from_guest(v, a, arg, sizeof_xen_memory_reservation)) return i;
+  const extents = load<u64>(a, xen_memory_reservation__nr_extents);
+  const list = load<u64>(a, xen_memory_reservation__extent_start);
+  const order = load<u32>(a, xen_memory_reservation__extent_order);
+  const flags = load<u32>(a, xen_memory_reservation__mem_flags);
+  if (extents > (<u64>0xffffffff) >> EXTENT_SHIFT || i > extents) return i;
+  if (order > (is_privileged(d) ? CONTROL_MAX_ORDER : GUEST_MAX_ORDER)) return i;
+  const t = domain_by_id(d, load<u16>(a, xen_memory_reservation__domid));
+  if (t == null || flags & XENMEMF_populate_on_demand) return i;
+  const rc = xsm_check(XSM_memory_adjust_reservation, d, t);
+  if (rc) return rc;
+  let budget: i64 = BATCH;
+  for (; i < extents; i++) {
+    if (budget <= 0) return hypercall_continue(v, op | (<u32>i << EXTENT_SHIFT), arg, 0);
+    budget -= (<i64>1) << order;
+    if (op == XENMEM_increase_reservation) {
+      // A translated guest's frames have places: memory without one would be out of its reach.
+      return i;
+    }
+    if (!get_guest<u64>(v, list + (i << 3))) return i;
+    const gfn = guest_word;
+    const ok = op == XENMEM_populate_physmap ? populate_extent(t, gfn, order) : release_extent(t, gfn, order);
+    if (!ok) return i;
+  }
+  return i;
+}
+
+function statistic(d: Domain, v: Vcpu, op: u32, arg: u64): i64 {
+  if (!get_guest<u16>(v, arg)) return -EFAULT;
+  const t = domain_by_id(d, <u32>guest_word);
+  if (t == null) return -ESRCH;
+  const rc = xsm_check(XSM_memory_stat_reservation, d, t);
+  if (rc) return rc;
+  switch (op) {
+    case XENMEM_current_reservation:
+      return t.tot_pages;
+    case XENMEM_maximum_reservation:
+      return t.max_pages;
+    default:
+      return <i64>t.max_gfn - 1;
+  }
+}
+
+/** A page of the hypervisor's that the guest may map: shared_info or a frame of the grant table. */
+function special_frame(t: Domain, space: u32, idx: u64): Mfn {
+  if (space == XENMAPSPACE_shared_info) return idx == 0 ? ptr_to_mfn(t.shared_info) : INVALID_MFN;
+  // Bit 31 asks for version 2's status frames, which there are none of.
+  if (idx & XENMAPIDX_grant_table_status || idx >= t.max_grant_frames) return INVALID_MFN;
+  if (idx >= t.grant_frames && !grant_grow(t, <u32>idx + 1)) return INVALID_MFN;
+  return grant_frame_mfn(t, <u32>idx);
+}
+
+/** Map one page of `space` at `gpfn` of `t`. `foreign`: the domain of a gmfn_foreign index. */
+function add_one(d: Domain, t: Domain, space: u32, foreign: u32, idx: u64, gpfn: u64): i32 {
+  switch (space) {
+    case XENMAPSPACE_shared_info:
+    case XENMAPSPACE_grant_table: {
+      const mfn = special_frame(t, space, idx);
+      return mfn == INVALID_MFN ? -EINVAL : move_to(t, mfn, gpfn, P2M_RAM_RW);
+    }
+    case XENMAPSPACE_gmfn: {
+      const e = p2m_get(t, idx);
+      if (p2m_type(e) != P2M_RAM_RW) return -EINVAL;
+      const mfn = p2m_frame(t, idx);
+      if (mfn == INVALID_MFN) return -EINVAL;
+      if (idx == gpfn) return 0;
+      const rc = p2m_set(t, gpfn, mfn, P2M_RAM_RW);
+      if (rc == 0) p2m_clear(t, idx);
+      return rc;
+    }
+    case XENMAPSPACE_gmfn_foreign:
+      return add_foreign(d, t, foreign, idx, gpfn);
+    default:
+      return -ENOSYS;
+  }
+}
+
+/** As Xen: a special page has one place; mapping it anew takes it from the old one. */
+function move_to(t: Domain, mfn: Mfn, gpfn: u64, type: u32): i32 {
+  const now = p2m_get(t, gpfn);
+  if (p2m_type(now) == type && p2m_mfn(now) == mfn) return 0;
+  return p2m_set(t, gpfn, mfn, type);
+}
+
+/** Map another domain's page: the control domain's way to build a guest. */
+function add_foreign(d: Domain, t: Domain, foreign: u32, idx: u64, gpfn: u64): i32 {
+  const fd = domain_by_id(d, foreign);
+  if (fd == null) return -ESRCH;
+  if (fd.domid == t.domid) return -EINVAL;
+  const rc = xsm_check(XSM_add_to_physmap, d, fd);
+  if (rc) return rc;
+  const type = p2m_type(p2m_get(fd, idx));
+  if (type != P2M_RAM_RW && type != P2M_RAM_RO) return -EINVAL;
+  const mfn = p2m_frame(fd, idx);
+  if (mfn == INVALID_MFN) return -EINVAL;
+  return p2m_set(t, gpfn, mfn, P2M_FOREIGN);
+}
+
+function op_add_to_physmap(d: Domain, v: Vcpu, arg: u64): i64 {
+  const a = vcpu_arg(v);
+  if (!copy_from_guest(v, a, arg, sizeof_xen_add_to_physmap)) return -EFAULT;
+  const space = load<u32>(a, xen_add_to_physmap__space);
+  // A foreign page needs the batch op, which has room for the foreign domain's number.
+  if (space == XENMAPSPACE_gmfn_foreign) return -ENOSYS;
+  const t = domain_by_id(d, load<u16>(a, xen_add_to_physmap__domid));
+  if (t == null) return -ESRCH;
+  const rc = xsm_check(XSM_add_to_physmap, d, t);
+  if (rc) return rc;
+  const idx = load<u64>(a, xen_add_to_physmap__idx);
+  const gpfn = load<u64>(a, xen_add_to_physmap__gpfn);
+  if (space != XENMAPSPACE_gmfn_range) return add_one(d, t, space, 0, idx, gpfn);
+  const size = <u32>load<u16>(a, xen_add_to_physmap__size);
+  for (let i: u32 = 0; i < size; i++) {
+    const e = add_one(d, t, XENMAPSPACE_gmfn, 0, idx + i, gpfn + i);
+    if (e) return e;
+  }
+  return 0;
+}
+
+function op_add_batch(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
+  const a = vcpu_arg(v);
+  let i = cmd >>> EXTENT_SHIFT;
+  if (!copy_from_guest(v, a, arg, sizeof_xen_add_to_physmap_batch)) return -EFAULT;
+  const space = <u32>load<u16>(a, xen_add_to_physmap_batch__space);
+  const size = <u32>load<u16>(a, xen_add_to_physmap_batch__size);
+  const foreign = <u32>load<u16>(a, xen_add_to_physmap_batch__u__foreign_domid);
+  const idxs = load<u64>(a, xen_add_to_physmap_batch__idxs);
+  const gpfns = load<u64>(a, xen_add_to_physmap_batch__gpfns);
+  const errs = load<u64>(a, xen_add_to_physmap_batch__errs);
+  if (i > size) return -EINVAL;
+  if (space == XENMAPSPACE_gmfn_range) return -EINVAL;
+  const t = domain_by_id(d, load<u16>(a, xen_add_to_physmap_batch__domid));
+  if (t == null) return -ESRCH;
+  const rc = xsm_check(XSM_add_to_physmap, d, t);
+  if (rc) return rc;
+  for (const stop = i + BATCH; i < size; i++) {
+    if (i == stop) return hypercall_continue(v, XENMEM_add_to_physmap_batch | (i << EXTENT_SHIFT), arg, 0);
+    if (!get_guest<u64>(v, idxs + ((<u64>i) << 3))) return -EFAULT;
+    const idx = guest_word;
+    if (!get_guest<u64>(v, gpfns + ((<u64>i) << 3))) return -EFAULT;
+    const e = add_one(d, t, space, foreign, idx, guest_word);
+    if (!put_guest<i32>(v, errs + ((<u64>i) << 2), e)) return -EFAULT;
+  }
+  return 0;
+}
+
+function op_remove(d: Domain, v: Vcpu, arg: u64): i64 {
+  const a = vcpu_arg(v);
+  if (!copy_from_guest(v, a, arg, sizeof_xen_remove_from_physmap)) return -EFAULT;
+  const t = domain_by_id(d, load<u16>(a, xen_remove_from_physmap__domid));
+  if (t == null) return -ESRCH;
+  const rc = xsm_check(XSM_remove_from_physmap, d, t);
+  if (rc) return rc;
+  const gpfn = load<u64>(a, xen_remove_from_physmap__gpfn);
+  const type = p2m_type(p2m_get(t, gpfn));
+  if (type == 0) return -ENOENT;
+  if (type >= P2M_GRANT_RW) return -EINVAL;
+  p2m_clear(t, gpfn);
+  return 0;
+}
+
+function op_memory_map(d: Domain, v: Vcpu, arg: u64): i64 {
+  const a = vcpu_arg(v);
+  if (!copy_from_guest(v, a, arg, sizeof_xen_memory_map)) return -EFAULT;
+  if (!d.e820_entries) return -ENOSYS;
+  const n = load<u32>(a, xen_memory_map__nr_entries);
+  const buffer = load<u64>(a, xen_memory_map__buffer);
+  if (!buffer) store<u32>(a, d.e820_entries, xen_memory_map__nr_entries);
+  else {
+    if (n < d.e820_entries) return -ENOBUFS;
+    store<u32>(a, d.e820_entries, xen_memory_map__nr_entries);
+    if (!copy_to_guest(v, buffer, changetype<usize>(d) + DOMAIN_E820, d.e820_entries * sizeof_e820entry)) return -EFAULT;
+  }
+  return copy_to_guest(v, arg, a, sizeof_xen_memory_map) ? 0 : -EFAULT;
+}
+
+function op_set_memory_map(d: Domain, v: Vcpu, arg: u64): i64 {
+  const a = vcpu_arg(v);
+  if (!copy_from_guest(v, a, arg, sizeof_xen_foreign_memory_map)) return -EFAULT;
+  const t = domain_by_id(d, load<u16>(a, xen_foreign_memory_map__domid));
+  if (t == null) return -ESRCH;
+  const rc = xsm_check(XSM_domain_memory_map, d, t);
+  if (rc) return rc;
+  const n = load<u32>(a, xen_foreign_memory_map__map + xen_memory_map__nr_entries);
+  if (n > E820_MAX) return -E2BIG;
+  const bytes = n * sizeof_e820entry;
+  if (!copy_from_guest(v, changetype<usize>(t) + DOMAIN_E820, load<u64>(a, xen_foreign_memory_map__map + xen_memory_map__buffer), bytes)) return -EFAULT;
+  t.e820_entries = n;
+  return 0;
+}

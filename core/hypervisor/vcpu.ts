@@ -1,0 +1,162 @@
+// The hypervisor's half of a vCPU, one page behind its Cpu: scheduling state, time, event delivery.
+import { Cpu } from '../arch/x86/cpu';
+import { lapic_reset } from '../arch/x86/lapic';
+import { RUNSTATE_offline, RUNSTATE_running, sizeof_vcpu_info, VIRQ_TIMER } from '../gen/abi';
+import { frame_written } from '../shared/frame_table';
+import { xenheap_alloc_pair, xenheap_free_pair } from '../shared/frame_alloc';
+import { host } from '../shared/host';
+import { INVALID_MFN, Mfn, mfn_to_ptr } from '../shared/memory';
+import { pcpu_ring } from '../shared/pcpu';
+import { Domain, DOMAIN_SERVICE, page_put } from './domain';
+import { system_time } from './time';
+import { XEN_LEGACY_MAX_VCPUS } from '../gen/abi';
+
+@unmanaged
+export class Vcpu {
+  domain: u32;
+  id: u32;
+  /** The pCPU it is bound to. */
+  pcpu: u32;
+  /** RUNSTATE_* */
+  state: u32;
+  /** VCPU_* */
+  flags: u32;
+  /** Waits for an event or a timer (HLT, SCHEDOP_block). */
+  blocked: u32;
+  /** SCHEDOP_poll: number of ports waited for (in the page's poll area), 0 = not polling. */
+  poll_count: u32;
+  /** Host address of its vcpu_info. */
+  info: u32;
+  info_mfn: Mfn;
+  /** Vector of HVMOP_set_evtchn_upcall_vector, 0 = none. */
+  upcall_vector: u32;
+  /** An upcall is to be raised in the local APIC. Set by anybody, taken by the pCPU that runs it. */
+  upcall_raise: u32;
+  /** An NMI is to be raised. */
+  nmi_raise: u32;
+  fifo_control: u32;
+  fifo_mfn: Mfn;
+  /** Ports bound to VIRQ_TIMER and so on are in VCPU_VIRQS. */
+  ioreq_state: u32;
+  ioreq_server: u32;
+  ioreq_size: u32;
+  ioreq_value: u32;
+  ioreq_addr: u64;
+  ioreq_data: u64;
+  state_entry: u64;
+  time_running: u64;
+  time_runnable: u64;
+  time_blocked: u64;
+  time_offline: u64;
+  /** Registered areas: guest-physical addresses of the first byte and of the first byte on the next page; ~0 = none. */
+  runstate_gpa: u64;
+  runstate_gpa2: u64;
+  time_gpa: u64;
+  time_gpa2: u64;
+  /** Absolute system times, ~0 = off. */
+  singleshot: u64;
+  periodic: u64;
+  period: u64;
+  poll_deadline: u64;
+  /** Deterministic time: instructions retired when the slice began. */
+  slice_base: u64;
+  published_offset: u64;
+  ring_next: u32;
+  /** The running hypercall is to be called again: new arguments are in the registers. */
+  restart: u32;
+  /** Result of a hypercall that a service repeats. */
+  cont_cmd: u64;
+  cont_arg1: u64;
+  cont_arg2: u64;
+  hypercalls: u64;
+  exits_hlt: u64;
+  exits_io: u64;
+  slices: u64;
+  upcalls: u64;
+}
+
+/** Has been brought up (it takes part in scheduling). */
+export const VCPU_UP: u32 = 1;
+export const VCPU_INITIALISED: u32 = 2;
+/** HLT with interrupts off: nothing but an NMI ends it. */
+export const VCPU_HALTED_FOR_GOOD: u32 = 4;
+export const VCPU_INFO_REGISTERED: u32 = 8;
+
+/** Areas of the page, from the Vcpu's address. */
+export const VCPU_FIFO: usize = 768; // 16 queues × {head, tail}
+export const VCPU_VIRQS: usize = 896; // NR_VIRQS × port
+export const VCPU_POLL: usize = 1024; // 128 ports
+export const VCPU_RING: usize = 1536; // 16 hypercalls × 64 bytes: nr, 5 arguments, result, rip
+export const VCPU_ARG: usize = 2560; // copy of a hypercall's argument structure
+export const VCPU_ARG_SIZE: u32 = 1520;
+export const VCPU_OFFSET: usize = 4096;
+
+export const NEVER: u64 = ~0;
+
+@inline export function vcpu_of(cpu: Cpu): Vcpu {
+  return changetype<Vcpu>(changetype<usize>(cpu) + VCPU_OFFSET);
+}
+
+@inline export function cpu_of(v: Vcpu): Cpu {
+  return changetype<Cpu>(changetype<usize>(v) - VCPU_OFFSET);
+}
+
+@inline export function vcpu_domain(v: Vcpu): Domain {
+  return changetype<Domain>(<usize>v.domain);
+}
+
+/** Where a hypercall's argument structure is copied to. */
+@inline export function vcpu_arg(v: Vcpu): usize {
+  return changetype<usize>(v) + VCPU_ARG;
+}
+
+@inline export function vcpu_virq(v: Vcpu, virq: u32): usize {
+  return changetype<usize>(v) + VCPU_VIRQS + ((<usize>virq) << 2);
+}
+
+export function vcpu_create(d: Domain, id: u32): Vcpu | null {
+  const p = xenheap_alloc_pair(d.domid);
+  if (!p) return null;
+  const v = changetype<Vcpu>(p + VCPU_OFFSET);
+  v.domain = <u32>changetype<usize>(d);
+  v.id = id;
+  v.pcpu = (d.domid + id) % host().pcpu_count;
+  v.state = RUNSTATE_offline;
+  v.state_entry = system_time();
+  v.singleshot = v.periodic = v.poll_deadline = NEVER;
+  v.runstate_gpa = v.time_gpa = NEVER;
+  v.info = id < <u32>XEN_LEGACY_MAX_VCPUS ? d.shared_info + id * sizeof_vcpu_info : d.dummy_info;
+  v.info_mfn = v.fifo_mfn = INVALID_MFN;
+  v.published_offset = NEVER;
+  if (!(d.flags & DOMAIN_SERVICE)) lapic_reset(cpu_of(v));
+  return v;
+}
+
+/** The hypervisor's hold on the guest's pages goes; the pair of pages too. */
+export function vcpu_destroy(v: Vcpu): void {
+  if (v.info_mfn != INVALID_MFN) page_put(v.info_mfn);
+  if (v.fifo_mfn != INVALID_MFN) page_put(v.fifo_mfn);
+  xenheap_free_pair(changetype<usize>(v) - VCPU_OFFSET);
+}
+
+/** Make the vCPU look at what is pending: leave guest code soon, or wake its pCPU. Callable without the lock. */
+export function vcpu_kick(v: Vcpu): void {
+  atomic.store<i32>(changetype<usize>(cpu_of(v)) + offsetof<Cpu>('limit'), 0);
+  if (v.state != RUNSTATE_running) pcpu_ring(v.pcpu);
+}
+
+/** End blocking because there is something to see. */
+export function vcpu_unblock(v: Vcpu): void {
+  atomic.store<u32>(changetype<usize>(v) + offsetof<Vcpu>('blocked'), 0);
+  vcpu_kick(v);
+}
+
+/** Account the time in the old state and enter `state`. */
+export function vcpu_runstate(v: Vcpu, state: u32): void {
+  const now = system_time();
+  const spent = now > v.state_entry ? now - v.state_entry : 0;
+  const p = changetype<usize>(v) + offsetof<Vcpu>('time_running') + ((<usize>v.state) << 3);
+  store<u64>(p, load<u64>(p) + spent);
+  v.state = state;
+  v.state_entry = now;
+}

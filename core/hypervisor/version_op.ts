@@ -1,0 +1,80 @@
+// XENVER_*, VMASST_*: who we say we are. Texts are written by the platform into the host's text area (version_text.ts).
+import {
+  EFAULT, EINVAL, ENODATA, ENOSYS, sizeof_xen_compile_info, sizeof_xen_feature_info, VMASST_CMD_disable, VMASST_CMD_enable, VMASST_TYPE_runstate_update_flag,
+  XEN_CAPABILITIES_INFO_LEN, XEN_CHANGESET_INFO_LEN, XEN_EXTRAVERSION_LEN, xen_feature_info__submap, xen_feature_info__submap_idx,
+  XENFEAT_auto_translated_physmap, XENFEAT_dom0, XENFEAT_hvm_callback_vector, XENFEAT_hvm_safe_pvclock, XENFEAT_memory_op_vnode_supported,
+  XENFEAT_not_direct_mapped, XENFEAT_writable_page_tables, XENVER_capabilities, XENVER_changeset, XENVER_commandline, XENVER_compile_info,
+  XENVER_extraversion, XENVER_get_features, XENVER_guest_handle, XENVER_pagesize, XENVER_platform_parameters, XENVER_version,
+} from '../gen/abi';
+import { MODE_CS64 } from '../arch/x86/modes';
+import { HOST_TEXT } from '../shared/host';
+import { PAGE_SIZE } from '../shared/memory';
+import { Domain, is_privileged } from './domain';
+import { copy_from_guest, copy_to_guest, put_guest } from './guest_access';
+import { cpu_of, Vcpu, vcpu_arg } from './vcpu';
+
+export const XEN_MAJOR: u32 = 4;
+export const XEN_MINOR: u32 = 17;
+
+/** Places in the text area. */
+export const TEXT_EXTRAVERSION: usize = 0;
+export const TEXT_COMPILE_INFO: usize = 16;
+export const TEXT_CHANGESET: usize = 160;
+export const TEXT_CAPABILITIES: usize = 224;
+export const TEXT_COMMANDLINE: usize = 1248;
+const COMMANDLINE_LEN: u32 = 1024;
+
+function text(v: Vcpu, arg: u64, at: usize, len: u32): i64 {
+  return copy_to_guest(v, arg, HOST_TEXT + at, len) ? 0 : -EFAULT;
+}
+
+/** XENFEAT_* of a translated guest. */
+function features(d: Domain): u32 {
+  let f: u32 = (1 << XENFEAT_writable_page_tables) | (1 << XENFEAT_auto_translated_physmap) | (1 << XENFEAT_hvm_callback_vector) |
+    (1 << XENFEAT_hvm_safe_pvclock) | (1 << XENFEAT_memory_op_vnode_supported) | (1 << XENFEAT_not_direct_mapped);
+  if (is_privileged(d)) f |= 1 << XENFEAT_dom0;
+  return f;
+}
+
+export function do_xen_version(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
+  switch (cmd) {
+    case XENVER_version:
+      return (XEN_MAJOR << 16) | XEN_MINOR;
+    case XENVER_extraversion:
+      return text(v, arg, TEXT_EXTRAVERSION, XEN_EXTRAVERSION_LEN);
+    case XENVER_compile_info:
+      return text(v, arg, TEXT_COMPILE_INFO, sizeof_xen_compile_info);
+    case XENVER_capabilities:
+      return text(v, arg, TEXT_CAPABILITIES, XEN_CAPABILITIES_INFO_LEN);
+    case XENVER_changeset:
+      return text(v, arg, TEXT_CHANGESET, XEN_CHANGESET_INFO_LEN);
+    case XENVER_commandline:
+      return text(v, arg, TEXT_COMMANDLINE, COMMANDLINE_LEN);
+    case XENVER_platform_parameters:
+      // Where the hypervisor's own virtual addresses start: a translated guest shares its address space with nobody.
+      if (cpu_of(v).mode & MODE_CS64) return put_guest<u64>(v, arg, 0) ? 0 : -EFAULT;
+      return put_guest<u32>(v, arg, 0) ? 0 : -EFAULT;
+    case XENVER_get_features: {
+      const a = vcpu_arg(v);
+      if (!copy_from_guest(v, a, arg, sizeof_xen_feature_info)) return -EFAULT;
+      if (load<u32>(a, xen_feature_info__submap_idx) != 0) return -EINVAL;
+      store<u32>(a, features(d), xen_feature_info__submap);
+      return copy_to_guest(v, arg, a, sizeof_xen_feature_info) ? 0 : -EFAULT;
+    }
+    case XENVER_pagesize:
+      return PAGE_SIZE;
+    case XENVER_guest_handle:
+      return copy_to_guest(v, arg, changetype<usize>(d) + offsetof<Domain>('handle0'), 16) ? 0 : -EFAULT;
+    default:
+      return -ENOSYS;
+  }
+}
+
+/** Of the assists a translated guest has one. */
+export function do_vm_assist(d: Domain, v: Vcpu, cmd: u32, type: u32): i64 {
+  if (type != VMASST_TYPE_runstate_update_flag) return -EINVAL;
+  if (cmd == VMASST_CMD_enable) d.vm_assist |= 1 << type;
+  else if (cmd == VMASST_CMD_disable) d.vm_assist &= ~(1 << type);
+  else return -ENOSYS;
+  return 0;
+}

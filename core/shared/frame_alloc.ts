@@ -1,0 +1,132 @@
+// The frame allocator: freed frames first, then never-touched ones. A frame that was mapped anywhere passes through limbo until every
+// pCPU has flushed, and is scrubbed before it serves somebody else; a never-touched one reads as zero already.
+import { HOST_BASE } from '../engine/layout';
+import { Frame, frame, FRAME_FREE, FRAME_LIMBO, FRAME_XENHEAP } from './frame_table';
+import { host, Host, host_raise_flush } from './host';
+import { lock_acquire, lock_release } from './lock';
+import { INVALID_MFN, Mfn, mfn_to_ptr, PAGE_SIZE, ptr_to_mfn } from './memory';
+import { pcpus_passed } from './pcpu';
+
+const ALLOC_LOCK: usize = HOST_BASE + offsetof<Host>('alloc_lock');
+
+/** Frames that could be handed out now or after a flush. */
+export function frames_free(): u32 {
+  const h = host();
+  return h.memory_frames - h.next_fresh + h.free_count + h.limbo_count;
+}
+
+function setup(mfn: Mfn, owner: u16, type: u8): void {
+  const f = frame(mfn);
+  f.owner = owner;
+  f.type = type;
+  f.flags = 0;
+  f.refcount = 1;
+  f.link = INVALID_MFN;
+}
+
+/** Move the limbo frames that every pCPU has forgotten to the free list; the list is in the order of its epochs. */
+function reclaim(h: Host): void {
+  for (let n = 0; n < 64 && h.limbo_head != INVALID_MFN; n++) {
+    const mfn = h.limbo_head;
+    const f = frame(mfn);
+    if (!pcpus_passed(f.refcount)) return;
+    h.limbo_head = f.link;
+    if (h.limbo_head == INVALID_MFN) h.limbo_tail = INVALID_MFN;
+    h.limbo_count--;
+    f.type = FRAME_FREE;
+    f.link = h.free_head;
+    h.free_head = mfn;
+    h.free_count++;
+  }
+}
+
+function take(h: Host): Mfn {
+  if (h.free_head == INVALID_MFN) reclaim(h);
+  const mfn = h.free_head;
+  if (mfn != INVALID_MFN) {
+    h.free_head = frame(mfn).link;
+    h.free_count--;
+    memory.fill(mfn_to_ptr(mfn), 0, PAGE_SIZE);
+    return mfn;
+  }
+  return h.next_fresh < h.memory_frames ? h.next_fresh++ : INVALID_MFN;
+}
+
+/** A zeroed frame with one hold, or INVALID_MFN. */
+export function frame_alloc(owner: u16, type: u8): Mfn {
+  lock_acquire(ALLOC_LOCK);
+  const mfn = take(host());
+  if (mfn != INVALID_MFN) setup(mfn, owner, type);
+  lock_release(ALLOC_LOCK);
+  return mfn;
+}
+
+/** A frame that a guest may have mapped: reusable once every pCPU has flushed. */
+export function frame_free(mfn: Mfn): void {
+  const epoch = host_raise_flush();
+  lock_acquire(ALLOC_LOCK);
+  const h = host();
+  const f = frame(mfn);
+  f.type = FRAME_LIMBO;
+  f.flags = 0;
+  atomic.add<u32>(changetype<usize>(f) + offsetof<Frame>('code_generation'), 1);
+  atomic.add<u32>(HOST_BASE + offsetof<Host>('smc_seq'), 1);
+  f.refcount = epoch;
+  f.link = INVALID_MFN;
+  if (h.limbo_tail == INVALID_MFN) h.limbo_head = mfn;
+  else frame(h.limbo_tail).link = mfn;
+  h.limbo_tail = mfn;
+  h.limbo_count++;
+  lock_release(ALLOC_LOCK);
+}
+
+/** A page of the hypervisor's own, zeroed; 0 = out of memory. */
+export function xenheap_alloc(owner: u16): usize {
+  const mfn = frame_alloc(owner, FRAME_XENHEAP);
+  return mfn == INVALID_MFN ? 0 : mfn_to_ptr(mfn);
+}
+
+/** Such a page was never in a guest's TLB: it is free at once. */
+export function xenheap_free(p: usize): void {
+  if (!p) return;
+  lock_acquire(ALLOC_LOCK);
+  const h = host();
+  const f = frame(ptr_to_mfn(p));
+  f.type = FRAME_FREE;
+  f.refcount = 0;
+  f.link = h.free_head;
+  h.free_head = ptr_to_mfn(p);
+  h.free_count++;
+  lock_release(ALLOC_LOCK);
+}
+
+/** Two contiguous pages for a vCPU; freed pairs stay pairs. */
+export function xenheap_alloc_pair(owner: u16): usize {
+  lock_acquire(ALLOC_LOCK);
+  const h = host();
+  let mfn = h.pair_head;
+  if (mfn != INVALID_MFN) {
+    h.pair_head = frame(mfn).link;
+    h.pair_count--;
+    memory.fill(mfn_to_ptr(mfn), 0, 2 * PAGE_SIZE);
+  } else if (h.next_fresh + 1 < h.memory_frames) {
+    mfn = h.next_fresh;
+    h.next_fresh += 2;
+  }
+  if (mfn != INVALID_MFN) {
+    setup(mfn, owner, FRAME_XENHEAP);
+    setup(mfn + 1, owner, FRAME_XENHEAP);
+  }
+  lock_release(ALLOC_LOCK);
+  return mfn == INVALID_MFN ? 0 : mfn_to_ptr(mfn);
+}
+
+export function xenheap_free_pair(p: usize): void {
+  lock_acquire(ALLOC_LOCK);
+  const h = host();
+  const mfn = ptr_to_mfn(p);
+  frame(mfn).link = h.pair_head;
+  h.pair_head = mfn;
+  h.pair_count++;
+  lock_release(ALLOC_LOCK);
+}
