@@ -4,6 +4,7 @@
 const { spawn } = require('node:child_process');
 const crypto = require('node:crypto');
 const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
 const lock = require('./lock.cjs');
 
@@ -184,9 +185,8 @@ function hand(script, args) {
   for (const signal of signals) process.on(signal, forward);
   child.on('error', (error) => fail(error));
   child.on('exit', (code, signal) => {
-    if (signal === null) process.exit(code);
-    for (const name of signals) process.removeListener(name, forward);
-    process.kill(process.pid, signal);
+    // An exit, not a signal of one's own, even if the child was killed: Node then gives the terminal back as it was.
+    process.exit(signal === null ? code : 128 + os.constants.signals[signal]);
   });
 }
 

@@ -1,0 +1,140 @@
+// The command line of `xenolith`.
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+
+/** Exit codes: what became of the guest, or why it did not start (the last two as in sysexits.h). */
+export const EXIT = {
+  poweredOff: 0,
+  failed: 1,
+  rebooted: 3,
+  crashed: 4,
+  timedOut: 5,
+  usage: 64,
+  badImage: 65,
+} as const;
+
+export const TRACES = ['hypercalls', 'events', 'xenstore', 'insn'] as const;
+export type Trace = (typeof TRACES)[number];
+
+export interface RunOptions {
+  kernel: string;
+  initrd: string | undefined;
+  cmdline: string;
+  /** MiB */
+  memory: number;
+  name: string;
+  type: 'pvh';
+  /** seconds */
+  timeout: number | undefined;
+  deterministic: boolean;
+  /** file that gets the statistics as JSON */
+  stats: string | undefined;
+  trace: Trace[];
+  /** false: a reboot ends the run */
+  reboot: boolean;
+}
+
+export type Command = { command: 'run'; options: RunOptions } | { command: 'help' } | { command: 'version' };
+
+/** A command line that is not understood: one sentence, exit 64. */
+export class UsageError extends Error {}
+
+const MAX_MEMORY_MIB = 3072;
+const MAX_TIMEOUT_S = 2 ** 31 / 1000 - 1; // what a Node timer holds
+
+const RUN = {
+  kernel: { type: 'string', value: 'FILE', help: 'kernel: bzImage or ELF with a PVH note (needed)' },
+  initrd: { type: 'string', value: 'FILE', help: 'initial RAM disk' },
+  cmdline: { type: 'string', value: 'TEXT', help: "the kernel's command line (console=hvc0)" },
+  memory: { type: 'string', value: 'MIB', help: `memory in MiB, at most ${MAX_MEMORY_MIB} (256)` },
+  name: { type: 'string', value: 'NAME', help: "the domain's name (guest)" },
+  type: { type: 'string', value: 'pvh', help: 'guest type; pvh is the only one yet' },
+  timeout: { type: 'string', value: 'SECONDS', help: 'give up after this time: exit code 5' },
+  deterministic: { type: 'boolean', help: 'time from the instruction count: equal runs give equal output' },
+  'no-reboot': { type: 'boolean', help: 'a reboot ends the run: exit code 3' },
+  stats: { type: 'string', value: 'FILE', help: 'write statistics as JSON' },
+  trace: {
+    type: 'string',
+    value: 'WHAT',
+    multiple: true,
+    help: `show ${TRACES.join(', ')} on stderr; may be repeated`,
+  },
+} as const;
+
+const BOTH = {
+  help: { type: 'boolean', short: 'h', help: 'show this' },
+  version: { type: 'boolean', help: 'show the version' },
+} as const;
+
+export function helpText(): string {
+  const line = ([name, option]: [string, { value?: string; help: string }]) =>
+    `  --${name}${option.value ? ` ${option.value}` : ''}`.padEnd(22) + option.help;
+  return [
+    'usage: xenolith run --kernel FILE [options]',
+    '',
+    'Runs a Xen guest with its console on this terminal; Ctrl-] leaves it.',
+    '',
+    ...Object.entries({ ...RUN, ...BOTH }).map(line),
+    '',
+    'exit code: 0 the guest powered off, 3 rebooted under --no-reboot, 4 crashed, 5 time-out, 64 usage, 65 bad image',
+    '',
+  ].join('\n');
+}
+
+function parse<T extends NonNullable<ParseArgsConfig['options']>>(args: string[], options: T) {
+  try {
+    return parseArgs({ args, options, allowPositionals: true, strict: true });
+  } catch (error) {
+    // The first sentence of Node's message names the option; the rest is advice for other programs.
+    throw new UsageError(`${(error as Error).message.split(/\. |\n/)[0].replace(/\.$/, '')}.`);
+  }
+}
+
+function number(name: string, text: string, minimum: number, maximum: number, whole: boolean): number {
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
+  if (!(value >= minimum && value <= maximum) || (whole && !Number.isInteger(value))) {
+    const kind = whole ? 'a whole number' : 'a number';
+    throw new UsageError(`--${name} takes ${kind} from ${minimum} to ${Math.floor(maximum)}, not '${text}'.`);
+  }
+  return value;
+}
+
+function traces(list: string[]): Trace[] {
+  const known = (name: string): name is Trace => (TRACES as readonly string[]).includes(name);
+  const names = list.flatMap((item) => item.split(','));
+  for (const name of names) {
+    if (!known(name)) throw new UsageError(`--trace takes ${TRACES.join(', ')}, not '${name}'.`);
+  }
+  return [...new Set(names.filter(known))];
+}
+
+/** Reads the arguments after the program's name. */
+export function parseCommand(args: string[]): Command {
+  const { values, positionals } = parse(args, { ...RUN, ...BOTH });
+  if (values.help) return { command: 'help' };
+  if (values.version) return { command: 'version' };
+  const [command, ...rest] = positionals;
+  if (command === undefined) throw new UsageError('No command given: `xenolith run --kernel FILE` starts a guest.');
+  if (command !== 'run')
+    throw new UsageError(`There is no command '${command}': \`xenolith --help\` shows what there is.`);
+  if (rest.length > 0) throw new UsageError(`Nothing is known of '${rest[0]}': a value follows its option.`);
+  if (!values.kernel) throw new UsageError('--kernel is missing: name a kernel file.');
+  const { name = 'guest', type = 'pvh' } = values;
+  if (type !== 'pvh') throw new UsageError(`--type takes pvh, not '${type}'.`);
+  if (!/^[\w.+-]{1,64}$/.test(name)) {
+    throw new UsageError("--name takes up to 64 letters, digits and '.', '_', '+', '-'.");
+  }
+  const options: RunOptions = {
+    kernel: values.kernel,
+    initrd: values.initrd,
+    cmdline: values.cmdline ?? 'console=hvc0',
+    memory: number('memory', values.memory ?? '256', 1, MAX_MEMORY_MIB, true),
+    name,
+    type,
+    timeout: values.timeout === undefined ? undefined : number('timeout', values.timeout, 0.001, MAX_TIMEOUT_S, false),
+    deterministic: values.deterministic ?? false,
+    stats: values.stats,
+    trace: traces(values.trace ?? []),
+    reboot: !values['no-reboot'],
+  };
+  return { command: 'run', options };
+}
