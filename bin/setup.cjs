@@ -48,6 +48,7 @@ function packagesReady() {
 function projectNode() {
   const name = NODE_PACKAGES[`${process.platform}-${process.arch}`];
   const pinned = name && at('node_modules', name, 'bin', 'node');
+  process.report.excludeNetwork = true; // only the C library is of interest
   // The pinned Linux binaries need glibc: elsewhere (musl) the loader is missing and the start would fail.
   const glibc = process.platform !== 'linux' || process.report.getReport().header.glibcVersionRuntime !== undefined;
   if (pinned && glibc && fs.existsSync(pinned)) return pinned;
