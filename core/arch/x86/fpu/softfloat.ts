@@ -272,8 +272,10 @@ function round_r(p: u32, emin: i32, emax: i32): void {
   sf_flags |= OE;
   if (!(sf_masks & OE)) {
     if (sf_is_x87) r_e -= BIAS_ADJUST;
-    if (r_e > emax) set_r(INF, r_s, 0, TOP, 0); // too large even then (FSCALE)
-    return;
+    if (r_e <= emax) return;
+    sf_flags |= PE; // too large even then (FSCALE)
+    sf_up = true;
+    return set_r(INF, r_s, 0, TOP, 0);
   }
   sf_flags |= PE;
   sf_up = sf_rc == RC_NEAREST || (sf_rc != RC_ZERO && (sf_rc == RC_DOWN) == (r_s != 0));
@@ -293,8 +295,9 @@ function round_tiny(p: u32, emin: i32): void {
       r_e++;
     }
     r_e += BIAS_ADJUST;
-    if (r_e < emin) set_r(ZERO, r_s, 0, 0, 0);
-    return;
+    if (r_e >= emin) return;
+    sf_flags |= PE; // too small even then (FSCALE)
+    return set_r(ZERO, r_s, 0, 0, 0);
   }
   if (sf_ftz) {
     sf_flags |= UE | PE;
@@ -508,4 +511,108 @@ export function sf_round_int(rc: u32): void {
   const v = round_a_to_unit(rc);
   if (v == 0) set_r(ZERO, a_s, 0, 0, 0);
   else set_r(FINITE, a_s, 63 - <i32>clz(v), v << clz(v), 0);
+}
+
+// ---- scaling and remainders (x87)
+
+/** a × 2^trunc(b). */
+export function sf_scale(): void {
+  if (nan2()) return;
+  if (b_c == INF && (b_s ? a_c == INF : a_c == ZERO)) return invalid();
+  denormal2();
+  if (a_c != FINITE) return a_to_r();
+  if (b_c == INF) return set_r(b_s ? ZERO : INF, a_s, 0, b_s ? 0 : TOP, 0);
+  let n: i32 = 0;
+  if (b_c == FINITE && b_e >= 0) n = b_e > 16 ? 0x20000 : <i32>(b_m >> (63 - b_e));
+  set_r(FINITE, a_s, a_e + (b_s ? -n : n), a_m, 0);
+}
+
+/** r = the exponent of a as a number (not a NaN); a zero divides by zero. */
+export function sf_extract_exponent(): void {
+  if (a_c == INF) return set_r(INF, 0, 0, TOP, 0);
+  if (a_c == ZERO) {
+    sf_flags |= ZE;
+    return set_r(INF, 1, 0, TOP, 0);
+  }
+  denormal1();
+  const e = a_e;
+  if (e == 0) return set_r(ZERO, 0, 0, 0, 0);
+  const m = <u64>(e < 0 ? -e : e);
+  set_r(FINITE, <u32>(e < 0), 63 - <i32>clz(m), m << clz(m), 0);
+}
+
+/**
+ * r = a - b × quotient, exact; the quotient truncated (FPREM) or to nearest (FPREM1). Returns its low 3 bits, or -1 if the exponents differ by 64 or
+ * more: then r is a partial remainder (SDM vol. 2, FPREM; how far one step reduces is the processor's choice between 32 and 63 bits).
+ */
+export function sf_rem(nearest: bool): i32 {
+  if (nan2()) return 0;
+  if (a_c == INF || b_c == ZERO) {
+    invalid();
+    return 0;
+  }
+  denormal2();
+  if (a_c == ZERO || b_c == INF) {
+    a_to_r();
+    return 0;
+  }
+  const d = a_e - b_e;
+  if (d < -1 || (d < 0 && !nearest)) {
+    a_to_r();
+    return 0;
+  }
+  const partial = d >= 64;
+  const steps = partial ? (d & 31) | 32 : d;
+  let rem = a_m;
+  let e = a_e;
+  let q: u64 = 0;
+  let carry = false;
+  if (d < 0) {
+    // |a| < |b|: nearest may still round the quotient 0 up to 1; align a one place down, its last bit in r_l's place
+    return nearest_below_one();
+  }
+  for (let i = 0; ; i++) {
+    q <<= 1;
+    if (carry || rem >= b_m) {
+      rem -= b_m;
+      q |= 1;
+    }
+    if (i == steps) break;
+    carry = (rem & TOP) != 0;
+    rem <<= 1;
+    e--;
+  }
+  let s = a_s;
+  if (nearest && !partial && (rem > b_m - rem || (rem == b_m - rem && q & 1))) {
+    rem = b_m - rem;
+    q++;
+    s ^= 1;
+  }
+  if (rem == 0) set_r(ZERO, a_s, 0, 0, 0);
+  else set_r(FINITE, s, e - <i32>clz(rem), rem << clz(rem), 0);
+  return partial ? -1 : <i32>q & 7;
+}
+
+/** FPREM1 with |b|/4 <= ... |a| < |b|, exponents one apart: a stays, or becomes a - b where |a| > |b|/2. */
+function nearest_below_one(): i32 {
+  if (a_m <= b_m) {
+    a_to_r();
+    return 0;
+  }
+  // |b| - |a| in units of a's last place: 2 b_m - a_m, below b_m
+  const m = (b_m << 1) - a_m;
+  set_r(FINITE, a_s ^ 1, a_e - <i32>clz(m), m << clz(m), 0);
+  return 1;
+}
+
+/** No rounding took place after all. */
+export function sf_unrounded(): void {
+  sf_flags &= ~PE;
+  sf_up = false;
+}
+
+/** A result that does not fit its integer format after all: only invalid-operation counts. */
+export function sf_only_invalid(): void {
+  sf_flags = IE;
+  sf_up = false;
 }
