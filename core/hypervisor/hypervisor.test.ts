@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Machine, N, Service } from './test_machine.ts';
+import { createDomain, destroyDomain, Machine, N, type Service } from './test_machine.ts';
 
 const SELF = 0x7ff0;
 
@@ -39,39 +39,6 @@ function map(s: Service, dom: number, ref: number, gfn: number, flags = 2): { st
 function unmap(s: Service, handle: number): number {
   s.op('grant_table_op', 'GNTTABOP_unmap_grant_ref', 'gnttab_unmap_grant_ref', { host_addr: [8, 0], handle: [4, handle] }, 1);
   return s.get('gnttab_unmap_grant_ref', 'status', 2, true);
-}
-
-export function createDomain(dom0: Service, pages: number, domid = 0): number {
-  const D = 16;
-  const put = (cmd: string, dom: number, fields: [number, number, number][]) => {
-    dom0.put(0, 'xen_domctl', { cmd: [4, N[cmd]], interface_version: [4, 0x15], domain: [2, dom] });
-    for (const [at, size, value] of fields) {
-      const b = new Uint8Array(8);
-      new DataView(b.buffer).setBigUint64(0, BigInt(value), true);
-      dom0.write(D + at, b.subarray(0, size));
-    }
-    return dom0.hypercall(N.__HYPERVISOR_domctl, 0);
-  };
-  const c = 'xen_domctl_createdomain__';
-  assert.equal(put('XEN_DOMCTL_createdomain', domid, [
-    [N[`${c}flags`], 4, 3], [N[`${c}max_vcpus`], 4, 1], [N[`${c}max_evtchn_port`], 4, 1023],
-    [N[`${c}max_grant_frames`], 4, 32], [N[`${c}max_maptrack_frames`], 4, 64],
-  ]), 0);
-  const id = new DataView(dom0.read(N.xen_domctl__domain, 2)!.buffer).getUint16(0, true);
-  assert.equal(put('XEN_DOMCTL_max_mem', id, [[0, 8, pages * 4]]), 0);
-  for (let at = 0; at < pages; ) {
-    const n = Math.min(512, pages - at);
-    dom0.write(4096, new Uint8Array(new BigUint64Array(Array.from({ length: n }, (_, i) => BigInt(at + i))).buffer));
-    const rc = dom0.op('memory_op', 'XENMEM_populate_physmap', 'xen_memory_reservation',
-      { extent_start: [8, 4096], nr_extents: [8, n], domid: [2, id] });
-    assert.equal(rc, n);
-    at += n;
-  }
-  return id;
-}
-export function destroyDomain(dom0: Service, id: number): number {
-  dom0.put(0, 'xen_domctl', { cmd: [4, N.XEN_DOMCTL_destroydomain], interface_version: [4, 0x15], domain: [2, id] });
-  return dom0.hypercall(N.__HYPERVISOR_domctl, 0);
 }
 
 test('events go both ways between two services and stop when a port closes', () => {
