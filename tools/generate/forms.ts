@@ -63,11 +63,11 @@ function sizeCodes(row: Row): string[] {
   const codes: string[] = [];
   for (const attr of ['v', 'y']) if (row.attrs.has(attr)) codes.push(attr);
   const interp = row.attrs.has('interp');
-  const general = row.operands.some((o) => 'EGR'.includes(o.kind));
   for (const o of row.operands) {
-    const counts = 'EGRZOXY'.includes(o.kind) || accumulator(o) || (o.kind === 'M' && (!isVector(row) || general));
+    const counts = 'EGRZOXYM'.includes(o.kind) || accumulator(o);
     if (!counts || codes.includes(o.size)) continue;
-    if (interp ? 'bvzy'.includes(o.size) : typeOf(o.size, 64)) codes.push(o.size);
+    // a vector row's other sizes are fixed by its name
+    if (isVector(row) ? o.size === 'y' : interp ? 'bvzy'.includes(o.size) : typeOf(o.size, 64)) codes.push(o.size);
   }
   return codes.filter(Boolean);
 }
