@@ -312,6 +312,7 @@ export function FXTRACT(cpu: Cpu, u: usize): i32 {
 /** C3 C1 C0: the quotient's low bits (bit 1, bit 0, bit 2); C2: reduction incomplete. */
 function remainder(cpu: Cpu, u: usize, nearest: bool): i32 {
   if (begin(cpu, u)) return 1;
+  set_fsw(cpu, fsw(cpu) & ~FSW_C2);
   if (!has_both(cpu)) return 0;
   sf.sf_x87_full(fcw(cpu));
   get_b(cpu, 1);
