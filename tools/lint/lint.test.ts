@@ -57,11 +57,23 @@ test('repository rules: each one fails on what it forbids', () => {
 const module = (...parts: number[][]): Uint8Array =>
   new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, ...parts.flatMap(([id, ...body]) => [id, body.length, ...body])]);
 
-test('wasm: data segments and a start function are found', () => {
+test('wasm: data segments and a start function with effects are found', () => {
   assert.deepEqual(staticData(module([1, 1, 0x60, 0, 0])), []);
   assert.deepEqual(staticData(module([11, 0])), []);
   assert.match(staticData(module([11, 1, 0, 0x41, 0, 0x0b, 1, 0xff]))[0], /^1 data segments/);
-  assert.match(staticData(module([8, 0]))[0], /^a start function/);
   assert.throws(() => sections(new Uint8Array(8)), /magic number/);
-  assert.throws(() => sections(new Uint8Array([...module(), 1, 0x80])), /ends inside a number/);
+  assert.throws(() => sections(new Uint8Array([...module(), 1, 0x80])), /cut off/);
+  assert.throws(() => sections(new Uint8Array([...module(), 1, 9, 0])), /cut off/);
+
+  // One imported function, memory and global before the start function, and one function before it.
+  const imports = [2, 3, 1, 0x6d, 1, 0x66, 0, 0, 1, 0x6d, 1, 0x6d, 2, 3, 1, 2, 1, 0x6d, 1, 0x67, 3, 0x7f, 1];
+  const withStart = (...body: number[]) => {
+    const functions = [[0, 0x0b], [0, ...body, 0x0b]]; // prettier-ignore
+    return staticData(module(imports, [8, 2], [10, 2, ...functions.flatMap((code) => [code.length, ...code])]));
+  };
+  assert.deepEqual(withStart(0x41, 0x80, 0x80, 0x04, 0x24, 72), []); // global.set $72 (i32.const 65536)
+  assert.match(withStart(0x41, 8, 0x41, 1, 0x36, 2, 0)[0], /opcode 36/); // i32.store
+  assert.match(withStart(0x10, 0)[0], /opcode 10/); // call
+  assert.match(withStart(0xfc, 0x0b, 0)[0], /opcode fc/); // memory.fill
+  assert.deepEqual(staticData(module(imports, [8, 0], [10, 0])), ['an imported start function']);
 });
