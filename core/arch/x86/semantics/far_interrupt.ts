@@ -2,7 +2,7 @@
 import { Cpu, EXIT_NONE, SEG_CS, SEG_SS } from '../cpu';
 import { EFER_LMA, EFER_SCE } from '../control';
 import { EVENT_INT1, EVENT_SOFT, EXC_BP, EXC_DB, EXC_OF } from '../exceptions';
-import { flags_get, flags_set, get_flags6, IF, OF } from '../flags';
+import { flags_get, flags_set, get_flags6, IF, OF, TF } from '../flags';
 import { deliver_event } from '../interrupts';
 import { canonical } from '../limits';
 import { MODE_PE } from '../modes';
@@ -21,9 +21,18 @@ const CODE32: u16 = 0xc9b;
 const DATA32: u16 = 0xc93;
 const DPL3: u16 = 0x60;
 
+/** An instruction that has cleared TF on its way into a handler is not followed by its own single-step trap. */
+function no_step(cpu: Cpu, before: u64): void {
+  if (before & ~cpu.rflags & <u64>TF) cpu.shadow = 1;
+}
+
 /** A trap through the IDT that returns to the next instruction; if it cannot be delivered this instruction faults. */
 function trap(cpu: Cpu, u: usize, vector: u32, kind: u32): i32 {
-  if (deliver_event(cpu, vector, 0, kind, next_ip(cpu, u)) == 0) cpu.exit = EXIT_NONE;
+  const before = cpu.rflags;
+  if (deliver_event(cpu, vector, 0, kind, next_ip(cpu, u)) == 0) {
+    cpu.exit = EXIT_NONE;
+    no_step(cpu, before);
+  }
   return 1;
 }
 
@@ -61,6 +70,7 @@ export function SYSCALL(cpu: Cpu, u: usize): i32 {
   flags_set(cpu, flags & ~(cpu.sfmask | RF));
   const cs = <u32>(cpu.star >> 32) & 0xffff;
   set_pair(cpu, cs, CODE64, (cs & 0xfffc) + 8, 0);
+  no_step(cpu, flags);
   return go(cpu, cpu.lstar);
 }
 
