@@ -7,16 +7,22 @@ const { isMainThread } = require('node:worker_threads');
 const POLL_MS = 150;
 const GRACE_MS = 300;
 
-if (isMainThread && !globalThis.xenolithParent) {
-  // The starter's id, so that one who died before this line ran is noticed too.
-  const parent = Number(process.env.XENOLITH_PARENT ?? process.ppid);
-  delete process.env.XENOLITH_PARENT;
-  globalThis.xenolithParent = parent;
+/** Ends this process soon after `current()` no longer gives `expected`. */
+function follow(expected, current) {
   const timer = setInterval(() => {
-    if (process.ppid === parent) return;
+    if (current() === expected) return;
     clearInterval(timer);
     setTimeout(() => process.kill(process.pid, 'SIGKILL'), GRACE_MS);
     process.kill(process.pid, 'SIGHUP');
   }, POLL_MS);
   timer.unref();
 }
+
+if (isMainThread && !globalThis.xenolithFollowsParent) {
+  globalThis.xenolithFollowsParent = true;
+  // The starter's id, so that one who died before this line ran is noticed too.
+  follow(Number(process.env.XENOLITH_PARENT ?? process.ppid), () => process.ppid);
+  delete process.env.XENOLITH_PARENT;
+}
+
+module.exports = { follow };

@@ -175,6 +175,36 @@ async function setup(...names) {
   }
 }
 
+/** The parent of another process, on Linux; undefined when there is no such process. See proc(5) for the fields. */
+function parentOf(pid) {
+  try {
+    return Number(
+      fs
+        .readFileSync(`/proc/${pid}/stat`, 'latin1')
+        .replace(/^.*\) . /s, '')
+        .split(' ')[0],
+    );
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * npm and npx leave what they started behind when they are killed: go with them. npm starts a script by `sh -c`, so
+ * it is the parent or the shell's parent. Under anything else (nohup, a service) a machine outlives who started it.
+ */
+function followNpm() {
+  if (process.env.npm_package_json !== at('package.json') || !process.env.npm_lifecycle_event) return;
+  const { follow } = require('./parent.cjs');
+  const shell = process.ppid;
+  try {
+    if (!/^[^\0]*sh\0-c\0/.test(fs.readFileSync(`/proc/${shell}/cmdline`, 'latin1'))) return;
+  } catch {
+    return; // no Linux
+  }
+  follow(parentOf(shell), () => parentOf(shell));
+}
+
 /** Starts the project's Node on `script`, hands it the terminal and the signals, and ends the way it ends. */
 function hand(script, args) {
   const child = spawn(projectNode(), [at(script), ...args], {
@@ -196,4 +226,15 @@ function fail(error) {
   process.exit(1);
 }
 
-module.exports = { ROOT, SetupError, setup, hand, fail, sourcesHash, recipeHash, packagesReady, BUILD_STAMP };
+module.exports = {
+  ROOT,
+  SetupError,
+  followNpm,
+  setup,
+  hand,
+  fail,
+  sourcesHash,
+  recipeHash,
+  packagesReady,
+  BUILD_STAMP,
+};

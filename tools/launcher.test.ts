@@ -132,6 +132,29 @@ test('the child goes within a second of the launcher, even by SIGKILL', async (t
   await until(() => !alive(pid), 'the child ends', 1000);
 });
 
+test('npm killed: the launcher behind its shell goes too; without npm it lives on', async (t) => {
+  const root = clone(t);
+  await start(root, 'exit', '0').ended; // the build
+  const launcher = JSON.stringify(join(root, 'bin/xenolith'));
+  const npm = `require('child_process').spawn('sh', ['-c', '"$0" ' + ${JSON.stringify(launcher)} + ' wait; true',
+    process.execPath], { stdio: 'inherit' })`;
+  const under = async (env: Record<string, string>): Promise<number> => {
+    const options = { stdio: ['ignore', 'pipe', 'inherit'] as ['ignore', 'pipe', 'inherit'] };
+    const child = spawn(process.execPath, ['-e', npm], { ...options, env: { PATH: process.env.PATH, ...env } });
+    const pid = await announced(child);
+    await sleep(100);
+    child.kill('SIGKILL');
+    return pid;
+  };
+  const names = { npm_lifecycle_event: 'start', npm_package_json: join(root, 'package.json') };
+  const followed = await under(names);
+  await until(() => !alive(followed), 'the machine ends with npm', 1000);
+  const free = await under({});
+  await sleep(1000);
+  assert.ok(alive(free));
+  process.kill(free);
+});
+
 test('signals reach the child, and its end is the launcher’s', async (t) => {
   const root = clone(t);
   const catching = start(root, 'catch');
