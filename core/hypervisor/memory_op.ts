@@ -13,7 +13,7 @@ import {
   xen_memory_reservation__mem_flags, xen_memory_reservation__nr_extents, xen_remove_from_physmap__domid, xen_remove_from_physmap__gpfn,
   XENMEMF_populate_on_demand, ENOENT,
 } from '../gen/abi';
-import { XSM_add_to_physmap, XSM_domain_memory_map, XSM_memory_adjust_reservation, XSM_memory_stat_reservation, XSM_remove_from_physmap } from '../gen/xsm';
+import { XSM_add_to_physmap, XSM_domain_memory_map, XSM_memory_adjust_reservation, XSM_map_gmfn_foreign, XSM_memory_stat_reservation, XSM_remove_from_physmap } from '../gen/xsm';
 import { FRAME_RAM } from '../shared/frame_table';
 import { frame_alloc } from '../shared/frame_alloc';
 import { host } from '../shared/host';
@@ -188,7 +188,7 @@ function add_foreign(d: Domain, t: Domain, foreign: u32, idx: u64, gpfn: u64): i
   const fd = domain_by_id(d, foreign);
   if (fd == null) return -ESRCH;
   if (fd.domid == t.domid) return -EINVAL;
-  const rc = xsm_check(XSM_add_to_physmap, d, fd);
+  const rc = xsm_check(XSM_map_gmfn_foreign, d, fd);
   if (rc) return rc;
   const type = p2m_type(p2m_get(fd, idx));
   if (type != P2M_RAM_RW && type != P2M_RAM_RO) return -EINVAL;

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { generateAbi } from '../../tools/generate/abi.ts';
+import { generateCpuPolicy } from '../../tools/generate/cpu_policy.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const WASM = join(ROOT, 'build/test/hypervisor.wasm');
@@ -30,7 +31,7 @@ function newest(dir: string): number {
 }
 
 function compiled(): Uint8Array<ArrayBuffer> {
-  for (const { path, text } of generateAbi()) {
+  for (const { path, text } of [...generateAbi(), ...generateCpuPolicy()]) {
     const file = join(ROOT, path);
     mkdirSync(dirname(file), { recursive: true });
     if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);

@@ -5,6 +5,7 @@ import {
 } from '../arch/x86/cpu';
 import { flags_get, flags_set } from '../arch/x86/flags';
 import { update_mode } from '../arch/x86/modes';
+import { msr_reset } from '../gen/msr';
 import {
   EINVAL, hvm_hw_cpu__cr0, hvm_hw_cpu__cr2, hvm_hw_cpu__cr3, hvm_hw_cpu__cr4, hvm_hw_cpu__cs_arbytes, hvm_hw_cpu__cs_base, hvm_hw_cpu__cs_limit,
   hvm_hw_cpu__cs_sel, hvm_hw_cpu__dr0, hvm_hw_cpu__dr1, hvm_hw_cpu__dr2, hvm_hw_cpu__dr3, hvm_hw_cpu__dr6, hvm_hw_cpu__dr7,
@@ -230,13 +231,9 @@ export function vcpu_reset_state(cpu: Cpu): void {
   cpu.dr6 = 0xffff0ff0;
   cpu.dr7 = 0x400;
   cpu.cr0 = 0x10;
-  cpu.pat = 0x0007040600070406;
   cpu.xcr0 = 1;
   cpu.rflags = 2;
-  // Memory types play no part here, but a kernel wants write-back as the default (PVH: public/arch-x86/hvm/start_info.h).
-  cpu.mtrr_def_type = 0x806;
-  cpu.mtrr_cap = 0x508;
-  cpu.misc_enable = 1;
+  msr_reset(cpu);
   context_loaded(cpu);
 }
 
