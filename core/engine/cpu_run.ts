@@ -4,6 +4,7 @@ import {
 } from '../arch/x86/cpu';
 import { debug_trap, deliver_exception, interrupt_deliver } from '../arch/x86/exceptions';
 import { IF, TF } from '../arch/x86/flags';
+import { nmi_deliver, nmi_pending } from '../arch/x86/interrupts';
 import { lapic_ack, lapic_pending } from '../arch/x86/lapic';
 import { FORM_STOP } from '../gen/forms';
 import { run } from '../gen/run';
@@ -45,6 +46,16 @@ function interrupt(cpu: Cpu): i32 {
   return v;
 }
 
+/** Deliver what is pending between two instructions: an NMI first, then one interrupt. EXIT_NONE, or why it could not be. */
+function events(cpu: Cpu): i32 {
+  if (nmi_pending(cpu) && !cpu.shadow) {
+    const r = nmi_deliver(cpu);
+    if (r != EXIT_NONE) return r;
+  }
+  const v = interrupt(cpu);
+  return v >= 0 ? interrupt_deliver(cpu, v) : EXIT_NONE;
+}
+
 /** Would the vCPU wake from HLT? */
 export function cpu_has_interrupt(cpu: Cpu): bool {
   if (!(cpu.rflags & <u64>IF)) return false;
@@ -60,8 +71,10 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
   see_changed_code();
   let left = budget;
   while (true) {
-    const v = interrupt(cpu);
-    if (v >= 0 && interrupt_deliver(cpu, v)) return EXIT_SHUTDOWN;
+    // The budget first: whoever kicks after this is heard, and what was pending before is seen below.
+    atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), left);
+    const delivered = events(cpu);
+    if (delivered != EXIT_NONE) return delivered;
     const before = cpu.rflags;
     const single = cpu.shadow != 0 || (before & <u64>TF) != 0;
     cpu.shadow = 0;
@@ -73,7 +86,7 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
       if (single) {
         u = isolate(u);
         cpu.limit = 1;
-      } else atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), left);
+      }
       run(cpu, u);
       cpu.retired += <u64>cpu.n;
       left -= cpu.n;
@@ -83,6 +96,30 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     if (r != EXIT_NONE) return r;
     if (left <= 0) return EXIT_BUDGET;
   }
+}
+
+/**
+ * Execute one instruction and deliver nothing: for tests and debuggers. EXIT_EXCEPTION leaves exc_* pending with cpu.rip at the
+ * instruction (or at the target that cannot be fetched); every other value means that the instruction has retired.
+ */
+export function cpu_step(cpu: Cpu): i32 {
+  tlb_select(cpu);
+  see_changed_code();
+  cpu.shadow = 0;
+  cpu.exit = EXIT_NONE;
+  cpu.n = 0;
+  cpu.uop = 0;
+  const u = lookup(cpu, cpu.rip + cpu.base_cs);
+  if (u) {
+    cpu.limit = 1;
+    run(cpu, isolate(u));
+    cpu.retired += <u64>cpu.n;
+    if (cpu.exit == EXIT_EXCEPTION && cpu.uop) {
+      cpu.rip = this_rip(cpu, <usize>cpu.uop);
+      if (cpu.exc_flags & EXC_NON_CANONICAL) stack_fault(cpu, <usize>cpu.uop);
+    }
+  }
+  return cpu.exit;
 }
 
 /** Copy a micro-op where one that stops the loop follows it. */
@@ -104,12 +141,14 @@ function after(cpu: Cpu, before: u64): i32 {
     }
     if (why == EXIT_RETRY) return EXIT_NONE;
     if (why == EXIT_IOREQ) return why;
-    return deliver_exception(cpu) ? EXIT_SHUTDOWN : EXIT_NONE;
+    return deliver_exception(cpu);
   }
   // A trap after the instruction that began with TF set (SDM vol. 3, 17.3.1.4); MOV SS and STI put it off.
   if (before & <u64>TF && !cpu.shadow && why != EXIT_SHUTDOWN) {
     debug_trap(cpu);
-    if (deliver_exception(cpu)) return EXIT_SHUTDOWN;
+    const r = deliver_exception(cpu);
+    // The handler runs first; a HLT that was stepped over is not slept in, a hypercall is still to be made.
+    if (r != EXIT_NONE || why == EXIT_HALT) return r;
   }
   if (why == EXIT_BUDGET || why == EXIT_STOP) return EXIT_NONE;
   return why;

@@ -201,7 +201,7 @@ function registers(row: Row): { r: [number, number, number]; b: [number, number]
     if ('GSCDVP'.includes(o.kind)) r = [SRC.modrm, 0, cls(o)];
     else if ('EMRUWNQ'.includes(o.kind)) b = [SRC.modrm, cls(o)];
     else if (o.kind === 'Z') b = [SRC.opcode, cls(o)];
-    else if (o.kind === 'fixed' && r[0] === SRC.none) {
+    else if (o.kind === 'fixed' && (r[0] === SRC.none || (r[0] === SRC.fixed && r[1] === 0))) {
       const slots: Record<string, number> = { CL: 8, DX: 16, ES: 0, CS: 8, SS: 16, DS: 24, FS: 32, GS: 40 };
       r = [SRC.fixed, slots[o.code] ?? 0, 1];
     }
