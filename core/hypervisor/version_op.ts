@@ -6,6 +6,8 @@ import {
   XENFEAT_not_direct_mapped, XENFEAT_writable_page_tables, XENVER_capabilities, XENVER_changeset, XENVER_commandline, XENVER_compile_info,
   XENVER_extraversion, XENVER_get_features, XENVER_guest_handle, XENVER_pagesize, XENVER_platform_parameters, XENVER_version,
 } from '../gen/abi';
+import { XSM_xen_version__commandline } from '../gen/xsm';
+import { xsm_check } from './xsm';
 import { MODE_CS64 } from '../arch/x86/modes';
 import { HOST_TEXT } from '../shared/host';
 import { PAGE_SIZE } from '../shared/memory';
@@ -26,6 +28,14 @@ const COMMANDLINE_LEN: u32 = 1024;
 
 function text(v: Vcpu, arg: u64, at: usize, len: u32): i64 {
   return copy_to_guest(v, arg, HOST_TEXT + at, len) ? 0 : -EFAULT;
+}
+
+/** "<denied>" in a zeroed text. */
+function denied(v: Vcpu, arg: u64): i64 {
+  const a = vcpu_arg(v);
+  memory.fill(a, 0, COMMANDLINE_LEN);
+  store<u64>(a, 0x3e6465696e65643c);
+  return copy_to_guest(v, arg, a, COMMANDLINE_LEN) ? 0 : -EFAULT;
 }
 
 /** XENFEAT_* of a translated guest. */
@@ -49,6 +59,8 @@ export function do_xen_version(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
     case XENVER_changeset:
       return text(v, arg, TEXT_CHANGESET, XEN_CHANGESET_INFO_LEN);
     case XENVER_commandline:
+      // Who may not know it is told so in its place.
+      if (xsm_check(XSM_xen_version__commandline, d, null)) return denied(v, arg);
       return text(v, arg, TEXT_COMMANDLINE, COMMANDLINE_LEN);
     case XENVER_platform_parameters:
       // Where the hypervisor's own virtual addresses start: a translated guest shares its address space with nobody.
