@@ -11,92 +11,56 @@ import { commit_slow, probe_slow } from './mem';
 import { isCL, isD, isE, isG, isI, isI64, isM, isR, isXe, isXg, isXr, isPe, isPg, isPr, isO } from './operand';
 import { stack_add, stack_slow } from './stack';
 import { TLB_ADDEND, TLB_R, TLB_W } from './tlb';
-import { UOP_LOCK, UOP_MEM, UOP_SIZE, UOP_SPECIAL, uop_b, uop_disp, uop_imm, uop_len, uop_m, uop_pos, uop_r, uop_x } from './uop';
+import {
+  UOP_LOCK,
+  UOP_MEM,
+  UOP_SIZE,
+  UOP_SPECIAL,
+  uop_b,
+  uop_disp,
+  uop_imm,
+  uop_len,
+  uop_m,
+  uop_pos,
+  uop_r,
+  uop_x,
+} from './uop';
 import { cas_locked } from './atomic';
 
 @final
 @unmanaged
 export class Eval extends EvalVector {
-  // ---- constants and arithmetic: 64-bit, operands zero-extended to their type unless a name says otherwise
-  @inline k(v: i64): i64 { return v; }
-  @inline add(x: i64, y: i64): i64 { return x + y; }
-  @inline sub(x: i64, y: i64): i64 { return x - y; }
-  @inline mul(x: i64, y: i64): i64 { return x * y; }
-  @inline and(x: i64, y: i64): i64 { return x & y; }
-  @inline or(x: i64, y: i64): i64 { return x | y; }
-  @inline xor(x: i64, y: i64): i64 { return x ^ y; }
-  @inline not(x: i64): i64 { return ~x; }
-  @inline neg(x: i64): i64 { return -x; }
-  /** Shifts; the count is taken modulo 64. */
-  @inline shl(x: i64, n: i64): i64 { return x << n; }
-  @inline shr(x: i64, n: i64): i64 { return <i64>((<u64>x) >> (<u64>n)); }
-  @inline sar(x: i64, n: i64): i64 { return x >> n; }
-  /** Comparisons give 0 or 1. */
-  @inline eq(x: i64, y: i64): i64 { return <i64>(x == y); }
-  @inline ltu(x: i64, y: i64): i64 { return <i64>((<u64>x) < (<u64>y)); }
-  @inline lts(x: i64, y: i64): i64 { return <i64>(x < y); }
-  @inline eqz(x: i64): i64 { return <i64>(x == 0); }
-  /** `c` ≠ 0 ? x : y, both evaluated. */
-  @inline sel(c: i64, x: i64, y: i64): i64 { return select<i64>(x, y, c != 0); }
-  @inline popcnt(x: i64): i64 { return popcnt<i64>(x); }
-  @inline clz(x: i64): i64 { return clz<i64>(x); }
-  @inline ctz(x: i64): i64 { return ctz<i64>(x); }
-  /** High halves of the 128-bit products. */
-  @inline umulh(x: i64, y: i64): i64 { return mulh_u(x, y); }
-  @inline smulh(x: i64, y: i64): i64 { return mulh_u(x, y) - ((x >> 63) & y) - ((y >> 63) & x); }
-  /** Zero- and sign-extension from type T. */
-  @inline zx<T>(x: i64): i64 {
-    if (sizeof<T>() == 1) return x & 0xff;
-    if (sizeof<T>() == 2) return x & 0xffff;
-    if (sizeof<T>() == 4) return x & 0xffffffff;
-    return x;
-  }
-  @inline sx<T>(x: i64): i64 {
-    if (sizeof<T>() == 1) return <i64>(<i8>x);
-    if (sizeof<T>() == 2) return <i64>(<i16>x);
-    if (sizeof<T>() == 4) return <i64>(<i32>x);
-    return x;
-  }
-
   // ---- state
-  /** A register slot at byte offset `o`, zero-extended from T. */
-  @inline getr<T>(o: u32): i64 {
-    if (sizeof<T>() == 1) return <i64>load<u8>(changetype<usize>(this) + o);
-    if (sizeof<T>() == 2) return <i64>load<u16>(changetype<usize>(this) + o);
-    if (sizeof<T>() == 4) return <i64>load<u32>(changetype<usize>(this) + o);
-    return load<i64>(changetype<usize>(this) + o);
+  @inline lfr(): i64 {
+    return <i64>changetype<Cpu>(this).lfr;
   }
-  /** Write a register slot as x86 does: 8 and 16 bits leave the rest, 32 bits clear the upper half. */
-  @inline setr<T>(o: u32, v: i64): void {
-    if (sizeof<T>() == 1) store<u8>(changetype<usize>(this) + o, <u8>v);
-    else if (sizeof<T>() == 2) store<u16>(changetype<usize>(this) + o, <u16>v);
-    else if (sizeof<T>() == 4) store<u64>(changetype<usize>(this) + o, <u64><u32>v);
-    else store<i64>(changetype<usize>(this) + o, v);
+  @inline lfc(): i64 {
+    return <i64>changetype<Cpu>(this).lfc;
   }
-  @inline lfr(): i64 { return <i64>changetype<Cpu>(this).lfr; }
-  @inline lfc(): i64 { return <i64>changetype<Cpu>(this).lfc; }
-  @inline set_lfr(v: i64): void { changetype<Cpu>(this).lfr = <u64>v; }
-  @inline set_lfc(v: i64): void { changetype<Cpu>(this).lfc = <u64>v; }
+  @inline set_lfr(v: i64): void {
+    changetype<Cpu>(this).lfr = <u64>v;
+  }
+  @inline set_lfc(v: i64): void {
+    changetype<Cpu>(this).lfc = <u64>v;
+  }
   /** RFLAGS' other bits (DF IF …). */
-  @inline rflags(): i64 { return <i64>changetype<Cpu>(this).rflags; }
-  @inline set_rflags(v: i64): void { changetype<Cpu>(this).rflags = <u64>v; }
+  @inline rflags(): i64 {
+    return <i64>changetype<Cpu>(this).rflags;
+  }
+  @inline set_rflags(v: i64): void {
+    changetype<Cpu>(this).rflags = <u64>v;
+  }
 
   // ---- memory
-  @inline bad(p: i64): bool { return p == 0; }
   /** Host pointer for an access of sizeof<T>() bytes at a linear address; bad = exception pending. */
   @inline probe<T>(va: i64, w: bool): i64 {
     return <i64>this.probe_n(va, sizeof<T>(), w);
   }
   @inline probe_n(va: i64, size: i32, w: bool): usize {
-    const e = <usize>changetype<Cpu>(this).tlb + ((<usize>(<u64>va >> 12) & 511) << 5);
-    if (load<i64>(e + (w ? TLB_W : TLB_R)) == ((va + <i64>(size - 1)) & ~0xfff)) return <usize>(<u32>va + load<u32>(e, TLB_ADDEND));
+    const e = <usize>changetype<Cpu>(this).tlb + (((<usize>((<u64>va) >> 12)) & 511) << 5);
+    if (load<i64>(e + (w ? TLB_W : TLB_R)) == ((va + <i64>(size - 1)) & ~0xfff))
+      return <usize>(<u32>va + load<u32>(e, TLB_ADDEND));
     return probe_slow(changetype<Cpu>(this), <u64>va, size, w);
-  }
-  @inline ldp<T>(p: i64): i64 {
-    if (sizeof<T>() == 1) return <i64>load<u8>(<usize>p);
-    if (sizeof<T>() == 2) return <i64>load<u16>(<usize>p);
-    if (sizeof<T>() == 4) return <i64>load<u32>(<usize>p);
-    return load<i64>(<usize>p);
   }
   @inline stp<T>(p: i64, v: i64): void {
     if (sizeof<T>() == 1) store<u8>(<usize>p, <u8>v);
@@ -110,14 +74,14 @@ export class Eval extends EvalVector {
     const base = this.getr<u64>(uop_b(u)) + <i64>uop_disp(u);
     if (isD<K>()) return base;
     const m = uop_m(u);
-    return base + (this.getr<u64>(uop_x(u)) << <i64>(m & 3)) + this.getr<u64>(192 + ((m & 0x1c) << 1));
+    return base + (this.getr<u64>(uop_x(u)) << (<i64>(m & 3))) + this.getr<u64>(192 + ((m & 0x1c) << 1));
   }
   /** Offset of a memory operand in its segment, for LEA. */
   @inline offset<K>(u: usize): i64 {
     const base = this.getr<u64>(uop_b(u)) + <i64>uop_disp(u);
     if (isD<K>()) return base;
     if (isE<K>() && uop_m(u) & UOP_SPECIAL) return <i64>offset_special(changetype<Cpu>(this), u);
-    return base + (this.getr<u64>(uop_x(u)) << <i64>(uop_m(u) & 3));
+    return base + (this.getr<u64>(uop_x(u)) << (<i64>(uop_m(u) & 3)));
   }
 
   // ---- operands
@@ -147,9 +111,13 @@ export class Eval extends EvalVector {
     else if (isE<K>() && !(uop_m(u) & UOP_MEM)) this.setr<T>(uop_b(u), v);
     else this.stp<T>(p, v);
   }
+  /** Compare and swap behind a probed pointer: false = it did not hold x. */
+  @inline cas<T>(p: i64, x: i64, v: i64): bool {
+    return cas_locked<T>(changetype<Cpu>(this), <usize>p, x, v);
+  }
   /** Replace operand K's value `x`, read before, by `v`; a locked access that lost a race gives false, and the body leaves with retry(). */
   @inline swap<T, K>(u: usize, p: i64, x: i64, v: i64): bool {
-    if (isE<K>() && uop_m(u) & UOP_LOCK) return cas_locked<T>(changetype<Cpu>(this), <usize>p, x, v);
+    if (isE<K>() && uop_m(u) & UOP_LOCK) return this.cas<T>(p, x, v);
     this.wr<T, K>(u, p, v);
     return true;
   }
@@ -162,7 +130,8 @@ export class Eval extends EvalVector {
   @inline at_bit<T, K, C>(u: usize, w: bool): i64 {
     if (isI<C>() || !isE<K>()) return this.at<T, K>(u, w);
     if (!(uop_m(u) & UOP_MEM)) return <i64>(changetype<usize>(this) + uop_b(u));
-    const words = (this.sx<T>(this.rd<T, C>(u, 1)) >> (sizeof<T>() == 8 ? 6 : sizeof<T>() == 4 ? 5 : 4)) * <i64>sizeof<T>();
+    const words =
+      (this.sx<T>(this.rd<T, C>(u, 1)) >> (sizeof<T>() == 8 ? 6 : sizeof<T>() == 4 ? 5 : 4)) * <i64>sizeof<T>();
     return this.probe<T>(<i64>ea_moved(changetype<Cpu>(this), u, words, sizeof<T>(), w), w);
   }
   @inline retry(): i32 {
@@ -203,10 +172,16 @@ export class Eval extends EvalVector {
     return target_ok_slow(changetype<Cpu>(this), u, <u64>t);
   }
   /** CX, ECX or RCX by the address size. */
-  @inline counter(u: usize): i64 { return counter_get(changetype<Cpu>(this), u); }
-  @inline set_counter(u: usize, v: i64): void { counter_set(changetype<Cpu>(this), u, v); }
+  @inline counter(u: usize): i64 {
+    return counter_get(changetype<Cpu>(this), u);
+  }
+  @inline set_counter(u: usize, v: i64): void {
+    counter_set(changetype<Cpu>(this), u, v);
+  }
   /** Any atomic read-modify-write orders all accesses. */
-  @inline fence(): void { atomic.add<u32>(BUS_LOCK, 0); }
+  @inline fence(): void {
+    atomic.add<u32>(BUS_LOCK, 0);
+  }
   /** Offset in CS of the next instruction. */
   @inline next(u: usize): i64 {
     const cpu = changetype<Cpu>(this);
@@ -227,14 +202,4 @@ export class Eval extends EvalVector {
   @inline jump_to(u: usize, target: i64): usize {
     return indirect(changetype<Cpu>(this), u, <u64>target);
   }
-}
-
-function mulh_u(x: i64, y: i64): i64 {
-  const x0 = <u64>x & 0xffffffff;
-  const x1 = <u64>x >> 32;
-  const y0 = <u64>y & 0xffffffff;
-  const y1 = <u64>y >> 32;
-  const t = x1 * y0 + ((x0 * y0) >> 32);
-  const w = x0 * y1 + (t & 0xffffffff);
-  return <i64>(x1 * y1 + (t >> 32) + (w >> 32));
 }

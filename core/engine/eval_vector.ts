@@ -4,6 +4,7 @@
 import { CPU_FPR, CPU_FSW, CPU_FTW, CPU_XMM, Cpu } from '../arch/x86/cpu';
 import { EXC_GP, EXC_MF, raise } from '../arch/x86/exceptions';
 import { FAULT_ADDRESS, address_width_mask, ea_slow, linear } from './address';
+import { EvalBase } from './eval_base';
 import { BOUNCE_LIMIT } from './layout';
 import { commit_slow, probe_range, read_ptr, st, write_ptr } from './mem';
 import { isI, isPe, isPg, isPr, isXa, isXe, isXg, isXr } from './operand';
@@ -14,7 +15,7 @@ import { UOP_MEM, uop_b, uop_m, uop_r } from './uop';
 @inline export function isXmm<K>(): bool { return isXg<K>() || isXr<K>() || isXe<K>() || isXa<K>(); }
 
 @unmanaged
-export class EvalVector {
+export class EvalVector extends EvalBase {
   // ---- operands. Pointers are V, as at() gives them; 0 is bad
   /** Host address of the XMM register named by `r` and by `b`. */
   @inline vg(u: usize): usize { return changetype<usize>(this) + CPU_XMM + uop_r(u); }
