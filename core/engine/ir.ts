@@ -1,0 +1,171 @@
+// The translator's intermediate representation: docs/design/ir.md. A block is a run of nodes of 32 bytes in memory that the caller gives;
+// nodes name earlier nodes by address. Nothing here knows an architecture: its state is 8-byte slots at byte offsets.
+
+@unmanaged
+export class Node {
+  op: u8;
+  /** Bytes of an access or an extension; GUARD's vector. */
+  size: u8;
+  flags: u8;
+  reserved: u8;
+  a: u32; // Node
+  b: u32; // Node
+  c: u32; // Node
+  k: i64;
+  /** The evaluator's value. */
+  v: i64;
+}
+
+export const NODE_SIZE: usize = 32;
+/** Something depends on the node. */
+export const NODE_LIVE: u8 = 1;
+/** The probe is for writing. */
+export const NODE_WRITE: u8 = 2;
+
+// Values: i64.
+export const IR_CONST: u8 = 0; // k
+export const IR_GET: u8 = 1; // slot k at the block's entry
+export const IR_ADD: u8 = 2; // a, b
+export const IR_SUB: u8 = 3;
+export const IR_MUL: u8 = 4;
+export const IR_AND: u8 = 5;
+export const IR_OR: u8 = 6;
+export const IR_XOR: u8 = 7;
+export const IR_SHL: u8 = 8;
+export const IR_SHR: u8 = 9;
+export const IR_SAR: u8 = 10;
+export const IR_EQ: u8 = 11;
+export const IR_LTU: u8 = 12;
+export const IR_LTS: u8 = 13;
+export const IR_UMULH: u8 = 14;
+export const IR_SMULH: u8 = 15;
+export const IR_SEL: u8 = 16; // c ? a : b
+export const IR_POPCNT: u8 = 17; // a
+export const IR_CLZ: u8 = 18;
+export const IR_CTZ: u8 = 19;
+export const IR_SX: u8 = 20; // a, from `size` bytes
+export const IR_LOAD: u8 = 21; // pointer a, zero-extended
+// Effects; k of those that may leave is their INST.
+export const IR_PROBE: u8 = 22; // address a → pointer
+export const IR_STORE: u8 = 23; // pointer a, value b
+export const IR_CAS: u8 = 24; // pointer a, expected b, new c: another value makes the micro-op run again
+export const IR_GUARD: u8 = 25; // a ≠ 0 raises exception `size`
+export const IR_FENCE: u8 = 26;
+// Bookkeeping.
+export const IR_INST: u8 = 27; // a micro-op begins: k = its place, a = SETs before it
+export const IR_SET: u8 = 28; // slot k = a; b = the SET before
+// Ends: a = SETs, k = place.
+export const IR_NEXT: u8 = 29; // go on behind the micro-op
+export const IR_BRANCH: u8 = 30; // to the micro-op's target if b ≠ 0, else behind it
+export const IR_JUMP: u8 = 31; // to its target
+export const IR_GOTO: u8 = 32; // to address b
+export const IR_LEAVE: u8 = 33; // the interpreter runs the micro-op
+export const IR_OPS: u8 = 34;
+
+@inline export function node(p: u32): Node {
+  return changetype<Node>(<usize>p);
+}
+@inline export function ref(n: Node): u32 {
+  return <u32>changetype<usize>(n);
+}
+
+/** A place: micro-op in the low half, micro-ops retired in the block before it in the high half. */
+@inline export function place(u: usize, count: u32): i64 {
+  return (<i64>u) | ((<i64>count) << 32);
+}
+@inline export function place_uop(k: i64): usize {
+  return <usize>(<u32>k);
+}
+@inline export function place_count(k: i64): u32 {
+  return <u32>(k >>> 32);
+}
+
+@inline export function ir_is_end(op: u8): bool {
+  return op >= IR_NEXT;
+}
+@inline export function ir_has_effect(op: u8): bool {
+  return (op >= IR_PROBE && op <= IR_FENCE) || op >= IR_NEXT;
+}
+@inline export function ir_can_leave(op: u8): bool {
+  return op == IR_PROBE || op == IR_CAS || op == IR_GUARD;
+}
+
+/** Value of an operation on constants (or, in the evaluator, on values). */
+export function ir_compute(op: u8, size: u8, x: i64, y: i64, z: i64): i64 {
+  switch (op) {
+    case IR_ADD:
+      return x + y;
+    case IR_SUB:
+      return x - y;
+    case IR_MUL:
+      return x * y;
+    case IR_AND:
+      return x & y;
+    case IR_OR:
+      return x | y;
+    case IR_XOR:
+      return x ^ y;
+    case IR_SHL:
+      return x << y;
+    case IR_SHR:
+      return x >>> y;
+    case IR_SAR:
+      return x >> y;
+    case IR_EQ:
+      return <i64>(x == y);
+    case IR_LTU:
+      return <i64>(<u64>x < <u64>y);
+    case IR_LTS:
+      return <i64>(x < y);
+    case IR_UMULH:
+      return umulh(x, y);
+    case IR_SMULH:
+      return umulh(x, y) - ((x >> 63) & y) - ((y >> 63) & x);
+    case IR_SEL:
+      return z != 0 ? x : y;
+    case IR_POPCNT:
+      return popcnt<i64>(x);
+    case IR_CLZ:
+      return clz<i64>(x);
+    case IR_CTZ:
+      return ctz<i64>(x);
+    default: {
+      const n = <i64>(64 - 8 * <i32>size); // IR_SX
+      return (x << n) >> n;
+    }
+  }
+}
+
+/** High half of the 128-bit product, schoolbook with 32-bit digits. */
+function umulh(x: i64, y: i64): i64 {
+  const low: i64 = 0xffffffff;
+  const cross = (x >>> 32) * (y & low) + (((x & low) * (y & low)) >>> 32);
+  const other = (x & low) * (y >>> 32) + (cross & low);
+  return (x >>> 32) * (y >>> 32) + (cross >>> 32) + (other >>> 32);
+}
+
+/** Mark what the block's effects, exits and end depend on; the rest need not be computed. */
+export function ir_mark(first: usize, end: usize): void {
+  for (let p = end; p > first; ) {
+    p -= NODE_SIZE;
+    const n = changetype<Node>(p);
+    if (ir_has_effect(n.op)) n.flags |= NODE_LIVE;
+    if (!(n.flags & NODE_LIVE) || n.op == IR_SET) continue;
+    if (n.op != IR_INST && !ir_is_end(n.op)) {
+      if (n.a) node(n.a).flags |= NODE_LIVE;
+    } else if (ir_is_end(n.op)) mark_state(n.a);
+    if (n.b) node(n.b).flags |= NODE_LIVE;
+    if (n.c) node(n.c).flags |= NODE_LIVE;
+    if (ir_can_leave(n.op)) mark_state(node(<u32>n.k).a);
+  }
+}
+
+/** The values that an exit writes: the last SET of each slot. */
+function mark_state(s: u32): void {
+  let seen: u64 = 0;
+  for (; s; s = node(s).b) {
+    const bit = (<u64>1) << ((<u64>node(s).k) >>> 3);
+    if (!(seen & bit)) node(node(s).a).flags |= NODE_LIVE;
+    seen |= bit;
+  }
+}

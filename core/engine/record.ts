@@ -1,0 +1,153 @@
+// The recording builder of x86: V = Node. Method by method what Eval does, decided from the micro-op and the mode that code was decoded for;
+// what depends on more (segments that are not flat) leaves the block.
+import { MODE_CS64, MODE_FLAT, MODE_SS32 } from '../arch/x86/modes';
+import { X_ADDR16, address_width_mask } from './address';
+import { Node } from './ir';
+import { isCL, isE, isG, isI, isI64, isO, isR } from './operand';
+import { RecordBase } from './record_base';
+import { UOP_LOCK, UOP_MEM, UOP_SPECIAL, uop_b, uop_disp, uop_imm, uop_len, uop_m, uop_pos, uop_r, uop_x } from './uop';
+
+// Slots of Cpu (core/arch/x86/cpu.ts).
+const RCX: u32 = 1;
+const RSP: u32 = 4;
+const ZERO: u32 = 16;
+const PAGE_VA: u32 = 17;
+const LFR: u32 = 20;
+const LFC: u32 = 21;
+const RFLAGS: u32 = 23;
+const BASE: u32 = 24;
+const BASE_CS: u32 = 25;
+const BASE_SS: u32 = 26;
+const BASE_FS: u32 = 28;
+const BASE_NONE: u32 = 30;
+
+const LOW32: i64 = 0xffffffff;
+const GP: i32 = 13;
+
+@final
+@unmanaged
+export class Record extends RecordBase {
+  // ---- state
+  /** A slot, 0 where it always is: the absent register, and bases that 64-bit mode does not have. */
+  fixed(i: u32): Node {
+    if (i == ZERO || i >= BASE_NONE || (i >= BASE && i < BASE_FS && this.mode & MODE_CS64)) return this.k(0);
+    return this.slot(i);
+  }
+  lfr(): Node {
+    return this.slot(LFR);
+  }
+  lfc(): Node {
+    return this.slot(LFC);
+  }
+  set_lfr(v: Node): void {
+    this.set_slot(LFR, v);
+  }
+  set_lfc(v: Node): void {
+    this.set_slot(LFC, v);
+  }
+  rflags(): Node {
+    return this.slot(RFLAGS);
+  }
+  set_rflags(v: Node): void {
+    this.set_slot(RFLAGS, v);
+  }
+
+  // ---- addresses
+  /** Base + index × scale + displacement, cut to the address size. */
+  offset_of(u: usize): Node {
+    const m = uop_m(u);
+    const index = this.shl(this.fixed((uop_x(u) & 0xf8) >>> 3), this.k(m & 3));
+    const sum = this.add(this.add(this.fixed(uop_b(u) >>> 3), index), this.k(uop_disp(u)));
+    return m & UOP_SPECIAL ? this.and(sum, this.k(uop_x(u) & X_ADDR16 ? 0xffff : LOW32)) : sum;
+  }
+  /** Linear address of an offset in a segment. */
+  linear(base: u32, off: Node): Node {
+    const va = this.add(this.fixed(base), off);
+    if (this.mode & MODE_CS64) return va;
+    return this.mode & MODE_FLAT ? this.and(va, this.k(LOW32)) : this.leave();
+  }
+  segment(u: usize): u32 {
+    return BASE + ((uop_m(u) >>> 2) & 7);
+  }
+  offset<K>(u: usize): Node {
+    return this.offset_of(u);
+  }
+
+  // ---- operands
+  memory<K>(u: usize): bool {
+    return isO<K>() || (isE<K>() && (uop_m(u) & UOP_MEM) != 0);
+  }
+  at<T, K>(u: usize, w: bool): Node {
+    if (!this.memory<K>(u)) return this.k(1);
+    const off = isO<K>() ? this.k(load<i64>(u, 8)) : this.offset_of(u);
+    return this.probe<T>(this.linear(this.segment(u), off), w);
+  }
+  at_bit<T, K, C>(u: usize, w: bool): Node {
+    if (isI<C>() || !this.memory<K>(u)) return this.at<T, K>(u, w);
+    const words = this.sar(
+      this.sx<T>(this.rd<T, C>(u, this.k(1))),
+      this.k(sizeof<T>() == 8 ? 6 : sizeof<T>() == 4 ? 5 : 4),
+    );
+    const by = this.mul(words, this.k(sizeof<T>()));
+    let off = this.add(this.offset_of(u), by);
+    if (uop_m(u) & UOP_SPECIAL) off = this.and(off, this.k(address_width_mask(u)));
+    return this.probe<T>(this.linear(this.segment(u), off), w);
+  }
+  rd<T, K>(u: usize, p: Node): Node {
+    if (isG<K>()) return this.getr<T>(uop_r(u));
+    if (isR<K>()) return this.getr<T>(uop_b(u));
+    if (isCL<K>()) return this.getr<u8>(8);
+    if (isI<K>()) return this.zx<T>(this.k(uop_imm(u)));
+    if (isI64<K>()) return this.k(load<i64>(u, 8));
+    return this.memory<K>(u) ? this.ldp<T>(p) : this.getr<T>(uop_b(u));
+  }
+  wr<T, K>(u: usize, p: Node, v: Node): void {
+    if (isG<K>()) this.setr<T>(uop_r(u), v);
+    else if (this.memory<K>(u)) this.stp<T>(p, v);
+    else this.setr<T>(uop_b(u), v);
+  }
+  swap<T, K>(u: usize, p: Node, x: Node, v: Node): bool {
+    if (isE<K>() && uop_m(u) & UOP_LOCK) return this.cas<T>(p, x, v);
+    this.wr<T, K>(u, p, v);
+    return true;
+  }
+  inreg<K>(u: usize): bool {
+    return !this.memory<K>(u);
+  }
+
+  // ---- the stack
+  stack_mask(): i64 {
+    return this.mode & MODE_CS64 ? -1 : this.mode & MODE_SS32 ? LOW32 : 0xffff;
+  }
+  stack<T>(n: Node): Node {
+    return this.linear(BASE_SS, this.and(this.add(this.slot(RSP), n), this.k(this.stack_mask())));
+  }
+  stack_move<T>(n: Node): void {
+    this.set_width(RSP, this.add(this.slot(RSP), n), this.stack_mask());
+  }
+  /** Write a register as wide as addresses are: 16 bits keep the rest. */
+  set_width(i: u32, v: Node, width: i64): void {
+    const low = this.and(v, this.k(width));
+    this.set_slot(i, width == 0xffff ? this.or(this.and(this.slot(i), this.k(~width)), low) : low);
+  }
+
+  // ---- control
+  target_ok(u: usize, t: Node): bool {
+    if (this.mode & MODE_CS64) {
+      const n = this.k(16);
+      this.guard(this.xor(this.eq(this.sar(this.shl(t, n), n), t), this.k(1)), GP);
+      return true;
+    }
+    if (!(this.mode & MODE_FLAT)) this.leave();
+    return (this.mode & MODE_FLAT) != 0;
+  }
+  counter(u: usize): Node {
+    return this.and(this.slot(RCX), this.k(address_width_mask(u)));
+  }
+  set_counter(u: usize, v: Node): void {
+    this.set_width(RCX, v, address_width_mask(u));
+  }
+  next(u: usize): Node {
+    return this.sub(this.add(this.slot(PAGE_VA), this.k(uop_pos(u) + uop_len(u))), this.fixed(BASE_CS));
+  }
+}
