@@ -73,11 +73,11 @@ const ENCODED: Record<number, 'setUint8' | 'setUint16' | 'setUint32'> = { 1: 'se
 
 /** A service domain as its worker would see it. */
 export class Service {
-  readonly machine: Machine;
+  readonly machine: Pick<Machine, 'memory' | 'x'>;
   readonly domid: number;
   private readonly at: number;
 
-  constructor(machine: Machine, domid: number) {
+  constructor(machine: Pick<Machine, 'memory' | 'x'>, domid: number) {
     this.machine = machine;
     this.domid = domid;
     this.at = machine.x.service_mailbox(domid) >>> 0;

@@ -82,7 +82,7 @@ function run(all: Forms, cold: Cold): string {
     .filter((f) => !f.branch)
     .map(
       (f) => `      case ${f.id}: // ${f.key}
-        if (${call(f)}) break;
+        if (${call(f)}) return leave(cpu, u, n);
         u += UOP_SIZE;
         continue;`,
     );
@@ -127,7 +127,7 @@ ${[...straight, ...branch, ...pseudo].join('\n')}
         cpu.n = n;
         const form = <u32>load<u16>(u);
         if (form < ${firstBranch}) {
-          if (cold_straight(cpu, u, form)) break;
+          if (cold_straight(cpu, u, form)) return leave(cpu, u, n);
           u += UOP_SIZE;
           continue;
         }
@@ -136,7 +136,6 @@ ${[...straight, ...branch, ...pseudo].join('\n')}
         continue;
       }
     }
-    return leave(cpu, u, n);
   }
 }
 
