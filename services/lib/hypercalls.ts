@@ -7,29 +7,24 @@ import { domctl } from '../../spec/abi/structs/domctl.ts';
 import { eventChannel } from '../../spec/abi/structs/event_channel.ts';
 import { hvm } from '../../spec/abi/structs/hvm.ts';
 import { memory } from '../../spec/abi/structs/memory.ts';
-import type { Mailbox } from './mailbox.ts';
+import type { Mailbox } from '../../platform/mailbox.ts';
 
 export class XenError extends Error {
   readonly errno: number;
   constructor(what: string, errno: number) {
-    super(`${what}: ${errnoName(errno)}`);
+    super(`${what}: ${errnoName(-errno) ?? errno}`);
     this.name = 'XenError';
     this.errno = errno;
   }
 }
 
-const number = (name: string): number => {
-  const row = HYPERCALLS.find((h) => h.name === name);
-  if (!row) throw new Error(`no hypercall ${name}`);
-  return row.number;
-};
-const NR = {
-  memory: number('memory_op'),
-  events: number('event_channel_op'),
-  hvm: number('hvm_op'),
-  domctl: number('domctl'),
-  console: number('console_io'),
-};
+/** Numbers of a hypercall and of one of its operations, by their names in Xen's headers. */
+function numbers(hypercall: string, op: string): { nr: number; cmd: number } {
+  const row = HYPERCALLS.find((h) => h.name === hypercall);
+  const sub = row?.subOps?.ops.find((o) => o.name === op);
+  if (!row || !sub) throw new Error(`the hypercall table has no ${hypercall} ${op}`);
+  return { nr: row.nr, cmd: sub.nr };
+}
 
 /** Extents in one memory hypercall: their list fits the argument area. */
 const BATCH = 512;
@@ -48,18 +43,19 @@ export class Hypercalls {
 
   /** Calls with a structure as the last argument, filled by `fill`; gives the structure as the hypervisor left it. */
   #op<F extends Fields>(
-    nr: number,
-    what: string,
-    cmd: number | null,
+    hypercall: string,
+    op: string,
     s: Struct<F>,
-    fill: (v: View<F>) => void,
+    fill: (v: View<F>, cmd: number) => void,
   ): View<F> {
+    const { nr, cmd } = numbers(hypercall, op);
     const { view: v, bytes } = make(s);
-    fill(v);
+    fill(v, cmd);
     const at = this.mailbox.ram.gpa + ARGUMENT;
     this.mailbox.write(at, bytes);
-    const r = Number(cmd === null ? this.mailbox.hypercall(nr, at) : this.mailbox.hypercall(nr, cmd, at));
-    if (r < 0) throw new XenError(what, -r);
+    const inMemory = hypercall === 'domctl';
+    const r = Number(inMemory ? this.mailbox.hypercall(nr, at) : this.mailbox.hypercall(nr, cmd, at));
+    if (r < 0) throw new XenError(op, -r);
     const out = this.mailbox.read(at, bytes.length);
     this.result = r;
     return view(s, new DataView(out.buffer, out.byteOffset, out.byteLength));
@@ -78,10 +74,7 @@ export class Hypercalls {
 
   // ---- event channels
   allocUnbound(domid: number, remote: number): number {
-    const v = this.#op(
-      NR.events,
-      'EVTCHNOP_alloc_unbound',
-      abi.EVTCHNOP_alloc_unbound,
+    const v = this.#op('event_channel_op', 'EVTCHNOP_alloc_unbound',
       eventChannel.evtchn_alloc_unbound,
       (a) => {
         a.dom = domid;
@@ -92,10 +85,7 @@ export class Hypercalls {
   }
 
   bindInterdomain(remote: number, port: number): number {
-    const v = this.#op(
-      NR.events,
-      'EVTCHNOP_bind_interdomain',
-      abi.EVTCHNOP_bind_interdomain,
+    const v = this.#op('event_channel_op', 'EVTCHNOP_bind_interdomain',
       eventChannel.evtchn_bind_interdomain,
       (a) => {
         a.remote_dom = remote;
@@ -106,19 +96,18 @@ export class Hypercalls {
   }
 
   notify(port: number): void {
-    this.#op(NR.events, 'EVTCHNOP_send', abi.EVTCHNOP_send, eventChannel.evtchn_send, (a) => {
+    this.#op('event_channel_op', 'EVTCHNOP_send', eventChannel.evtchn_send, (a) => {
       a.port = port;
     });
   }
 
   // ---- domains
   #domctl(
-    what: string,
-    cmd: number,
+    op: string,
     domid: number,
     fill: (v: View<typeof domctl.xen_domctl.fields>) => void = () => {},
   ) {
-    return this.#op(NR.domctl, what, null, domctl.xen_domctl, (v) => {
+    return this.#op('domctl', op, domctl.xen_domctl, (v, cmd) => {
       v.cmd = cmd;
       v.interface_version = abi.XEN_DOMCTL_INTERFACE_VERSION;
       v.domain = domid;
@@ -127,7 +116,7 @@ export class Hypercalls {
   }
 
   createDomain(options: { handle: Uint8Array; vcpus: number; ssidref: number; maxPort?: number }): number {
-    const v = this.#domctl('XEN_DOMCTL_createdomain', abi.XEN_DOMCTL_createdomain, 0, (d) => {
+    const v = this.#domctl('XEN_DOMCTL_createdomain', 0, (d) => {
       const c = d.u.createdomain;
       c.ssidref = options.ssidref;
       options.handle.forEach((byte, i) => c.handle.set(i, byte));
@@ -143,13 +132,13 @@ export class Hypercalls {
   }
 
   maxMemory(domid: number, bytes: number): void {
-    this.#domctl('XEN_DOMCTL_max_mem', abi.XEN_DOMCTL_max_mem, domid, (d) => {
+    this.#domctl('XEN_DOMCTL_max_mem', domid, (d) => {
       d.u.max_mem.max_memkb = BigInt(bytes >>> 10);
     });
   }
 
   maxVcpus(domid: number, vcpus: number): void {
-    this.#domctl('XEN_DOMCTL_max_vcpus', abi.XEN_DOMCTL_max_vcpus, domid, (d) => {
+    this.#domctl('XEN_DOMCTL_max_vcpus', domid, (d) => {
       d.u.max_vcpus.max = vcpus;
     });
   }
@@ -157,24 +146,24 @@ export class Hypercalls {
   setHvmContext(domid: number, records: Uint8Array): void {
     const at = this.mailbox.ram.gpa + LIST;
     this.mailbox.write(at, records);
-    this.#domctl('XEN_DOMCTL_sethvmcontext', abi.XEN_DOMCTL_sethvmcontext, domid, (d) => {
+    this.#domctl('XEN_DOMCTL_sethvmcontext', domid, (d) => {
       d.u.hvmcontext.size = records.length;
       d.u.hvmcontext.buffer = BigInt(at);
     });
   }
 
   unpause(domid: number): void {
-    this.#domctl('XEN_DOMCTL_unpausedomain', abi.XEN_DOMCTL_unpausedomain, domid);
+    this.#domctl('XEN_DOMCTL_unpausedomain', domid);
   }
 
   /** A big domain goes in parts: the call says -ERESTART until all is given back. */
   destroy(domid: number): void {
     for (;;) {
       try {
-        this.#domctl('XEN_DOMCTL_destroydomain', abi.XEN_DOMCTL_destroydomain, domid);
+        this.#domctl('XEN_DOMCTL_destroydomain', domid);
         return;
       } catch (error) {
-        if (!(error instanceof XenError) || errnoName(error.errno) !== 'ERESTART') throw error;
+        if (!(error instanceof XenError) || errnoName(-error.errno) !== 'ERESTART') throw error;
       }
     }
   }
@@ -184,7 +173,7 @@ export class Hypercalls {
       flags,
       tot_pages: pages,
       cpu_time: cpuTime,
-    } = this.#domctl('XEN_DOMCTL_getdomaininfo', abi.XEN_DOMCTL_getdomaininfo, domid).u.getdomaininfo;
+    } = this.#domctl('XEN_DOMCTL_getdomaininfo', domid).u.getdomaininfo;
     const down = flags & abi.XEN_DOMINF_shutdown;
     const code = (flags >>> abi.XEN_DOMINF_shutdownshift) & abi.XEN_DOMINF_shutdownmask;
     return { flags, shutdown: down ? code : null, pages: Number(pages), cpuTime };
@@ -196,10 +185,7 @@ export class Hypercalls {
     for (let done = 0; done < count; ) {
       const n = Math.min(BATCH, count - done);
       const list = this.#list(Array.from({ length: n }, (_, i) => first + done + i));
-      this.#op(
-        NR.memory,
-        'XENMEM_populate_physmap',
-        abi.XENMEM_populate_physmap,
+      this.#op('memory_op', 'XENMEM_populate_physmap',
         memory.xen_memory_reservation,
         (r) => {
           r.extent_start = BigInt(list);
@@ -225,10 +211,7 @@ export class Hypercalls {
         part.map(() => 0),
         LIST + 16 * BATCH,
       );
-      this.#op(
-        NR.memory,
-        'XENMEM_add_to_physmap_batch',
-        abi.XENMEM_add_to_physmap_batch,
+      this.#op('memory_op', 'XENMEM_add_to_physmap_batch',
         memory.xen_add_to_physmap_batch,
         (a) => {
           a.domid = abi.DOMID_SELF;
@@ -248,10 +231,7 @@ export class Hypercalls {
 
   unmap(gfns: readonly number[]): void {
     for (const gfn of gfns)
-      this.#op(
-        NR.memory,
-        'XENMEM_remove_from_physmap',
-        abi.XENMEM_remove_from_physmap,
+      this.#op('memory_op', 'XENMEM_remove_from_physmap',
         memory.xen_remove_from_physmap,
         (r) => {
           r.domid = abi.DOMID_SELF;
@@ -270,7 +250,7 @@ export class Hypercalls {
     });
     const at = this.mailbox.ram.gpa + LIST;
     this.mailbox.write(at, bytes);
-    this.#op(NR.memory, 'XENMEM_set_memory_map', abi.XENMEM_set_memory_map, memory.xen_foreign_memory_map, (m) => {
+    this.#op('memory_op', 'XENMEM_set_memory_map', memory.xen_foreign_memory_map, (m) => {
       m.domid = domid;
       m.map.nr_entries = entries.length;
       m.map.buffer = BigInt(at);
@@ -278,7 +258,7 @@ export class Hypercalls {
   }
 
   setHvmParam(domid: number, index: number, value: number | bigint): void {
-    this.#op(NR.hvm, 'HVMOP_set_param', abi.HVMOP_set_param, hvm.xen_hvm_param, (p) => {
+    this.#op('hvm_op', 'HVMOP_set_param', hvm.xen_hvm_param, (p) => {
       p.domid = domid;
       p.index = index;
       p.value = BigInt(value);

@@ -1,5 +1,11 @@
 // Creating a domain: the domain builder's plan carried out by hypercalls, as domain 0.
-import { HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_STORE_EVTCHN, XEN_HVM_MEMMAP_TYPE_RAM } from '../../spec/abi/constants.ts';
+import {
+  HVM_PARAM_CONSOLE_EVTCHN,
+  HVM_PARAM_STORE_EVTCHN,
+  HVM_PARAM_TRIPLE_FAULT_REASON,
+  SHUTDOWN_crash,
+  XEN_HVM_MEMMAP_TYPE_RAM,
+} from '../../spec/abi/constants.ts';
 import { make } from '../../spec/abi/layout.ts';
 import { save } from '../../spec/abi/structs/save.ts';
 import type { Hypercalls } from '../../services/lib/hypercalls.ts';
@@ -47,6 +53,8 @@ export function createDomain(
     const consolePort = dom0.allocUnbound(domid, owners.console);
     dom0.setHvmParam(domid, HVM_PARAM_STORE_EVTCHN, storePort);
     dom0.setHvmParam(domid, HVM_PARAM_CONSOLE_EVTCHN, consolePort);
+    // Without this a triple fault is a reboot, as on a PC; here a person wants to know.
+    dom0.setHvmParam(domid, HVM_PARAM_TRIPLE_FAULT_REASON, SHUTDOWN_crash);
     dom0.setHvmContext(domid, context(plan));
     return { domid, storePort, consolePort };
   } catch (error) {

@@ -1,0 +1,30 @@
+// The program: reads the command line and carries it out.
+import './parent.ts';
+import { readFileSync } from 'node:fs';
+import { EXIT, helpText, parseCommand, UsageError } from './options.ts';
+import { run } from './run.ts';
+
+async function main(): Promise<number> {
+  const parsed = parseCommand(process.argv.slice(2));
+  switch (parsed.command) {
+    case 'help':
+      process.stdout.write(helpText());
+      return 0;
+    case 'version': {
+      const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+      process.stdout.write(`xenolith ${version}\n`);
+      return 0;
+    }
+    default:
+      return run(parsed.options);
+  }
+}
+
+try {
+  const code = await main();
+  // Whatever is still waiting (a timer, the terminal) must not keep a finished program.
+  process.stdout.write('', () => process.exit(code));
+} catch (error) {
+  process.stderr.write(`xenolith: ${(error as Error).message}\n`);
+  process.exit(error instanceof UsageError ? EXIT.usage : EXIT.failed);
+}

@@ -1,0 +1,161 @@
+// `xenolith run`: one guest from kernel to its end, its console on the terminal.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { loadCore } from '../platform/core.ts';
+import { Machine } from '../platform/machine.ts';
+import { BadImage, buildDomain, type Plan } from '../services/domain_builder/protocol/index.ts';
+import { crashReport } from '../toolstack/report/crash.ts';
+import { Statistics } from '../toolstack/report/statistics.ts';
+import { Tracer } from '../toolstack/report/trace.ts';
+import { Host, type Guest, type Outcome } from '../toolstack/xenops/host.ts';
+import { EXIT, type RunOptions } from './options.ts';
+import { openTerminal, type Terminal } from './terminal.ts';
+
+const MIB = 1 << 20;
+
+function fail(message: string, code: number): number {
+  process.stderr.write(`xenolith: ${message}\n`);
+  return code;
+}
+
+class Unreadable extends Error {}
+
+function read(what: string, path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EACCES' ? 'it may not be read' : code === 'EISDIR' ? 'it is a folder' : `reading fails with ${code}`;
+    throw new Unreadable(`the ${what} ${path}: ${why}; name a readable file.`);
+  }
+}
+
+function plan(options: RunOptions): Plan {
+  const kernel = read('kernel', options.kernel);
+  const initrd = options.initrd === undefined ? undefined : read('initrd', options.initrd);
+  return buildDomain({ kernel, initrd, cmdline: options.cmdline, memory: options.memory * MIB, vcpus: 1 });
+}
+
+const CODES: Record<Outcome, number> = {
+  poweroff: EXIT.poweredOff,
+  reboot: EXIT.rebooted,
+  crash: EXIT.crashed,
+  watchdog: EXIT.crashed,
+  suspend: EXIT.poweredOff,
+  soft_reset: EXIT.rebooted,
+};
+
+export async function run(options: RunOptions): Promise<number> {
+  let made: Plan;
+  try {
+    made = plan(options);
+  } catch (error) {
+    if (error instanceof BadImage || error instanceof Unreadable) return fail(error.message, EXIT.badImage);
+    throw error;
+  }
+  const tracer = new Tracer(options.trace);
+  const size = [...made.ram, ...made.extra].reduce((sum, r) => sum + r.size, 0);
+  const machine = new Machine({ memory: size, deterministic: options.deterministic, trace: tracer.machineOptions }, loadCore());
+  const host = new Host(machine);
+  tracer.attach(host);
+  const terminal = openTerminal();
+  const stop = new AbortController();
+  let failure: Error | null = null;
+  machine.onFailure((error) => {
+    failure = error;
+    stop.abort();
+  });
+  const statistics = new Statistics(machine);
+  const session = new Session(options, host, made, terminal, statistics, tracer);
+  try {
+    const code = await session.run(stop);
+    if (failure !== null) throw failure as Error;
+    return code;
+  } finally {
+    terminal.close();
+    await host.stop();
+    if (options.stats) writeFileSync(options.stats, `${JSON.stringify(statistics.result(), null, 2)}\n`);
+  }
+}
+
+class Session {
+  readonly #options: RunOptions;
+  readonly #host: Host;
+  readonly #plan: Plan;
+  readonly #terminal: Terminal;
+  readonly #statistics: Statistics;
+  readonly #tracer: Tracer;
+
+  constructor(options: RunOptions, host: Host, plan: Plan, terminal: Terminal, statistics: Statistics, tracer: Tracer) {
+    this.#options = options;
+    this.#host = host;
+    this.#plan = plan;
+    this.#terminal = terminal;
+    this.#statistics = statistics;
+    this.#tracer = tracer;
+  }
+
+  async run(stop: AbortController): Promise<number> {
+    let left = false;
+    let late = false;
+    let guest: Guest | null = null;
+    this.#terminal.onInput((bytes) => this.#type(guest, bytes));
+    this.#terminal.onEscape(() => {
+      left = true;
+      stop.abort();
+    });
+    this.#terminal.onDrain(() => guest?.console.resume());
+    const { timeout } = this.#options;
+    const timer = timeout === undefined ? undefined : setTimeout(() => {
+      late = true;
+      stop.abort();
+    }, timeout * 1000);
+    try {
+      for (;;) {
+        guest = this.#create();
+        const running = guest;
+        await this.#host.run(() => running.outcome !== null, stop.signal);
+        while (this.#host.pump());
+        this.#tracer.drain();
+        const { outcome } = guest;
+        this.#statistics.end(guest.domid, outcome ?? (late ? 'timeout' : 'left'));
+        if (outcome === 'crash') process.stderr.write(crashReport(this.#host.machine, guest.domid));
+        guest.destroy();
+        if (late && outcome === null) return fail(`the guest did not end within ${timeout} seconds.`, EXIT.timedOut);
+        if (left || outcome === null) return EXIT.poweredOff;
+        if (outcome !== 'reboot' || !this.#options.reboot) return CODES[outcome];
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Input that the guest has not taken yet. */
+  #waiting: Uint8Array = new Uint8Array(0);
+
+  #type(guest: Guest | null, bytes: Uint8Array): void {
+    const all = new Uint8Array(this.#waiting.length + bytes.length);
+    all.set(this.#waiting);
+    all.set(bytes, this.#waiting.length);
+    const taken = guest ? guest.console.onInput(all) : 0;
+    this.#waiting = all.slice(taken, taken + MAX_WAITING);
+  }
+
+  #create(): Guest {
+    const { name, memory } = this.#options;
+    return this.#host.create({
+      name,
+      plan: this.#plan,
+      memoryKib: memory * 1024,
+      vcpus: 1,
+      console: {
+        write: (bytes) => {
+          this.#statistics.output();
+          return this.#terminal.write(bytes);
+        },
+      },
+    });
+  }
+}
+
+/** A person or a pipe may be this far ahead of the guest. */
+const MAX_WAITING = 1 << 20;

@@ -1,0 +1,63 @@
+// core.wasm: loading it, and an instance over a machine's memory.
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** What core.wasm exports (core/index.ts): addresses are byte offsets of machine memory, statuses 0 or -errno. */
+export interface Core {
+  host_init(wasmPages: number, tablesSize: number, pcpus: number, flags: number, clockBase: number, wallclock: number): number;
+  host_set_flags(flags: number): void;
+  host_tables(): number;
+  host_text(): number;
+  frames_free(): number;
+  pcpu_init(id: number): void;
+  pcpu_run(id: number, slices: number): number;
+  /** System time in ns, negative = none. */
+  pcpu_deadline(id: number): number;
+  pcpu_doorbell(id: number): number;
+  pcpu_ring(id: number): void;
+  service_create(domid: number, flags: number, label: number, pages: number): number;
+  service_destroy(domid: number): number;
+  service_call(domid: number): number;
+  service_mailbox(domid: number): number;
+  service_mailbox_data(): number;
+  service_mailbox_size(): number;
+  service_bell_all(): number;
+  log_head(): number;
+  log_ring(): number;
+  log_ring_size(): number;
+  domain_count(): number;
+  domain_cpu(domid: number, vcpu: number): number;
+  domain_crash_page(domid: number): number;
+  domain_state(domid: number): number;
+  host_use_xsm(module: number): void;
+  xsm_deny(label: number, hook: number): number;
+  engine_set_trace(on: number): void;
+}
+
+export interface CoreImage {
+  module: WebAssembly.Module;
+  /** The decoder's tables, generated from spec/x86. */
+  tables: Uint8Array;
+}
+
+const built = (name: string): Buffer => readFileSync(fileURLToPath(new URL(`../build/${name}`, import.meta.url)));
+
+export function loadCore(): CoreImage {
+  return { module: new WebAssembly.Module(new Uint8Array(built('core.wasm'))), tables: new Uint8Array(built('x86.tables')) };
+}
+
+/** Nanoseconds of a clock that all threads share; `base` is its value at the host's start. */
+export function clockSince(base: bigint): () => number {
+  return () => Number(process.hrtime.bigint() - base);
+}
+
+/** Called before every instruction of a traced vCPU: its offset in CS, the address of its bytes, their number. */
+export type TraceInstruction = (ripLow: number, ripHigh: number, at: number, length: number) => void;
+
+export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory, clock: () => number, trace: TraceInstruction = () => {}): Core {
+  const abort = (_message: number, _file: number, line: number, column: number): never => {
+    throw new Error(`core.wasm stopped itself at ${line}:${column}`);
+  };
+  const env = { memory, abort, clock_ns: clock, trace_insn: trace };
+  return new WebAssembly.Instance(module, { env }).exports as unknown as Core;
+}

@@ -1,0 +1,108 @@
+// A host machine: its memory, its pCPUs, and the instance of the core through which this thread serves the service domains.
+import { Worker } from 'node:worker_threads';
+import { versionTextBytes } from '../core/hypervisor/version_text.ts';
+import { clockSince, instantiate, loadCore, type Core, type CoreImage, type TraceInstruction } from './core.ts';
+import type { PcpuData } from './pcpu.ts';
+import { ServicePort } from './service.ts';
+
+export interface MachineOptions {
+  /** Bytes of machine memory for domains. */
+  memory: number;
+  pcpus?: number;
+  /** One pCPU on this thread, time from the instruction count: drive it with `step`. */
+  deterministic?: boolean;
+  trace?: { hypercalls?: boolean; events?: boolean; instruction?: TraceInstruction };
+}
+
+const WASM_PAGE = 0x10000;
+/** Tables, frame table, pCPU areas and the hypervisor's own pages, beside the domains' memory. */
+const OWN_MEMORY = 64 << 20;
+const PCPU_AREA = 33 << 20;
+const MAX_PAGES = 0x10000;
+const FLAGS = { deterministic: 1, hypercalls: 2, events: 4 };
+const MORE = 1;
+const SLICES_BETWEEN_LOOKS = 1;
+
+export class Machine {
+  readonly memory: WebAssembly.Memory;
+  readonly core: Core;
+  readonly deterministic: boolean;
+  /** Runs on this thread, one slice at a time: deterministic, or traced by instruction. */
+  readonly inline: boolean;
+  readonly #workers: Worker[] = [];
+  readonly #words: Int32Array;
+  readonly #bell: number;
+  #stopped = false;
+  #failure: (error: Error) => void = () => {};
+
+  constructor(options: MachineOptions, image: CoreImage = loadCore()) {
+    const pcpus = options.pcpus ?? 1;
+    this.deterministic = options.deterministic ?? false;
+    this.inline = this.deterministic || options.trace?.instruction !== undefined;
+    const pages = Math.min(MAX_PAGES, Math.ceil((options.memory * 1.01 + OWN_MEMORY + pcpus * PCPU_AREA) / WASM_PAGE));
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const clockBase = process.hrtime.bigint();
+    this.core = instantiate(image.module, this.memory, clockSince(clockBase), options.trace?.instruction);
+    let flags = this.deterministic ? FLAGS.deterministic : 0;
+    if (options.trace?.hypercalls) flags |= FLAGS.hypercalls;
+    if (options.trace?.events) flags |= FLAGS.events;
+    // A deterministic host starts at a fixed date.
+    const wallclock = (this.deterministic ? Date.UTC(2026, 0, 1) : Date.now()) * 1e6;
+    if (this.core.host_init(pages, image.tables.length, pcpus, flags, 0, wallclock) !== 0)
+      throw new Error(`${pages * WASM_PAGE} bytes of machine memory are not enough for the hypervisor itself.`);
+    const bytes = new Uint8Array(this.memory.buffer);
+    bytes.set(image.tables, this.core.host_tables());
+    bytes.set(versionTextBytes(), this.core.host_text());
+    this.#words = new Int32Array(this.memory.buffer);
+    this.#bell = this.core.service_bell_all() >>> 2;
+    if (this.inline) {
+      this.core.pcpu_init(0);
+      if (options.trace?.instruction) this.core.engine_set_trace(1);
+    } else for (let id = 0; id < pcpus; id++) this.#start({ module: image.module, memory: this.memory, id, clockBase });
+  }
+
+  #start(data: PcpuData): void {
+    const worker = new Worker(new URL('./pcpu.ts', import.meta.url), { workerData: data });
+    worker.on('error', (error) => this.#failure(error as Error));
+    this.#workers.push(worker);
+  }
+
+  /** A pCPU failed: the host is in an unknown state. */
+  onFailure(callback: (error: Error) => void): void {
+    this.#failure = callback;
+  }
+
+  /** A new service domain. Flags: it may do what domain 0 may; it is the xenstore domain. */
+  service(domid: number, flags: { privileged?: boolean; xenstore?: boolean } = {}, label = 0, pages = 32): ServicePort {
+    const rc = this.core.service_create(domid, (flags.privileged ? 1 : 0) | (flags.xenstore ? 2 : 0), label, pages);
+    if (rc !== 0) throw new Error(`service domain ${domid}: errno ${-rc}`);
+    return new ServicePort(this.core, this.memory, domid, pages);
+  }
+
+  /** The count that grows when a service has an event or a domain stops. */
+  get bell(): number {
+    return Atomics.load(this.#words, this.#bell);
+  }
+
+  /** Resolves when the bell no longer shows `seen`, or after `ms`. */
+  async rung(seen: number, ms: number): Promise<void> {
+    const wait = Atomics.waitAsync(this.#words, this.#bell, seen, ms);
+    if (wait.async) await wait.value;
+  }
+
+  /** An inline machine runs for one slice; false = nothing can run until somebody sends an event. */
+  step(): boolean {
+    return this.core.pcpu_run(0, SLICES_BETWEEN_LOOKS) === MORE;
+  }
+
+  /** Resident memory of the machine cannot be told from the process's; this is what the domains and the hypervisor were given. */
+  get allocatedBytes(): number {
+    return this.memory.buffer.byteLength - this.core.frames_free() * 4096;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+  }
+}

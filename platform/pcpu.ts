@@ -1,0 +1,32 @@
+// A pCPU: a worker thread that runs vCPUs, asleep on its doorbell when there is nothing to run.
+import { parentPort, workerData } from 'node:worker_threads';
+import { clockSince, instantiate } from './core.ts';
+
+export interface PcpuData {
+  module: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+  id: number;
+  clockBase: bigint;
+}
+
+/** Slices between two looks at the doorbell. */
+const SLICES = 64;
+const IDLE = 0;
+const ENDED = 2;
+
+function main({ module, memory, id, clockBase }: PcpuData): void {
+  const clock = clockSince(clockBase);
+  const core = instantiate(module, memory, clock);
+  core.pcpu_init(id);
+  const words = new Int32Array(memory.buffer);
+  const doorbell = core.pcpu_doorbell(id) >>> 2;
+  for (;;) {
+    const bell = Atomics.load(words, doorbell);
+    const state = core.pcpu_run(id, SLICES);
+    if (state !== IDLE && state !== ENDED) continue;
+    const at = core.pcpu_deadline(id);
+    Atomics.wait(words, doorbell, bell, at < 0 ? Infinity : Math.max(0, (at - clock()) / 1e6));
+  }
+}
+
+if (parentPort) main(workerData as PcpuData);

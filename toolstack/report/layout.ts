@@ -1,0 +1,17 @@
+// Offsets of the fields that reports read: of the domain's page, and of a vCPU's pages counted from its Cpu. They are the field order of
+// core/hypervisor/domain.ts and vcpu.ts; toolstack/report/layout.test.ts holds them against the sources.
+const VCPU = 4096;
+
+export const crashFields = {
+  // Domain
+  reason: 148,
+  vcpu: 152,
+  bytes: 832,
+  bytesLength: 848,
+  // Vcpu
+  timeRunning: VCPU + 96,
+  ringNext: VCPU + 208,
+  hypercalls: VCPU + 240,
+  exitsHlt: VCPU + 248,
+  exitsIo: VCPU + 256,
+};

@@ -1,0 +1,80 @@
+// What `--stats` writes.
+import { readFileSync } from 'node:fs';
+import type { Machine } from '../../platform/machine.ts';
+import { CpuState } from './cpu_state.ts';
+import { crashFields } from './layout.ts';
+
+export interface Stats {
+  outcome: string;
+  shutdownReason: number | null;
+  /** Milliseconds from the start of the run. */
+  firstConsoleByteMs: number | null;
+  exitMs: number;
+  /** Retired instructions: REP counts once, halted time none. */
+  instructions: number;
+  mips: number;
+  exits: { hypercall: number; hlt: number; io: number };
+  /** Bytes: the process's high-water mark, and what domains and hypervisor were given of machine memory. */
+  peakMemory: number;
+  machineMemory: number;
+  boots: number;
+}
+
+export class Statistics {
+  readonly #machine: Machine;
+  readonly #start = performance.now();
+  #firstByte: number | null = null;
+  #stats: Stats | null = null;
+  #boots = 0;
+  #instructions = 0;
+  #running = 0;
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  output(): void {
+    this.#firstByte ??= performance.now() - this.#start;
+  }
+
+  /** A guest has ended; its structures still exist. */
+  end(domid: number, outcome: string): void {
+    const { core, memory } = this.#machine;
+    const state = core.domain_state(domid);
+    const cpu = new CpuState(memory, core.domain_cpu(domid, 0) >>> 0);
+    const exitMs = performance.now() - this.#start;
+    this.#boots++;
+    this.#instructions += Number(cpu.retired);
+    this.#running += Number(cpu.u64(crashFields.timeRunning)) / 1e6;
+    this.#stats = {
+      outcome,
+      shutdownReason: state < 0 ? null : state,
+      firstConsoleByteMs: this.#firstByte,
+      exitMs,
+      instructions: this.#instructions,
+      mips: this.#instructions / 1000 / (this.#machine.deterministic || this.#running === 0 ? exitMs : this.#running),
+      exits: {
+        hypercall: Number(cpu.u64(crashFields.hypercalls)),
+        hlt: Number(cpu.u64(crashFields.exitsHlt)),
+        io: Number(cpu.u64(crashFields.exitsIo)),
+      },
+      peakMemory: peakMemory(),
+      machineMemory: this.#machine.allocatedBytes,
+      boots: this.#boots,
+    };
+  }
+
+  result(): Stats | { outcome: string } {
+    return this.#stats ?? { outcome: 'none' };
+  }
+}
+
+function peakMemory(): number {
+  try {
+    const line = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8'));
+    if (line) return Number(line[1]) * 1024;
+  } catch {
+    // not Linux
+  }
+  return process.resourceUsage().maxRSS * 1024;
+}

@@ -1,0 +1,235 @@
+// A host as the toolstack sees it: a machine, domain 0, the service domains, and the guests they serve.
+import { randomUUID } from 'node:crypto';
+import { SHUTDOWN_crash, SHUTDOWN_poweroff, SHUTDOWN_reboot, SHUTDOWN_watchdog } from '../../spec/abi/constants.ts';
+import type { Machine } from '../../platform/machine.ts';
+import type { ServicePort } from '../../platform/service.ts';
+import { ConsoleBackend, type ConsoleSink } from '../../services/console/backend/console.ts';
+import type { Plan } from '../../services/domain_builder/protocol/index.ts';
+import { ForeignPage } from '../../services/lib/foreign_page.ts';
+import { Hypercalls } from '../../services/lib/hypercalls.ts';
+import { XenstoreRing } from '../../services/xenstore/backend/ring.ts';
+import { domainNodes, hostNodes, removeDomain, writeNodes, type DomainDescription } from '../../services/xenstore/domain_tree.ts';
+import { LocalClient } from '../../services/xenstore/protocol/client.ts';
+import { Store } from '../../services/xenstore/protocol/store.ts';
+import { createDomain } from './create.ts';
+
+/** The services' ids: above every guest's, so that guests count from 1. */
+const XENSTORE_DOMID = 0x7f01;
+const CONSOLE_DOMID = 0x7f02;
+/** Where a service maps the ring page of domain N: this frame + N. */
+const RINGS_AT = 0x1000;
+
+export interface GuestOptions {
+  name: string;
+  plan: Plan;
+  memoryKib: number;
+  vcpus: number;
+  ssidref?: number;
+  console?: ConsoleSink;
+  cmdline?: string;
+}
+
+/** A ring that a service pumps. */
+interface Pumped {
+  pump(): boolean;
+  readonly again: boolean;
+}
+
+class Served {
+  readonly #calls: Hypercalls;
+  readonly #ring: Pumped;
+  readonly #page: ForeignPage;
+  readonly port: number;
+  due = true;
+
+  constructor(calls: Hypercalls, page: ForeignPage, port: number, make: (schedule: () => void) => Pumped) {
+    this.#calls = calls;
+    this.#page = page;
+    this.port = port;
+    this.#ring = make(() => (this.due = true));
+  }
+
+  /** True if it moved something or wants to be called again. */
+  pump(): boolean {
+    if (!this.due) return false;
+    this.due = false;
+    if (this.#ring.pump()) this.#calls.notify(this.port);
+    if (this.#ring.again) this.due = true;
+    return true;
+  }
+
+  close(): void {
+    this.#page.close();
+  }
+}
+
+/** A service domain: its hypercalls, and what it serves by port. */
+class Service {
+  readonly port: ServicePort;
+  readonly calls: Hypercalls;
+  readonly #served = new Map<number, Served>();
+
+  constructor(port: ServicePort) {
+    this.port = port;
+    this.calls = new Hypercalls(port);
+  }
+
+  attach(domid: number, gfn: number, remotePort: number, make: (page: ForeignPage, schedule: () => void) => Pumped): Served {
+    const port = this.calls.bindInterdomain(domid, remotePort);
+    const page = new ForeignPage(this.calls, domid, gfn, RINGS_AT + domid);
+    const served = new Served(this.calls, page, port, (schedule) => make(page, schedule));
+    this.#served.set(port, served);
+    return served;
+  }
+
+  detach(served: Served): void {
+    this.#served.delete(served.port);
+    served.close();
+  }
+
+  /** Work on what has happened; true = there was something. */
+  pump(): boolean {
+    let busy = false;
+    for (const port of this.port.takeEvents()) {
+      const served = this.#served.get(port);
+      if (served) served.due = true;
+    }
+    for (const served of this.#served.values()) busy = served.pump() || busy;
+    return busy;
+  }
+}
+
+export class Host {
+  readonly machine: Machine;
+  readonly dom0: Hypercalls;
+  readonly store: Store;
+  readonly #xenstore: Service;
+  readonly #consoles: Service;
+  readonly #client: LocalClient;
+  readonly guests = new Set<Guest>();
+  /** Called with every xenstore request of a guest, for traces. */
+  onXenstore: ((domid: number, text: string) => void) | undefined;
+
+  constructor(machine: Machine) {
+    this.machine = machine;
+    this.dom0 = new Hypercalls(machine.service(0, { privileged: true }));
+    this.#xenstore = new Service(machine.service(XENSTORE_DOMID, { privileged: true, xenstore: true }));
+    this.#consoles = new Service(machine.service(CONSOLE_DOMID, { privileged: true }));
+    this.store = new Store({ domainExists: (domid) => machine.core.domain_state(domid) !== -1 });
+    this.#client = new LocalClient(this.store);
+    writeNodes(this.#client, hostNodes());
+  }
+
+  /** Builds a domain, connects its rings and lets it run. */
+  create(options: GuestOptions): Guest {
+    const uuid = randomUUID();
+    const handle = Uint8Array.from(Buffer.from(uuid.replaceAll('-', ''), 'hex'));
+    const built = { uuid: handle, vcpus: options.vcpus, ssidref: options.ssidref ?? 0 };
+    const made = createDomain(this.dom0, options.plan, built, { xenstore: XENSTORE_DOMID, console: CONSOLE_DOMID });
+    const { specialPages } = options.plan;
+    const description: DomainDescription = {
+      domid: made.domid,
+      name: options.name,
+      uuid,
+      type: 'pvh',
+      memory: options.memoryKib,
+      vcpus: Array.from({ length: options.vcpus }, () => true),
+      startTime: Math.floor(Date.now() / 1000),
+      store: { port: made.storePort, ringRef: specialPages.xenstore },
+      console: { port: made.consolePort, ringRef: specialPages.console },
+    };
+    writeNodes(this.#client, domainNodes(description));
+    this.store.introduce(made.domid, specialPages.xenstore, made.storePort);
+    const storeRing = this.#xenstore.attach(made.domid, specialPages.xenstore, made.storePort, (page, schedule) =>
+      new XenstoreRing({ store: this.store, page, connection: this.store.connect(made.domid), schedule }),
+    );
+    let backend!: ConsoleBackend;
+    const consoleRing = this.#consoles.attach(made.domid, specialPages.console, made.consolePort, (page, schedule) => {
+      backend = new ConsoleBackend({ page, schedule, ...(options.console && { sink: options.console }) });
+      return backend;
+    });
+    const guest = new Guest(this, made.domid, description, backend, () => {
+      this.#xenstore.detach(storeRing);
+      this.#consoles.detach(consoleRing);
+      this.store.domainShutdown(made.domid);
+      removeDomain(this.#client, description);
+      this.store.domainDestroyed(made.domid);
+      this.dom0.destroy(made.domid);
+    });
+    this.guests.add(guest);
+    this.dom0.unpause(made.domid);
+    return guest;
+  }
+
+  /** Let the services work off what is there; true = something moved. */
+  pump(): boolean {
+    const stored = this.#xenstore.pump();
+    return this.#consoles.pump() || stored;
+  }
+
+  /** Runs the machine until `done` says so or `signal` is aborted. */
+  async run(done: () => boolean, signal?: AbortSignal): Promise<void> {
+    const { machine } = this;
+    while (!signal?.aborted && !done()) {
+      if (!machine.inline) {
+        const seen = machine.bell;
+        if (this.pump()) continue;
+        if (done()) return;
+        await machine.rung(seen, IDLE_MS);
+        continue;
+      }
+      const more = machine.step();
+      const moved = this.pump();
+      if (!more && !moved) await machine.rung(machine.bell, IDLE_MS);
+      else if (++this.#turns % TURNS_PER_TICK === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+  }
+  #turns = 0;
+
+  async stop(): Promise<void> {
+    await this.machine.stop();
+  }
+}
+
+/** A wait that only an event or this time ends: the upper bound on noticing a person's input that arrives without one. */
+const IDLE_MS = 20;
+const TURNS_PER_TICK = 64;
+
+export type Outcome = 'poweroff' | 'reboot' | 'suspend' | 'crash' | 'watchdog' | 'soft_reset';
+const OUTCOMES: Readonly<Record<number, Outcome>> = {
+  [SHUTDOWN_poweroff]: 'poweroff',
+  [SHUTDOWN_reboot]: 'reboot',
+  2: 'suspend',
+  [SHUTDOWN_crash]: 'crash',
+  [SHUTDOWN_watchdog]: 'watchdog',
+  5: 'soft_reset',
+};
+
+export class Guest {
+  readonly host: Host;
+  readonly domid: number;
+  readonly description: DomainDescription;
+  readonly console: ConsoleBackend;
+  readonly #release: () => void;
+
+  constructor(host: Host, domid: number, description: DomainDescription, console: ConsoleBackend, release: () => void) {
+    this.host = host;
+    this.domid = domid;
+    this.description = description;
+    this.console = console;
+    this.#release = release;
+  }
+
+  /** Why it stopped, null while it runs. */
+  get outcome(): Outcome | null {
+    const state = this.host.machine.core.domain_state(this.domid);
+    return state < 0 ? null : (OUTCOMES[state] ?? 'crash');
+  }
+
+  /** Gives back everything the domain had. */
+  destroy(): void {
+    if (!this.host.guests.delete(this)) return;
+    this.host.pump();
+    this.#release();
+  }
+}
