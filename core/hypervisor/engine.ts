@@ -86,9 +86,11 @@ export function engine_tsc(cpu: Cpu): u64 {
 export function engine_upcall_vector(cpu: Cpu): i32 {
   const v = vcpu_of(cpu);
   if (v.upcall_vector) {
-    if (atomic.load<u32>(changetype<usize>(v) + offsetof<Vcpu>('upcall_raise'))) {
-      atomic.store<u32>(changetype<usize>(v) + offsetof<Vcpu>('upcall_raise'), 0);
-      lapic_raise(cpu, v.upcall_vector);
+    // An APIC that is still disabled takes it later: the upcall's pending flag is an edge that does not come again.
+    const raised = changetype<usize>(v) + offsetof<Vcpu>('upcall_raise');
+    if (atomic.load<u32>(raised)) {
+      atomic.store<u32>(raised, 0);
+      if (!lapic_raise(cpu, v.upcall_vector)) atomic.store<u32>(raised, 1);
     }
     return -1;
   }

@@ -12,7 +12,7 @@ const HEADER: u32 = 16;
 const PAD: u16 = 0;
 
 /** Room for a record: its payload's address, with the lock held. Old records are overwritten. */
-function begin(type: u16, domid: u16, len: u32): usize {
+function begin(type: i32, domid: u16, len: u32): usize {
   const h = host();
   const size = (HEADER + len + 7) & ~7;
   let at = h.log_head & (LOG_RING_SIZE - 1);
@@ -25,7 +25,7 @@ function begin(type: u16, domid: u16, len: u32): usize {
   }
   const p = <usize>h.log_ring + at;
   store<u32>(p, size);
-  store<u16>(p, type, 4);
+  store<u16>(p, <u16>type, 4);
   store<u16>(p, domid, 6);
   store<u64>(p, system_time(), 8);
   store<u64>(p + size - 8, 0);
@@ -37,7 +37,7 @@ function end(p: usize): void {
 }
 
 /** A message of the hypervisor's own. */
-export function log_message(code: u16, domid: u16, a: u64, b: u64): void {
+export function log_message(code: i32, domid: u16, a: u64, b: u64): void {
   lock_acquire(LOCK);
   const p = begin(code, domid, 16);
   store<u64>(p, a);
@@ -60,7 +60,7 @@ export function log_console(domid: u16, from: usize, len: u32): void {
 }
 
 /** A traced hypercall: number, five arguments, result. */
-export function log_hypercall(code: u16, domid: u16, ring_entry: usize): void {
+export function log_hypercall(code: i32, domid: u16, ring_entry: usize): void {
   lock_acquire(LOCK);
   const p = begin(code, domid, 64);
   memory.copy(p, ring_entry, 64);

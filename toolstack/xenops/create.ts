@@ -1,8 +1,14 @@
 // Creating a domain: the domain builder's plan carried out by hypercalls, as domain 0.
 import {
+  HVM_FILE_MAGIC,
+  HVM_FILE_VERSION,
   HVM_PARAM_CONSOLE_EVTCHN,
   HVM_PARAM_STORE_EVTCHN,
   HVM_PARAM_TRIPLE_FAULT_REASON,
+  HVM_SAVE_CODE_CPU,
+  HVM_SAVE_CODE_END,
+  HVM_SAVE_CODE_HEADER,
+  HVM_SAVE_CODE_MTRR,
   SHUTDOWN_crash,
   XEN_HVM_MEMMAP_TYPE_RAM,
 } from '../../spec/abi/constants.ts';
@@ -102,20 +108,18 @@ function context(plan: Plan): Uint8Array {
     fields[`${name}_limit`] = s.limit;
     fields[`${name}_arbytes`] = s.attributes;
   }
-  // x87 and SSE as after reset: control words in the FXSAVE image
-  new DataView(cpu.bytes.buffer).setUint16(0, 0x37f, true);
-  new DataView(cpu.bytes.buffer).setUint32(24, 0x1f80, true);
+  // flags stay 0: the FPU is as after reset
   const header = make(save.hvm_save_header);
-  header.view.magic = 0x54381286;
-  header.view.version = 2;
+  header.view.magic = HVM_FILE_MAGIC;
+  header.view.version = HVM_FILE_VERSION;
   const mtrr = make(save.hvm_hw_mtrr);
   mtrr.view.msr_pat_cr = 0x0007040600070406n;
   mtrr.view.msr_mtrr_def_type = BigInt(vcpu.mtrrDefType);
   return records([
-    [1, header.bytes],
-    [2, cpu.bytes],
-    [14, mtrr.bytes],
-    [0, new Uint8Array(0)],
+    [HVM_SAVE_CODE_HEADER, header.bytes],
+    [HVM_SAVE_CODE_CPU, cpu.bytes],
+    [HVM_SAVE_CODE_MTRR, mtrr.bytes],
+    [HVM_SAVE_CODE_END, new Uint8Array(0)],
   ]);
 }
 

@@ -140,17 +140,21 @@ function enabled(cpu: Cpu): bool {
   return (cpu.apic_base & APIC_BASE_ENABLE) != 0 && (get(cpu, SVR) & SVR_ENABLED) != 0;
 }
 
-/** Request a fixed, edge-triggered interrupt. Callable from any pCPU; waking a blocked vCPU is the caller's business. */
-export function lapic_raise(cpu: Cpu, vector: u32): void {
-  if (!enabled(cpu)) return;
+/**
+ * Request a fixed, edge-triggered interrupt. Callable from any pCPU; waking a blocked vCPU is the caller's business. False: the APIC
+ * is disabled and has not accepted it.
+ */
+export function lapic_raise(cpu: Cpu, vector: u32): bool {
+  if (!enabled(cpu)) return false;
   if (vector < 16) {
     error(cpu, ERROR_RECEIVE_VECTOR);
-    return;
+    return true;
   }
   const word = (vector >> 5) & 7;
   atomic.or<u32>(regs(cpu) + IRR + (word << 4), 1 << (vector & 31));
   atomic.or<u32>(own(cpu) + IRR_SUMMARY, 1 << word);
   atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), 0);
+  return true;
 }
 
 /** The vector that would be delivered now if interrupts are enabled, or -1. */
