@@ -215,7 +215,8 @@ export function drop_privileged_segments(cpu: Cpu): void {
     if (i == SEG_CS || i == SEG_SS) continue;
     const s = seg(cpu, i);
     const conforming = (s.attr & (ATTR_CODE | ATTR_EXPAND_DOWN)) == (ATTR_CODE | ATTR_EXPAND_DOWN);
-    if (!conforming && ((<u32>s.attr >> 5) & 3) < cpu.cpl) set_null(cpu, i, 0);
+    // A null selector points to no segment: a base that was written to it stays.
+    if (s.selector & 0xfffc && !conforming && ((<u32>s.attr >> 5) & 3) < cpu.cpl) set_null(cpu, i, 0);
   }
 }
 
