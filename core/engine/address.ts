@@ -1,5 +1,5 @@
 // Linear addresses of memory operands, the general way: any address size, segments that are not flat.
-import { Cpu } from '../arch/x86/cpu';
+import { Cpu, SEG_CS, SEG_FS } from '../arch/x86/cpu';
 import { MODE_CS64, MODE_FLAT } from '../arch/x86/modes';
 import { seg_check } from '../arch/x86/segments';
 import { UOP_SPECIAL, reg_get, uop_b, uop_disp, uop_m, uop_x } from './uop';
@@ -25,7 +25,9 @@ export function linear(cpu: Cpu, u: usize, off: u64, size: i32, write: bool): u6
   const s = <i32>(uop_m(u) >>> 2) & 7;
   const base = load<u64>(changetype<usize>(cpu) + 192 + (<usize>s << 3));
   if (cpu.mode & MODE_CS64) return base + off;
-  if (!(cpu.mode & MODE_FLAT) && !seg_check(cpu, s, off, size, write)) return FAULT_ADDRESS;
+  // MODE_FLAT speaks of ES CS SS DS, and code segments are never writable.
+  const unchecked = cpu.mode & MODE_FLAT && s < SEG_FS && !(write && s == SEG_CS);
+  if (!unchecked && !seg_check(cpu, s, off, size, write)) return FAULT_ADDRESS;
   return (base + off) & 0xffffffff;
 }
 

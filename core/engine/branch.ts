@@ -1,16 +1,17 @@
 // Where control goes next: from a linear address to the micro-op that holds its instruction.
-import { Cpu, EXIT_EXCEPTION, EXIT_NONE, seg, SEG_CS } from '../arch/x86/cpu';
+import { Cpu, EXC_NON_CANONICAL, EXIT_EXCEPTION, EXIT_NONE, seg, SEG_CS } from '../arch/x86/cpu';
 import { raise } from '../arch/x86/exceptions';
 import { tlb_fill } from '../arch/x86/mmu/fill';
 import { MODE_CODE_KEY, MODE_CS64 } from '../arch/x86/modes';
-import { FORM_GOTO } from '../gen/forms';
+import { FORM_GOTO, form_uses_stack } from '../gen/forms';
 import { ptr_to_mfn } from '../shared/memory';
+import { ea } from './address';
 import { CodePage, PAGE_OFFSETS, code_at, code_page, pseudo } from './code_cache';
 import { decode } from './decode';
 import { PCPU_SCRATCH } from './layout';
 import { canonical } from './mem';
 import { TLB_ADDEND, TLB_CODE, TLB_X, tlb_entry, tlb_table } from './tlb';
-import { UOP_SIZE, reg_get, this_rip, uop_disp, uop_pos, uop_r, uop_x } from './uop';
+import { UOP_MEM, UOP_SIZE, reg_get, this_rip, uop_disp, uop_form, uop_m, uop_pos, uop_r, uop_x } from './uop';
 
 let scratch: usize = 0;
 
@@ -101,6 +102,21 @@ export function branch(cpu: Cpu, u: usize): usize {
 function fault_at(cpu: Cpu, u: usize): usize {
   cpu.rip = this_rip(cpu, u);
   raise(cpu, 13, 0);
+  return 0;
+}
+
+/** A non-canonical address is #SS(0) when it was an access to the stack, else #GP(0) (SDM vol. 1, 3.3.7.1). */
+export function stack_fault(cpu: Cpu, u: usize): void {
+  const implicit = form_uses_stack(uop_form(u));
+  const operand = (uop_m(u) & UOP_MEM) != 0 && (!implicit || cpu.cr2_candidate == ea(cpu, u));
+  cpu.exc_flags &= ~EXC_NON_CANONICAL;
+  if (operand ? ((uop_m(u) >>> 2) & 7) == 6 : implicit) cpu.exc_vector = 12;
+}
+
+/** A branch body leaves with the exception that its access has raised. */
+export function fault_branch(cpu: Cpu, u: usize): usize {
+  cpu.rip = this_rip(cpu, u);
+  if (cpu.exit == EXIT_EXCEPTION && cpu.exc_flags & EXC_NON_CANONICAL) stack_fault(cpu, u);
   return 0;
 }
 

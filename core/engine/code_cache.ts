@@ -141,12 +141,12 @@ function decode_run(cpu: Cpu, page: CodePage, first: u32): usize {
     }
     count++;
     u += UOP_SIZE;
+    off += length;
     if (decoded_attrs & A_END) {
-      u -= UOP_SIZE;
-      count--;
+      // It may still be followed (a system instruction that found nothing to change); a branch never is.
+      pseudo(u, FORM_GOTO, off & 0xfff, off);
       break;
     }
-    off += length;
   }
   store<u32>(run, page.runs);
   store<u32>(run, count + 1, 4);

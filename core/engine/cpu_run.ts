@@ -6,16 +6,18 @@ import { debug_trap, deliver_exception, interrupt_deliver } from '../arch/x86/ex
 import { IF, TF } from '../arch/x86/flags';
 import { nmi_deliver, nmi_pending } from '../arch/x86/interrupts';
 import { lapic_ack, lapic_pending } from '../arch/x86/lapic';
-import { FORM_STOP } from '../gen/forms';
+import { FORM_CROSS, FORM_GOTO, FORM_RESYNC, FORM_STOP } from '../gen/forms';
 import { run } from '../gen/run';
 import { engine_upcall_vector } from '../hypervisor/engine';
-import { branch_attach, lookup, scratch_uops } from './branch';
+import { branch_attach, lookup, scratch_uops, stack_fault } from './branch';
 import { HOST_BASE } from './layout';
 import { Host } from '../shared/host';
-import { code_attach, pseudo } from './code_cache';
+import { mfn_to_ptr } from '../shared/memory';
+import { CodePage, code_attach, pseudo } from './code_cache';
 import { mem_attach } from './mem';
+import { cross, goto, resync } from './pseudo';
 import { tlb_attach, tlb_forget_code, tlb_select } from './tlb';
-import { UOP_MEM, UOP_SIZE, this_rip, uop_m } from './uop';
+import { UOP_MEM, UOP_SIZE, this_rip, uop_form, uop_len, uop_m, uop_pos } from './uop';
 
 /** Prepare this instance to run vCPUs as pCPU `id` whose private area is at `area`. */
 export function engine_init(id: i32, area: usize): void {
@@ -23,6 +25,22 @@ export function engine_init(id: i32, area: usize): void {
   code_attach(area);
   branch_attach(area);
   mem_attach(id);
+}
+
+// @ts-ignore: decorator
+@external('env', 'trace_insn')
+declare function trace_insn(rip_low: u32, rip_high: u32, at: usize, length: u32): void;
+
+let tracing: bool = false;
+
+/** Every instruction runs alone and is reported to the platform first. */
+export function engine_set_trace(on: i32): void {
+  tracing = on != 0;
+}
+
+function report(cpu: Cpu, u: usize): void {
+  const page = changetype<CodePage>(<usize>cpu.code);
+  trace_insn(<u32>cpu.rip, <u32>(cpu.rip >> 32), mfn_to_ptr(page.mfn) + uop_pos(u), uop_len(u));
 }
 
 /** Changes of code frames by others that this pCPU has seen. */
@@ -76,17 +94,18 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     const delivered = events(cpu);
     if (delivered != EXIT_NONE) return delivered;
     const before = cpu.rflags;
-    const single = cpu.shadow != 0 || (before & <u64>TF) != 0;
+    const single = tracing || cpu.shadow != 0 || (before & <u64>TF) != 0;
     cpu.shadow = 0;
     cpu.exit = EXIT_NONE;
     cpu.n = 0;
     cpu.uop = 0;
     let u = lookup(cpu, (cpu.rip + cpu.base_cs));
+    if (u && tracing) report(cpu, u);
+    if (u && single) {
+      u = isolate(cpu, u);
+      cpu.limit = 1;
+    }
     if (u) {
-      if (single) {
-        u = isolate(u);
-        cpu.limit = 1;
-      }
       run(cpu, u);
       cpu.retired += <u64>cpu.n;
       left -= cpu.n;
@@ -109,10 +128,11 @@ export function cpu_step(cpu: Cpu): i32 {
   cpu.exit = EXIT_NONE;
   cpu.n = 0;
   cpu.uop = 0;
-  const u = lookup(cpu, cpu.rip + cpu.base_cs);
+  let u = lookup(cpu, cpu.rip + cpu.base_cs);
+  if (u) u = isolate(cpu, u);
   if (u) {
     cpu.limit = 1;
-    run(cpu, isolate(u));
+    run(cpu, u);
     cpu.retired += <u64>cpu.n;
     if (cpu.exit == EXIT_EXCEPTION && cpu.uop) {
       cpu.rip = this_rip(cpu, <usize>cpu.uop);
@@ -122,10 +142,17 @@ export function cpu_step(cpu: Cpu): i32 {
   return cpu.exit;
 }
 
-/** Copy a micro-op where one that stops the loop follows it. */
-function isolate(u: usize): usize {
-  const s = scratch_uops() + 2 * UOP_SIZE;
-  memory.copy(s, u, UOP_SIZE);
+/** The instruction at micro-op `u` alone, with a micro-op behind it that stops the loop; 0 = it cannot be fetched. */
+function isolate(cpu: Cpu, u: usize): usize {
+  while (uop_form(u) == FORM_GOTO || uop_form(u) == FORM_RESYNC) {
+    u = uop_form(u) == FORM_GOTO ? goto(cpu, u) : resync(cpu, u);
+    if (u == 0) return 0;
+  }
+  let s = scratch_uops() + 2 * UOP_SIZE;
+  if (uop_form(u) == FORM_CROSS) {
+    s = cross(cpu, u);
+    if (s == 0) return 0;
+  } else memory.copy(s, u, UOP_SIZE);
   pseudo(s + UOP_SIZE, FORM_STOP, 0, 0);
   return s;
 }
@@ -152,13 +179,4 @@ function after(cpu: Cpu, before: u64): i32 {
   }
   if (why == EXIT_BUDGET || why == EXIT_STOP) return EXIT_NONE;
   return why;
-}
-
-/** A non-canonical address is #SS(0) when it was an access to the stack, else #GP(0) (SDM vol. 1, 3.3.7.1). */
-function stack_fault(cpu: Cpu, u: usize): void {
-  const segment = (uop_m(u) >>> 2) & 7;
-  const near = <i64>(cpu.cr2_candidate - cpu.rsp);
-  const implicit = near >= -16 && near <= 16;
-  cpu.exc_flags &= ~EXC_NON_CANONICAL;
-  if (uop_m(u) & UOP_MEM ? segment == 6 || (implicit && segment != 4 && segment != 5) : implicit) cpu.exc_vector = 12;
 }

@@ -3,7 +3,7 @@
 import { Cpu, EXIT_RETRY } from '../arch/x86/cpu';
 import { MODE_CS64 } from '../arch/x86/modes';
 import { raise } from '../arch/x86/exceptions';
-import { branch, indirect, target_ok_slow } from './branch';
+import { branch, fault_branch, indirect, target_ok_slow } from './branch';
 import { counter_get, counter_set, ea_moved, ea_slow, linear, offset_special } from './address';
 import { EvalVector } from './eval_vector';
 import { BOUNCE_LIMIT, BUS_LOCK } from './layout';
@@ -163,8 +163,7 @@ export class Eval extends EvalVector {
   // ---- control
   /** Leave a branch body with the exception that is pending. */
   @inline fault(u: usize): usize {
-    changetype<Cpu>(this).rip = <u64>(this.next(u) - <i64>uop_len(u));
-    return 0;
+    return fault_branch(changetype<Cpu>(this), u);
   }
   /** Check an indirect target before anything is changed: canonical, inside CS. False: #GP(0) is pending and cpu.rip set. */
   @inline target_ok(u: usize, t: i64): bool {

@@ -4,9 +4,9 @@
 import { CPU_FPR, CPU_FSW, CPU_FTW, CPU_XMM, Cpu } from '../arch/x86/cpu';
 import { EXC_GP, EXC_MF, raise } from '../arch/x86/exceptions';
 import { FAULT_ADDRESS, address_width_mask, ea_slow, linear } from './address';
-import { EvalBase } from './eval_base';
+import { EvalFloat } from './eval_float';
 import { BOUNCE_LIMIT } from './layout';
-import { commit_slow, probe_range, read_ptr, st, write_ptr } from './mem';
+import { canonical, commit_slow, probe_range, read_ptr, st, write_ptr } from './mem';
 import { isI, isPe, isPg, isPr, isXa, isXe, isXg, isXr } from './operand';
 import { UOP_MEM, uop_b, uop_m, uop_r } from './uop';
 
@@ -15,7 +15,7 @@ import { UOP_MEM, uop_b, uop_m, uop_r } from './uop';
 @inline export function isXmm<K>(): bool { return isXg<K>() || isXr<K>() || isXe<K>() || isXa<K>(); }
 
 @unmanaged
-export class EvalVector extends EvalBase {
+export class EvalVector extends EvalFloat {
   // ---- operands. Pointers are V, as at() gives them; 0 is bad
   /** Host address of the XMM register named by `r` and by `b`. */
   @inline vg(u: usize): usize { return changetype<usize>(this) + CPU_XMM + uop_r(u); }
@@ -219,11 +219,10 @@ export function vector_aligned(cpu: Cpu, u: usize, bytes: i32, write: bool): usi
 }
 
 function masked_store(cpu: Cpu, u: usize, lo: i64, hi: i64, mask: u32, bytes: i32): i32 {
-  if (mask == 0) return 0;
   const va = linear(cpu, u, cpu.rdi & address_width_mask(u), bytes, true);
-  // only bytes that are stored can fault (SDM vol. 2, MASKMOVDQU)
-  const first = ctz<u32>(mask);
-  if (!probe_range(cpu, va + first, <i32>(32 - clz<u32>(mask) - first), true)) return 1;
+  if (mask == 0 && canonical(va)) return 0;
+  // Whether bytes that are not stored can fault is up to the processor (SDM vol. 2, MASKMOVDQU).
+  if (!probe_range(cpu, va, bytes, true)) return 1;
   for (let i = 0; i < bytes; i++) {
     if ((mask >>> i) & 1) st<u8>(cpu, va + i, <u8>((i < 8 ? lo : hi) >> (<i64>(i & 7) << 3)));
   }

@@ -2,7 +2,8 @@
 import { Cpu, EXIT_BUDGET, EXIT_EXCEPTION, EXIT_IOREQ, EXIT_NONE, EXIT_RETRY, EXIT_STOP } from '../arch/x86/cpu';
 import { raise } from '../arch/x86/exceptions';
 import { branch, cross as cross_page, lookup } from './branch';
-import { UOP_SIZE, next_rip, this_rip, uop_r } from './uop';
+import { FORM_GOTO, FORM_STOP } from '../gen/forms';
+import { UOP_SIZE, next_rip, this_rip, uop_disp, uop_form, uop_r } from './uop';
 
 /** Go on at the micro-op's target: the end of a run or of the page. */
 export function goto(cpu: Cpu, u: usize): usize {
@@ -60,6 +61,10 @@ export function leave_branch(cpu: Cpu, u: usize, n: i32): void {
   cpu.uop = 0;
   cpu.n = n;
   if (u == 0) return;
-  cpu.rip = this_rip(cpu, u);
   cpu.exit = EXIT_BUDGET;
+  // a branch that is not taken may end at what is no instruction
+  const form = uop_form(u);
+  if (form == FORM_STOP) stop(cpu, u);
+  else if (form == FORM_GOTO) cpu.rip = cpu.page_va + <u64><i64>uop_disp(u) - cpu.base_cs;
+  else cpu.rip = this_rip(cpu, u);
 }

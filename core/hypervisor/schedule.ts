@@ -4,11 +4,12 @@ import { tlb_flush } from '../engine/tlb';
 import { Cpu, EXIT_HALT, EXIT_HYPERCALL, EXIT_IOREQ, EXIT_SHUTDOWN } from '../arch/x86/cpu';
 import { nmi_pending } from '../arch/x86/interrupts';
 import { lapic_pending, LAPIC_NEVER, lapic_timer_deadline, lapic_timer_poll } from '../arch/x86/lapic';
-import { RUNSTATE_blocked, RUNSTATE_offline, RUNSTATE_runnable, RUNSTATE_running } from '../gen/abi';
+import { RUNSTATE_blocked, RUNSTATE_offline, RUNSTATE_runnable, RUNSTATE_running, SHUTDOWN_poweroff } from '../gen/abi';
+import { IF } from '../arch/x86/flags';
 import { host, HOST_DETERMINISTIC, host_lock, host_unlock } from '../shared/host';
 import { Pcpu, pcpu_area, pcpu_enter, pcpu_get, pcpu_leave } from '../shared/pcpu';
 import { triple_fault } from './crash';
-import { Domain, domain_first, domain_next, DOMAIN_DYING, DOMAIN_SERVICE, DOMAIN_SHUTDOWN, domain_vcpu } from './domain';
+import { Domain, domain_first, domain_next, DOMAIN_DYING, DOMAIN_SERVICE, DOMAIN_SHUTDOWN, domain_shutdown, domain_vcpu } from './domain';
 import { hypercall_exit } from './hypercall';
 import { ioreq_waiting } from './ioreq';
 import { NS_PER_INSTRUCTION_SHIFT, runstate_publish, system_time, time_jump, time_publish, time_slice_begin, time_slice_end, timer_deadline, timers_run, vcpu_tsc } from './time';
@@ -170,12 +171,28 @@ function budget(v: Vcpu): i32 {
   return n >= <u64>SLICE ? SLICE : <i32>(n < SLICE_MIN ? SLICE_MIN : n);
 }
 
+/** Take the vCPU down; a domain without any left has powered itself off. */
+function halted_for_good(v: Vcpu): void {
+  const d = vcpu_domain(v);
+  v.flags = (v.flags & ~VCPU_UP) | VCPU_HALTED_FOR_GOOD;
+  for (let i: u32 = 0; i < d.max_vcpus; i++) {
+    const other = domain_vcpu(d, i);
+    if (other != null && other.flags & VCPU_UP) return;
+  }
+  domain_shutdown(d, SHUTDOWN_poweroff);
+}
+
 /** Handle why the vCPU left; false = its slice is over. */
 function exit(v: Vcpu, why: i32): bool {
   const cpu = cpu_of(v);
   switch (why) {
     case EXIT_HALT:
       v.exits_hlt++;
+      // As Xen does: HLT with interrupts off is how a guest without power management stops a vCPU for good.
+      if (!(cpu.rflags & <u64>IF) && !nmi_pending(cpu)) {
+        halted_for_good(v);
+        return false;
+      }
       if (nmi_pending(cpu) || cpu_has_interrupt(cpu)) return true;
       v.blocked = 1;
       return false;

@@ -59,9 +59,18 @@ function makersBytes(c: Case): [number, number][] {
 
 const hex = (value: bigint | number): string => '0x' + value.toString(16);
 
+/** Repeat prefixes are reserved but for string, port and SSE instructions, and may be unpredictable (SDM vol. 2, 2.1.1): here they change the condition. */
+const unpredictable = ({ row, bytes }: Case): boolean =>
+  /^LOOPN?Z$/.test(row.name) && bytes.subarray(0, -2).some((prefix) => prefix === 0xf2 || prefix === 0xf3);
+
+/** An image in compacted form, which XRSTOR refuses where CPUID has no XSAVEC (SDM vol. 1, 13.8): the recording processor had it. */
+const compacted = ({ row, draft }: Case): boolean =>
+  row.name.startsWith('XRSTOR') && draft.memory && (draft.content[527]! & 0x80) !== 0;
+
 /** How `got` differs from the recorded answer; empty when it agrees. */
 export function diff(c: Case, got: Result): string[] {
   const { answer } = c;
+  if (unpredictable(c) || (compacted(c) && got.trap?.vector === 13)) return [];
   const out: string[] = [];
   const say = (what: string, is: bigint | number | string, should: bigint | number | string) =>
     out.push(

@@ -250,6 +250,21 @@ export function decodeTable(all: Forms): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
+/** Which forms access the stack without naming it in an operand. */
+function usesStack(all: Forms): string {
+  const ids = all.forms.filter((f) => /^(PUSH|POP(?!CNT)|CALL|RET|ENTER|LEAVE|IRET)/.test(f.name)).map((f) => f.id);
+  return `
+export function form_uses_stack(form: u32): bool {
+  switch (form) {
+${ids.map((id) => `    case ${id}:`).join('\n')}
+      return true;
+    default:
+      return false;
+  }
+}
+`;
+}
+
 /** Files to write, relative to the repository. */
 export function generateEngine(root: string = ROOT): { path: string; text: string | Uint8Array }[] {
   const all = makeForms(root);
@@ -257,7 +272,7 @@ export function generateEngine(root: string = ROOT): { path: string; text: strin
   const cold = coldGroups(all);
   const ids = PSEUDO.map((name) => `export const FORM_${name}: u32 = ${all.byKey.get(`#${name}`)!.id};`);
   return [
-    { path: 'core/gen/forms.ts', text: `${NOTE}${ids.join('\n')}\nexport const FORMS: u32 = ${all.forms.length};\n` },
+    { path: 'core/gen/forms.ts', text: `${NOTE}${ids.join('\n')}\nexport const FORMS: u32 = ${all.forms.length};\n${usesStack(all)}` },
     { path: 'core/gen/cold.ts', text: cold.text },
     { path: 'core/gen/run.ts', text: run(all, cold) },
     { path: 'build/x86.tables', text: decodeTable(all) },

@@ -271,7 +271,8 @@ function round_r(p: u32, emin: i32, emax: i32): void {
   if (r_e <= emax) return;
   sf_flags |= OE;
   if (!(sf_masks & OE)) {
-    if (sf_is_x87) r_e -= BIAS_ADJUST;
+    if (!sf_is_x87) return; // there is no result
+    r_e -= BIAS_ADJUST;
     if (r_e <= emax) return;
     sf_flags |= PE; // too large even then (FSCALE)
     sf_up = true;
@@ -286,10 +287,6 @@ function round_r(p: u32, emin: i32, emax: i32): void {
 function round_tiny(p: u32, emin: i32): void {
   if (!(sf_masks & UE)) {
     sf_flags |= UE;
-    if (!sf_is_x87) {
-      round_bits(p);
-      return;
-    }
     if (round_bits(p)) {
       r_m = TOP;
       r_e++;

@@ -1,4 +1,4 @@
-// PUSHA, POPA and ENTER: several stack slots at once, all probed before the first is written (SDM vol. 2).
+// PUSHA, POPA and ENTER: several stack slots at once (SDM vol. 2).
 import { Cpu } from '../cpu';
 import { probe_range, ld, st } from '../../../engine/mem';
 import { FAULT_ADDRESS } from '../../../engine/address';
@@ -20,41 +20,46 @@ export function PUSHA<T>(cpu: Cpu, u: usize): i32 {
   return 0;
 }
 
-/** The stack pointer's image is skipped. */
+/** The stack pointer's image is skipped. Registers before a slot that faults are loaded already; the stack pointer moves last. */
 export function POPA<T>(cpu: Cpu, u: usize): i32 {
   for (let i = 0; i < 8; i++) {
     const va = slot<T>(cpu, i * <i64>sizeof<T>());
     if (va == FAULT_ADDRESS || !probe_range(cpu, va, sizeof<T>(), false)) return 1;
-  }
-  for (let i = 0; i < 8; i++) {
-    if (i != 3) reg_set<T>(cpu, <u32>(7 - i) << 3, ld<T>(cpu, slot<T>(cpu, i * <i64>sizeof<T>())));
+    if (i != 3) reg_set<T>(cpu, <u32>(7 - i) << 3, ld<T>(cpu, va));
   }
   stack_add(cpu, 8 * <i64>sizeof<T>());
   return 0;
 }
 
-/** imm: frame size (16 bits), nesting level << 16. Level 0 only pushes the frame pointer; others copy the display. */
+/** One push below `n` bytes from the stack pointer, which stays where it is. */
+function push_at<T>(cpu: Cpu, n: i64, v: T): bool {
+  const va = slot<T>(cpu, n);
+  if (va == FAULT_ADDRESS || !probe_range(cpu, va, sizeof<T>(), true)) return false;
+  st<T>(cpu, va, v);
+  return true;
+}
+
+/**
+ * imm: frame size (16 bits), nesting level << 16. Level 0 only pushes the frame pointer; others copy the display. Slots are written in
+ * order, so some are when one faults; the registers change last.
+ */
 export function ENTER<T>(cpu: Cpu, u: usize): i32 {
   const size = <i64>(uop_imm(u) & 0xffff);
   const level = (uop_imm(u) >>> 16) & 31;
   const w = <i64>sizeof<T>();
   const mask = stack_mask(cpu);
   const frame = (cpu.rsp - <u64>w) & mask;
-  for (let i: i64 = 1; i <= <i64>(level ? level + 1 : 1); i++) {
-    const va = slot<T>(cpu, -i * w);
-    if (va == FAULT_ADDRESS || !probe_range(cpu, va, sizeof<T>(), true)) return 1;
-  }
-  // the final stack pointer must be writable too
-  const end = slot<T>(cpu, -(w * <i64>(level ? level + 1 : 1)) - size);
-  if (end == FAULT_ADDRESS || !probe_range(cpu, end, 1, true)) return 1;
   const display = (cpu.rbp & mask) - (cpu.rsp & mask);
+  if (!push_at<T>(cpu, -w, <T>cpu.rbp)) return 1;
   for (let i: i64 = 1; i < <i64>level; i++) {
     const va = slot<T>(cpu, <i64>display - i * w);
     if (va == FAULT_ADDRESS || !probe_range(cpu, va, sizeof<T>(), false)) return 1;
+    if (!push_at<T>(cpu, -w - i * w, ld<T>(cpu, va))) return 1;
   }
-  st<T>(cpu, slot<T>(cpu, -w), <T>cpu.rbp);
-  for (let i: i64 = 1; i < <i64>level; i++) st<T>(cpu, slot<T>(cpu, -w - i * w), ld<T>(cpu, slot<T>(cpu, <i64>display - i * w)));
-  if (level) st<T>(cpu, slot<T>(cpu, -w * <i64>(level + 1)), <T>frame);
+  if (level && !push_at<T>(cpu, -w * <i64>(level + 1), <T>frame)) return 1;
+  // the final stack pointer must be writable too
+  const end = slot<T>(cpu, -(w * <i64>(level ? level + 1 : 1)) - size);
+  if (end == FAULT_ADDRESS || !probe_range(cpu, end, 1, true)) return 1;
   stack_add(cpu, -(w * <i64>(level ? level + 1 : 1)) - size);
   if (sizeof<T>() == 2) cpu.rbp = (cpu.rbp & ~0xffff) | (frame & 0xffff);
   else cpu.rbp = mask == 0xffff ? (cpu.rbp & ~mask) | frame : frame;

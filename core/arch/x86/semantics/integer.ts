@@ -304,10 +304,12 @@ import { add_carries, carries, cf, flags_add, flags_logic, flags_mul, flags_sub,
   const x = b.rd<T, D>(u, p);
   const a = b.getr<T>(0);
   const same = b.eq(x, a);
-  if (!b.swap<T, D>(u, p, x, b.sel(same, b.rd<T, S>(u, b.k(1)), x))) return b.retry();
-  // the accumulator is written only when they differ: a 32-bit write would clear its upper half
+  const y = b.rd<T, S>(u, b.k(1));
+  // Only one of the two is written in a register: a 32-bit write clears the upper half. The destination may be the accumulator itself.
+  if (sizeof<T>() == 4 && b.inreg<D>(u)) b.wr<u64, D>(u, p, b.sel(same, y, b.rd<u64, D>(u, p)));
+  else if (!b.swap<T, D>(u, p, x, b.sel(same, y, x))) return b.retry();
   if (sizeof<T>() == 4) b.setr<u64>(0, b.sel(same, b.getr<u64>(0), x));
-  else b.setr<T>(0, b.sel(same, a, x));
+  else b.setr<T>(0, b.sel(same, b.getr<T>(0), x));
   flags_sub<B, V, T>(b, a, x, b.sub(a, x));
   return 0;
 }

@@ -157,12 +157,13 @@ export function CMPS<T>(cpu: Cpu, u: usize): i32 {
   if (rep && count_left(cpu, u) == 0) return 0;
   const b = changetype<Eval>(cpu);
   while (true) {
-    const p = read_ptr(cpu, source(cpu, u, sizeof<T>()), sizeof<T>());
-    if (p == 0) return 1;
-    const x = b.zx<T>(<i64>load<T>(p));
+    // processors read the second operand first: a fault names its address
     const q = read_ptr(cpu, destination(cpu, u, sizeof<T>(), false), sizeof<T>());
     if (q == 0) return 1;
     const y = b.zx<T>(<i64>load<T>(q));
+    const p = read_ptr(cpu, source(cpu, u, sizeof<T>()), sizeof<T>());
+    if (p == 0) return 1;
+    const x = b.zx<T>(<i64>load<T>(p));
     move_si(cpu, u, step<T>(cpu));
     move_di(cpu, u, step<T>(cpu));
     flags_sub<Eval, i64, T>(b, x, y, x - y);

@@ -247,11 +247,15 @@ export function VERW(cpu: Cpu, u: usize): i32 {
 /** Raise the destination selector's RPL to the source's. */
 export function ARPL(cpu: Cpu, u: usize): i32 {
   if (!protected_mode(cpu)) return ud(cpu);
-  const p = uop_ismem(u) ? mem_write(cpu, u, 2) : rm_read(cpu, u, 2);
+  let p = rm_read(cpu, u, 2);
   if (p == 0) return 1;
   const selector = <u32>load<u16>(p);
   const rpl = <u32>reg_get<u16>(cpu, uop_r(u)) & 3;
   if ((selector & 3) >= rpl) return answer(cpu, false);
+  if (uop_ismem(u)) {
+    p = mem_write(cpu, u, 2);
+    if (p == 0) return 1;
+  }
   store<u16>(p, <u16>((selector & 0xfffc) | rpl));
   if (uop_ismem(u)) commit(cpu, p);
   return answer(cpu, true);

@@ -5,7 +5,7 @@ import { CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE } from '../control';
 import { raise, EXC_NM } from '../exceptions';
 import { gp0, long_code, mem_write, rm_read, ud } from './system_common';
 import { ea_slow, FAULT_ADDRESS } from '../../../engine/address';
-import { commit, ld, probe_range, st } from '../../../engine/mem';
+import { canonical, commit, ld, probe_range, st } from '../../../engine/mem';
 
 const X87: u64 = 1;
 const SSE: u64 = 2;
@@ -13,8 +13,11 @@ const MXCSR_BITS: u32 = 0xffff;
 const XSAVE_HEADER: u64 = 512;
 const XSAVE_BYTES: i32 = 576;
 
-/** Address of the image, aligned to `align` and accessible; 0 = exception pending. */
-function image(cpu: Cpu, u: usize, size: i32, align: u64, write: bool): u64 {
+/**
+ * Address of the image, aligned to `align` and accessible; 0 = exception pending. Bytes `first` and `second` are probed in this order:
+ * they lie on all its pages, and a page fault names one of them as it does on a processor.
+ */
+function image(cpu: Cpu, u: usize, size: i32, align: u64, write: bool, first: u64, second: u64): u64 {
   const va = ea_slow(cpu, u, size, write);
   if (va & (align - 1)) {
     // A segment violation has raised its own exception.
@@ -22,7 +25,8 @@ function image(cpu: Cpu, u: usize, size: i32, align: u64, write: bool): u64 {
     return 0;
   }
   // Linear address 0 can hold an image, too: bit 0 marks success.
-  return probe_range(cpu, va, size, write) ? va | 1 : 0;
+  if (!canonical(va)) return probe_range(cpu, va, size, write) ? va | 1 : 0;
+  return probe_range(cpu, va + first, 1, write) && probe_range(cpu, va + second, 1, write) ? va | 1 : 0;
 }
 
 /** Physical register of ST(i). */
@@ -106,7 +110,7 @@ function save_mxcsr(cpu: Cpu, va: u64): void {
 
 function fxsave(cpu: Cpu, u: usize, wide: bool): i32 {
   if (cpu.cr0 & (CR0_EM | CR0_TS)) return raise(cpu, EXC_NM, 0);
-  let va = image(cpu, u, 512, 16, true);
+  let va = image(cpu, u, 512, 16, true, 511, 0);
   if (!va) return 1;
   va &= ~<u64>1;
   save_x87(cpu, va, wide);
@@ -117,7 +121,7 @@ function fxsave(cpu: Cpu, u: usize, wide: bool): i32 {
 
 function fxrstor(cpu: Cpu, u: usize, wide: bool): i32 {
   if (cpu.cr0 & (CR0_EM | CR0_TS)) return raise(cpu, EXC_NM, 0);
-  let va = image(cpu, u, 512, 16, false);
+  let va = image(cpu, u, 512, 16, false, 511, 0);
   if (!va) return 1;
   va &= ~<u64>1;
   const mxcsr = ld<u32>(cpu, va + 24);
@@ -157,7 +161,7 @@ function xsave_refused(cpu: Cpu): i32 {
 /** XINUSE is reported as all ones: no state is tracked as being initial, so XSTATE_BV gets every component that is written. */
 function xsave(cpu: Cpu, u: usize, wide: bool): i32 {
   if (xsave_refused(cpu)) return 1;
-  let va = image(cpu, u, XSAVE_BYTES, 64, true);
+  let va = image(cpu, u, XSAVE_BYTES, 64, true, 0, XSAVE_BYTES - 1);
   if (!va) return 1;
   va &= ~<u64>1;
   const what = requested(cpu);
@@ -178,7 +182,7 @@ function header_legal(cpu: Cpu, va: u64): bool {
 
 function xrstor(cpu: Cpu, u: usize, wide: bool): i32 {
   if (xsave_refused(cpu)) return 1;
-  let va = image(cpu, u, XSAVE_BYTES, 64, false);
+  let va = image(cpu, u, XSAVE_BYTES, 64, false, 0, XSAVE_HEADER);
   if (!va) return 1;
   va &= ~<u64>1;
   if (!header_legal(cpu, va)) return gp0(cpu);

@@ -146,9 +146,9 @@ import { isXe } from '../../../engine/operand';
 @inline function store_masked<B, V, W, D, S>(b: B, u: usize): i32 {
   const q = b.vsrc<D, S>(u);
   if (b.bad(q)) return 1;
-  if (b.vst_masked(u, b.vreg<D>(u), b.i8x16_bitmask(b.vval<S>(q)), isMmx<D>() ? 8 : 16)) return 1;
+  // a page fault finds the x87 state changed already
   b.vused<D>();
-  return 0;
+  return b.vst_masked(u, b.vreg<D>(u), b.i8x16_bitmask(b.vval<S>(q)), isMmx<D>() ? 8 : 16);
 }
 
 @inline export function MASKMOVDQU<B, V, W, D, S>(b: B, u: usize): i32 { return store_masked<B, V, W, D, S>(b, u); }

@@ -1,7 +1,7 @@
 // SSE4.2 string comparisons (SDM vol. 2, 4.1) and EMMS: rare, so they take the vCPU itself.
 import { CPU_FTW, CPU_XMM, Cpu } from '../cpu';
 import { set_flags6, CF, OF, SF, ZF } from '../flags';
-import { mmx_ready, vector_memory } from '../../../engine/eval_vector';
+import { mmx_enter, mmx_ready, vector_memory } from '../../../engine/eval_vector';
 import { UOP_MEM, reg_set, uop_b, uop_imm, uop_m, uop_r } from '../../../engine/uop';
 
 // The control byte: element type in bits 0-1, aggregation in 2-3, polarity in 4-5, output in 6.
@@ -146,6 +146,7 @@ export function PCMPISTRM(cpu: Cpu, u: usize): i32 {
 /** All x87 registers become empty. */
 export function EMMS(cpu: Cpu, u: usize): i32 {
   if (!mmx_ready(cpu)) return 1;
+  mmx_enter(cpu); // TOP = 0, as after every MMX instruction
   store<u8>(changetype<usize>(cpu), 0, CPU_FTW);
   return 0;
 }

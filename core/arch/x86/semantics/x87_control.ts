@@ -168,11 +168,16 @@ function load_env<T>(cpu: Cpu, va: u64): void {
 
 @inline function env_size<T>(): i32 { return sizeof<T>() == 2 ? 14 : 28; }
 
+/** Processors touch the first word and then the last byte: a page fault names one of them. */
+function probe_image<T>(cpu: Cpu, va: u64, n: i32, write: bool): bool {
+  return probe_range(cpu, va, sizeof<T>() == 2 ? 2 : 4, write) && probe_range(cpu, va + <u64>(n - 1), 1, write);
+}
+
 export function FLDENV<T>(cpu: Cpu, u: usize): i32 {
   if (mf(cpu)) return 1;
   const n = env_size<T>();
   const va = ea_slow(cpu, u, n, false);
-  if (!probe_range(cpu, va, n, false)) return 1;
+  if (!probe_image<T>(cpu, va, n, false)) return 1;
   load_env<T>(cpu, va);
   return 0;
 }
@@ -181,7 +186,7 @@ export function FLDENV<T>(cpu: Cpu, u: usize): i32 {
 export function FNSTENV<T>(cpu: Cpu, u: usize): i32 {
   const n = env_size<T>();
   const va = ea_slow(cpu, u, n, true);
-  if (!probe_range(cpu, va, n, true)) return 1;
+  if (!probe_image<T>(cpu, va, n, true)) return 1;
   store_env<T>(cpu, va);
   set_fcw(cpu, fcw(cpu) | 0x3f);
   set_fsw(cpu, fsw(cpu) & ~(FSW_ES | FSW_B));
@@ -197,7 +202,7 @@ export function FRSTOR<T>(cpu: Cpu, u: usize): i32 {
   if (mf(cpu)) return 1;
   const n = env_size<T>();
   const va = ea_slow(cpu, u, n + 80, false);
-  if (!probe_range(cpu, va, n + 80, false)) return 1;
+  if (!probe_image<T>(cpu, va, n + 80, false)) return 1;
   load_env<T>(cpu, va);
   for (let i: u32 = 0; i < 8; i++) {
     const p = slot(cpu, i);
@@ -210,7 +215,7 @@ export function FRSTOR<T>(cpu: Cpu, u: usize): i32 {
 export function FNSAVE<T>(cpu: Cpu, u: usize): i32 {
   const n = env_size<T>();
   const va = ea_slow(cpu, u, n + 80, true);
-  if (!probe_range(cpu, va, n + 80, true)) return 1;
+  if (!probe_image<T>(cpu, va, n + 80, true)) return 1;
   store_env<T>(cpu, va);
   for (let i: u32 = 0; i < 8; i++) {
     const p = slot(cpu, i);

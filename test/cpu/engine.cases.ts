@@ -1,0 +1,39 @@
+// Replays the recorded cases of one file of rows on the engine; engine_*.test.ts name the file, so that they run side by side.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openCore } from './core.ts';
+import { EngineMachine } from './engine.ts';
+import { cases, diff } from './replay.ts';
+
+/** Differences listed of each row, operand size and mode, and rows listed. */
+const [EACH, ROWS] = [2, 60];
+
+interface Tally {
+  all: number;
+  bad: number;
+  lines: string[];
+}
+
+export function agrees(file: string): void {
+  test(`${file}: the engine gives the recorded answers`, (t) => {
+    const machine = new EngineMachine(openCore());
+    const tallies = new Map<string, Tally>();
+    let all = 0;
+    for (const c of cases(file)) {
+      const where = `${c.row.source.replace(/\s+/g, ' ')} (${c.opsize} bits, mode ${c.mode})`;
+      const tally = tallies.get(where) ?? { all: 0, bad: 0, lines: [] };
+      tallies.set(where, tally);
+      tally.all++;
+      all++;
+      const differences = diff(c, machine.run(c.bytes, c.mode, c.state));
+      if (differences.length === 0) continue;
+      tally.bad++;
+      if (tally.bad <= EACH) tally.lines.push(`  #${c.n} ${Buffer.from(c.bytes).toString('hex')}: ${differences.join('; ')}`);
+    }
+    const failed = [...tallies].filter(([, tally]) => tally.bad > 0);
+    const list = failed.slice(0, ROWS).map(([where, { all: n, bad, lines }]) => [`${bad} of ${n}: ${where}`, ...lines].join('\n'));
+    assert.ok(all > 0, 'no cases');
+    assert.equal(failed.length, 0, `${failed.length} of ${tallies.size} groups differ\n${list.join('\n')}`);
+    t.diagnostic(`${all} cases agree`);
+  });
+}

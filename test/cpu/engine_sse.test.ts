@@ -1,0 +1,3 @@
+import { agrees } from './engine.cases.ts';
+
+agrees('sse');
