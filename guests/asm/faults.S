@@ -60,16 +60,16 @@ tests:
   movq %rsp, %r14
   RESUME_AT 1f
   SET_IST SS, 1
-  movq %rcx, %rsp
+  leaq 4096(%rcx), %rsp                 /* a push goes below RSP: that must not be canonical either */
 2: pushq %rax
 1: CHECK_FAULT "ss.noncanonical_push", SS, 0, 2b
-  EXPECT "ss.rsp_unchanged", rec_rsp, NONCANONICAL
+  EXPECT "ss.rsp_unchanged", rec_rsp, (NONCANONICAL + 4096)
   RESUME_AT 1f
   movq %rcx, %rsp
 2: popq %rax
 1: CHECK_FAULT "ss.noncanonical_pop", SS, 0, 2b
   RESUME_AT 1f
-  movq %rcx, %rsp
+  leaq 4096(%rcx), %rsp
 2: call report
 1: CHECK_FAULT "ss.noncanonical_call", SS, 0, 2b
   SET_IST SS, 0
@@ -159,7 +159,9 @@ tests:
   movw $4095, idtr
   lidt idtr
 
-  /* 32-bit code: INTO, BOUND (2A) */
+  /* 32-bit code: INTO, BOUND (2A); ring 3 keeps only a DS that it may have */
+  movl $UDATA, %eax
+  movl %eax, %ds
   movl $0x7fffffff, %eax
   COMPAT_FAULT "of.into_flag_clear", SYS, 0, into
   orq $0x800, user_rflags
@@ -173,6 +175,13 @@ tests:
   COMPAT_FAULT "br.bound_below", BR, 0, bound %eax, USER_STACK - 64
   movl $20, %eax
   COMPAT_FAULT "br.bound_inside", SYS, 0, bound %eax, USER_STACK - 64
+  COMPAT_FAULT "gp.compat_user_ds", SYS, 0, movl USER_STACK - 64, %eax
+  xorl %eax, %eax
+  movl %eax, %ds
+  COMPAT_FAULT "gp.compat_null_ds", GP, 0, movl USER_STACK - 64, %eax
+  movl $KDATA, %eax
+  movl %eax, %ds
+  COMPAT_FAULT "gp.compat_nulled_ds", GP, 0, movl USER_STACK - 64, %eax
   COMPAT_FAULT "ud.compat_0f_0a", UD, 0, .byte 0x0f, 0x0a
 
   /* #AC: CR0.AM, EFLAGS.AC and ring 3 together; error 0 (3A 6.15 #AC) */

@@ -98,6 +98,8 @@ user_far: .long user_conforming_arrived - user_start + USER
   /* compatibility mode in ring 0 and back */
   SET_POINTER32 compat0, KCODE32
   movq $0, compat_seen
+  movl $KDATA, %eax                     /* 32-bit code needs a DS; ring 3 left it null */
+  movl %eax, %ds
   ljmpl *far_pointer
 compat_back:
   EXPECT "jmp.compat_ring0", compat_seen, 0x32
@@ -233,8 +235,10 @@ user_gate_jump:
   SET_GATE gate_target, KCODE, 0xec
   movabsq $NONCANONICAL, %rax
   movq %rax, tss + 4
+  SET_IST SS, 2                         /* the exception's own delivery must not use RSP0 */
   RUN_USER user_gate_call, UCODE
   CHECK_FAULT "gate.noncanonical_rsp0", SS, 0, USER_GATE_CALL
+  SET_IST SS, 0
   movq $stack_top_exception, tss + 4
   ret
 

@@ -16,6 +16,7 @@
   .set READ_ONLY, 0x48
   .set EXECUTE_ONLY, 0x50
   .set NOT_PRESENT, 0x58
+  .set STACK_32, 0x60                   /* data at scratch, limit 0xfff: exceptions can be pushed there */
 
   .text
   .code32
@@ -108,8 +109,10 @@ tests32:
   movb %al, gdt32 + TSS_32 + 4
   movl $scratch, %eax
   movw %ax, gdt32 + LIMITED + 2
+  movw %ax, gdt32 + STACK_32 + 2
   shrl $16, %eax
   movb %al, gdt32 + LIMITED + 4
+  movb %al, gdt32 + STACK_32 + 4
   movl $stack32_top, tss32 + 4
   movl $DATA_32, tss32 + 8
   movl $TSS_32, %eax
@@ -205,13 +208,14 @@ segments32:                             /* 3A 5.3, 5.4 */
   movl gdt32 + LIMITED + 4, %eax
   andl $0x100, %eax
   LOG "accessed_bit", %eax, 0x100
-  movl $LIMITED, %eax                   /* a limit fault through SS is #SS */
-  movl %esp, %ebp
+  movl $STACK_32, %eax                  /* a limit fault through SS is #SS */
   RESUME32 1f
   movl %eax, %ss
-2: movl %ss:20, %ecx
+  movl $0x800, %esp
+2: movl %ss:0xffd, %ecx
 1: movl $DATA_32, %eax
   movl %eax, %ss
+  movl resume_rsp, %esp
   LOG_FAULT "limit.stack", SS, 0, 2b
   ret
 
@@ -239,6 +243,8 @@ user_gate32:
   int $SYS
 
 gate_target32:
+  movl $DATA_32, %eax                   /* ring 3 has a null DS */
+  movl %eax, %ds
   movl %esp, gate_esp32
   movl 8(%esp), %eax
   movl %eax, gate_first32
@@ -393,13 +399,9 @@ common32:
   movl %eax, ss32
 2: movl %cr2, %eax
   movl %eax, cr2_32
-  popl %eax
-  pushl %eax
+  popl saved_eax
   movl $DATA_32, %eax
   movl %eax, %ss
-  popl %eax
-  movl %eax, saved_eax
-  movl $DATA_32, %eax
   movl %eax, %es
   movl saved_eax, %eax
   movl resume_rsp, %esp
@@ -426,6 +428,7 @@ gdt32:
   .quad 0x00cf91000000ffff              /* READ_ONLY */
   .quad 0x00cf99000000ffff              /* EXECUTE_ONLY */
   .quad 0x00cf13000000ffff              /* NOT_PRESENT */
+  .quad 0x0040920000000fff              /* STACK_32 */
 gdt32_end:
 gdtr32: .word gdt32_end - gdt32 - 1
   .long gdt32

@@ -120,11 +120,11 @@ msrs:
   andl $0x500, %eax
   EXPECT "msr.efer_lma", %rax, 0x500
   movl $0x33333333, %eax                /* FS and GS loads do not touch the other's base; a null load keeps or clears its own */
-  WRMSR_TO 0xc0000101, 0x1111222233334444
+  WRMSR_TO 0xc0000101, 0x0000222233334444
   xorl %eax, %eax
   movl %eax, %fs
   RDMSR_OF 0xc0000101
-  EXPECT "msr.gs_base_kept", %rax, 0x1111222233334444
+  EXPECT "msr.gs_base_kept", %rax, 0x0000222233334444
   movl $KDATA, %eax
   movl %eax, %gs
   RDMSR_OF 0xc0000101
@@ -150,7 +150,7 @@ msrs:
   ret
 
 ring3:                                  /* privileged: #GP(0) at CPL 3 */
-  .irp insn, "hlt", "cli", "sti", "clts", "invd", "wbinvd", "rdmsr", "wrmsr", "swapgs", "sysretq", "sysexit", "lgdt USER_STACK - 64", "lidt USER_STACK - 64", "lldt %ax", "ltr %ax", "lmsw %ax", "invlpg USER_STACK", "movq %cr0, %rax", "movq %rax, %cr0", "movq %cr2, %rax", "movq %cr3, %rax", "movq %rax, %cr4", "movq %cr8, %rax", "movq %dr0, %rax", "movq %rax, %dr7", "xsetbv", "inb $0x80, %al", "outb %al, $0x80", "inb %dx, %al", "rep insb"
+  .irp insn, "hlt", "cli", "sti", "clts", "invd", "wbinvd", "rdmsr", "wrmsr", "swapgs", "sysretq", "sysexit", "lgdt USER_STACK - 64", "lidt USER_STACK - 64", "lldt %ax", "ltr %ax", "lmsw %ax", "invlpg USER_STACK", "movq %cr0, %rax", "movq %rax, %cr0", "movq %cr2, %rax", "movq %cr3, %rax", "movq %rax, %cr4", "movq %cr8, %rax", "movq %dr0, %rax", "movq %rax, %dr7", "inb $0x80, %al", "outb %al, $0x80", "inb %dx, %al", "rep insb"
   USER_FAULT "ring3.\insn", GP, 0, \insn
   .endr
   .irp insn, "stac", "clac"
@@ -226,7 +226,9 @@ extended_state:                         /* XSETBV, XGETBV, OSXSAVE (2D XSETBV; 1
   NO_FAULT "xsave.x87_sse", xsetbv
   movl $1 << 31, %edx
   FAULT "xsave.reserved", GP, 0, xsetbv
+  xorl %ecx, %ecx
   USER_OK "xsave.xgetbv_user", xgetbv
+  USER_FAULT "xsave.xsetbv_user", GP, 0, xsetbv
   SET_CR cr4, 0, 1 << 18
 1: ret
 
