@@ -1,5 +1,6 @@
 // The recording builder of x86: V = Node. Method by method what Eval does, decided from the micro-op and the mode that code was decoded for;
 // what depends on more (segments that are not flat) leaves the block.
+import { SEG_DS, SEG_ES, SEG_SS } from '../arch/x86/cpu';
 import { MODE_CS64, MODE_FLAT, MODE_SS32 } from '../arch/x86/modes';
 import { X_ADDR16, address_width_mask } from './address';
 import { Node } from './ir';
@@ -64,7 +65,10 @@ export class Record extends RecordBase {
   linear(base: u32, off: Node): Node {
     const va = this.add(this.fixed(base), off);
     if (this.mode & MODE_CS64) return va;
-    return this.mode & MODE_FLAT ? this.and(va, this.k(LOW32)) : this.leave();
+    // MODE_FLAT speaks of ES CS SS DS, and a code segment may not be written: it, FS and GS are the interpreter's
+    const s = base - BASE;
+    const flat = this.mode & MODE_FLAT && (s == SEG_ES || s == SEG_SS || s == SEG_DS);
+    return flat ? this.and(va, this.k(LOW32)) : this.leave();
   }
   segment(u: usize): u32 {
     return BASE + ((uop_m(u) >>> 2) & 7);

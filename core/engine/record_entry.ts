@@ -170,7 +170,7 @@ function new_uop(u: usize, form: u32, f: u32, keep: bool): void {
   let disp = <i32>value();
   const narrow = m != 0 && chance(30);
   const mem = (f & F_ALWAYS) != 0 || (f & F_MEMORY && chance(70));
-  const s: u32 = long ? (f & F_FLAT || chance(60) ? 6 + below(2) : 4 + below(2)) : below(6);
+  const s: u32 = long ? (f & F_FLAT || chance(60) ? 6 + below(2) : 4 + below(2)) : (2 + below(3)) % 4; // ES SS DS: the others leave
   m |= s << 2;
   let bytes: u64 = value();
   const target = address(narrow);

@@ -5,6 +5,16 @@ import { openCore } from './core.ts';
 import { EngineMachine } from './engine.ts';
 import { cases, diff } from './replay.ts';
 
+/**
+ * Rows that are known not to agree yet, by name. The test fails when another row differs, and also when one of these agrees: then it
+ * leaves the list. docs/SUPPORT.md says the same.
+ */
+const OPEN: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(['F2XM1', 'FYL2X', 'FYL2XP1', 'FPTAN', 'FPATAN', 'FSIN', 'FCOS', 'FSINCOS'].map((n) => [n, 'no body yet: #UD'])),
+  DPPS: 'PE is missing in a few sums of exact products',
+  DPPD: 'PE is missing in a few sums of exact products',
+};
+
 /** Differences listed of each row, operand size and mode, and rows listed. */
 const [EACH, ROWS] = [2, 60];
 
@@ -12,6 +22,7 @@ interface Tally {
   all: number;
   bad: number;
   lines: string[];
+  name: string;
 }
 
 export function agrees(file: string): void {
@@ -21,7 +32,7 @@ export function agrees(file: string): void {
     let all = 0;
     for (const c of cases(file)) {
       const where = `${c.row.source.replace(/\s+/g, ' ')} (${c.opsize} bits, mode ${c.mode})`;
-      const tally = tallies.get(where) ?? { all: 0, bad: 0, lines: [] };
+      const tally = tallies.get(where) ?? { all: 0, bad: 0, lines: [], name: c.row.name };
       tallies.set(where, tally);
       tally.all++;
       all++;
@@ -30,10 +41,15 @@ export function agrees(file: string): void {
       tally.bad++;
       if (tally.bad <= EACH) tally.lines.push(`  #${c.n} ${Buffer.from(c.bytes).toString('hex')}: ${differences.join('; ')}`);
     }
-    const failed = [...tallies].filter(([, tally]) => tally.bad > 0);
+    const failed = [...tallies].filter(([, tally]) => tally.bad > 0 && !(tally.name in OPEN));
+    const names = new Set([...tallies.values()].map((tally) => tally.name));
+    const stillBad = new Set([...tallies.values()].filter((tally) => tally.bad > 0).map((tally) => tally.name));
+    const agree = Object.keys(OPEN).filter((name) => names.has(name) && !stillBad.has(name));
+    assert.deepEqual(agree, [], 'these rows agree now: take them from OPEN');
     const list = failed.slice(0, ROWS).map(([where, { all: n, bad, lines }]) => [`${bad} of ${n}: ${where}`, ...lines].join('\n'));
     assert.ok(all > 0, 'no cases');
     assert.equal(failed.length, 0, `${failed.length} of ${tallies.size} groups differ\n${list.join('\n')}`);
-    t.diagnostic(`${all} cases agree`);
+    const known = [...stillBad].filter((name) => name in OPEN);
+    t.diagnostic(`${all} cases${known.length ? `, of which these rows differ and are known: ${known.join(' ')}` : ' agree'}`);
   });
 }
