@@ -1,6 +1,6 @@
 // Entry of the module that test/record/record.test.ts compiles: random states and micro-ops, run by Eval and as recorded IR, then compared.
 // The window is two pages that may be written and one that may not; everything else faults. The same pages lie below 64 KiB for 16-bit addressing.
-import { Cpu, CPU_SEGMENTS, EXIT_RETRY } from '../arch/x86/cpu';
+import { Cpu, CPU_SEGMENTS } from '../arch/x86/cpu';
 import { MODE_CODE_KEY, MODE_CS32, MODE_CS64, MODE_FLAT, MODE_LMA, MODE_PE, MODE_SS32 } from '../arch/x86/modes';
 import { eval_form } from '../gen/record_eval';
 import { record_form } from '../gen/record';
@@ -8,7 +8,7 @@ import { ptr_to_mfn } from '../shared/memory';
 import { branch_attach } from './branch';
 import { CodePage, PAGE_OFFSETS } from './code_cache';
 import { Eval } from './eval';
-import { IR_INST, NODE_LIVE, NODE_SIZE, Node } from './ir';
+import { NODE_LIVE, NODE_SIZE, Node } from './ir';
 import { ir_eval, ir_left } from './ir_eval';
 import { mem_attach } from './mem';
 import { Record } from './record';
@@ -324,14 +324,4 @@ export function sequence(count: u32, s: u64, cases: i32, length: u32, room: u32)
     if (!agree(n, record(n, room, 0, 0))) wrong++;
   }
   return wrong;
-}
-
-/** How the last state left: cpu.exit and the vector. */
-export function last_exit(): u32 {
-  const cpu = changetype<Cpu>(CPU);
-  return cpu.exit == EXIT_RETRY ? 0xff : (cpu.exit << 8) | cpu.exc_vector;
-}
-
-export function first_op(): u32 {
-  return changetype<Node>(BUFFER).op == IR_INST ? 1 : 0;
 }

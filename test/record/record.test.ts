@@ -20,7 +20,6 @@ interface Exports {
   single(form: number, flags: number, seed: bigint, cases: number, long: number, from: number, to: number): number;
   sequence(count: number, seed: bigint, cases: number, length: number, room: number): number;
   forms_table(): number;
-  last_exit(): number;
   faults: WebAssembly.Global;
   leaves: WebAssembly.Global;
   nodes: WebAssembly.Global;
