@@ -229,16 +229,19 @@ export function round<T>(cpu: Cpu, imm: i32, scalar: bool, x: v128, y: v128): v1
 
 // ---- sums of products
 
-// Processors do these in stages: one that raises something unmasked still completes, flags included, and is the last.
-/** One step on one lane; an unmasked early exception hides only what this step would have raised after it. */
-function step<T>(op: i32, x: u64, y: u64): u64 {
-  const before = sf.sf_flags;
-  sf.sf_clear(~0);
-  const r = soft<T>(op, x, y);
+// Processors do these in steps; the one that raises something unmasked is the last.
+// Within a step, an unmasked early exception in one lane hides what roundings would have raised in any (SDM vol. 1, 11.5.2).
+/** The end of operations that are done at once: what they report joins `before`, the flags of the steps before them. */
+function end_step(before: u32): void {
   const raised = sf.sf_result_flags();
   sf.sf_clear(~0);
   sf.sf_raise(before | raised);
-  return r;
+}
+/** Begin the next step: the flags so far. */
+@inline function next_step(): u32 {
+  const before = sf.sf_flags;
+  sf.sf_clear(~0);
+  return before;
 }
 @inline function stopped(): bool { return (sf.sf_flags & ~sf.sf_masks) != 0; }
 
@@ -253,14 +256,19 @@ export function dot<T>(cpu: Cpu, imm: i32, x: v128, y: v128): v128 {
 function soft_dot<T>(imm: i32, x: v128, y: v128): v128 {
   let p = i64x2.splat(0);
   const n = lanes<T>(false);
-  for (let i = 0; i < n; i++) if ((imm >> (4 + i)) & 1) p = with_lane<T>(p, i, step<T>(MUL, lane<T>(x, i), lane<T>(y, i)));
+  for (let i = 0; i < n; i++) if ((imm >> (4 + i)) & 1) p = with_lane<T>(p, i, soft<T>(MUL, lane<T>(x, i), lane<T>(y, i)));
+  end_step(0);
   if (stopped()) return p;
-  let sum = step<T>(ADD, lane<T>(p, 0), lane<T>(p, 1));
+  let before = next_step();
+  let sum = soft<T>(ADD, lane<T>(p, 0), lane<T>(p, 1));
   if (sizeof<T>() == 4) {
-    const high = step<T>(ADD, lane<T>(p, 2), lane<T>(p, 3));
+    const high = soft<T>(ADD, lane<T>(p, 2), lane<T>(p, 3));
+    end_step(before);
     if (stopped()) return p;
-    sum = step<T>(ADD, sum, high);
+    before = next_step();
+    sum = soft<T>(ADD, sum, high);
   }
+  end_step(before);
   let r = i64x2.splat(0);
   for (let i = 0; i < n; i++) if ((imm >> i) & 1) r = with_lane<T>(r, i, sum);
   return r;
