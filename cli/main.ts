@@ -11,7 +11,9 @@ async function main(): Promise<number> {
       process.stdout.write(helpText());
       return 0;
     case 'version': {
-      const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+      const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+        version: string;
+      };
       process.stdout.write(`xenolith ${version}\n`);
       return 0;
     }

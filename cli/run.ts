@@ -3,10 +3,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { loadCore } from '../platform/core.ts';
 import { Machine } from '../platform/machine.ts';
 import { BadImage, buildDomain, type Plan } from '../services/domain_builder/protocol/index.ts';
-import { crashReport } from '../toolstack/report/crash.ts';
-import { Statistics } from '../toolstack/report/statistics.ts';
-import { Tracer } from '../toolstack/report/trace.ts';
-import { Host, type Guest, type Outcome } from '../toolstack/xenops/host.ts';
+import { crashReport } from '../services/report/crash.ts';
+import { Statistics } from '../services/report/statistics.ts';
+import { Tracer } from '../services/report/trace.ts';
+import { Host, type Guest, type Outcome } from '../services/xenops/host.ts';
 import { EXIT, type RunOptions } from './options.ts';
 import { openTerminal, type Terminal } from './terminal.ts';
 
@@ -24,7 +24,14 @@ function read(what: string, path: string): Uint8Array {
     return readFileSync(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EACCES' ? 'it may not be read' : code === 'EISDIR' ? 'it is a folder' : `reading fails with ${code}`;
+    const why =
+      code === 'ENOENT'
+        ? 'there is no such file'
+        : code === 'EACCES'
+          ? 'it may not be read'
+          : code === 'EISDIR'
+            ? 'it is a folder'
+            : `reading fails with ${code}`;
     throw new Unreadable(`the ${what} ${path}: ${why}; name a readable file.`);
   }
 }
@@ -44,17 +51,44 @@ const CODES: Record<Outcome, number> = {
   soft_reset: EXIT.rebooted,
 };
 
+/** Buffers of at least this size are a kernel's or an initrd's, not shared with others by Node's pool. */
+const LARGE = MIB;
+
+/** Gives the images' memory back at once: an unpacked kernel is larger than all else in this process. */
+function release(done: Plan): void {
+  const buffers = new Set(done.writes.map(({ bytes }) => bytes.buffer));
+  for (const buffer of buffers) if (buffer instanceof ArrayBuffer && buffer.byteLength >= LARGE) buffer.transfer(0);
+}
+
 export async function run(options: RunOptions): Promise<number> {
-  let made: Plan;
   try {
-    made = plan(options);
+    return await carryOut(options);
   } catch (error) {
     if (error instanceof BadImage || error instanceof Unreadable) return fail(error.message, EXIT.badImage);
     throw error;
   }
+}
+
+function save(statistics: Statistics, path: string, code: number): number {
+  try {
+    writeFileSync(path, `${JSON.stringify(statistics.result(), null, 2)}\n`);
+    return code;
+  } catch (error) {
+    return fail(
+      `the statistics could not be written to ${path} (${(error as NodeJS.ErrnoException).code}); give another --stats file.`,
+      EXIT.failed,
+    );
+  }
+}
+
+async function carryOut(options: RunOptions): Promise<number> {
+  const made = plan(options);
   const tracer = new Tracer(options.trace);
   const size = [...made.ram, ...made.extra].reduce((sum, r) => sum + r.size, 0);
-  const machine = new Machine({ memory: size, deterministic: options.deterministic, trace: tracer.machineOptions }, loadCore());
+  const machine = new Machine(
+    { memory: size, deterministic: options.deterministic, trace: tracer.machineOptions },
+    loadCore(),
+  );
   const host = new Host(machine);
   tracer.attach(host);
   const terminal = openTerminal();
@@ -69,18 +103,18 @@ export async function run(options: RunOptions): Promise<number> {
   try {
     const code = await session.run(stop);
     if (failure !== null) throw failure as Error;
-    return code;
+    return options.stats === undefined ? code : save(statistics, options.stats, code);
   } finally {
     terminal.close();
     await host.stop();
-    if (options.stats) writeFileSync(options.stats, `${JSON.stringify(statistics.result(), null, 2)}\n`);
   }
 }
 
 class Session {
   readonly #options: RunOptions;
   readonly #host: Host;
-  readonly #plan: Plan;
+  /** For the next boot; a later one reads the files anew, as a toolstack does. */
+  #plan: Plan | null;
   readonly #terminal: Terminal;
   readonly #statistics: Statistics;
   readonly #tracer: Tracer;
@@ -105,10 +139,13 @@ class Session {
     });
     this.#terminal.onDrain(() => guest?.console.resume());
     const { timeout } = this.#options;
-    const timer = timeout === undefined ? undefined : setTimeout(() => {
-      late = true;
-      stop.abort();
-    }, timeout * 1000);
+    const timer =
+      timeout === undefined
+        ? undefined
+        : setTimeout(() => {
+            late = true;
+            stop.abort();
+          }, timeout * 1000);
     try {
       for (;;) {
         guest = this.#create();
@@ -142,9 +179,11 @@ class Session {
 
   #create(): Guest {
     const { name, memory } = this.#options;
-    return this.#host.create({
+    const made = this.#plan ?? plan(this.#options);
+    this.#plan = null;
+    const guest = this.#host.create({
       name,
-      plan: this.#plan,
+      plan: made,
       memoryKib: memory * 1024,
       vcpus: 1,
       console: {
@@ -154,6 +193,8 @@ class Session {
         },
       },
     });
+    release(made);
+    return guest;
   }
 }
 

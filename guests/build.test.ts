@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { test } from 'node:test';
 import { buildGuest, guestNames } from './build.ts';
 
-const skip = spawnSync('gcc', ['--version']).error ? 'gcc is not installed' : false;
-
 for (const name of guestNames()) {
-  test(`${name} builds into an ELF image with a PVH note, once`, { skip }, () => {
+  test(`${name} builds into an ELF image with a PVH note, once`, () => {
     const path = buildGuest(name);
     const image = readFileSync(path);
     assert.equal(image.toString('latin1', 0, 4), '\x7fELF');

@@ -4,7 +4,14 @@ import { fileURLToPath } from 'node:url';
 
 /** What core.wasm exports (core/index.ts): addresses are byte offsets of machine memory, statuses 0 or -errno. */
 export interface Core {
-  host_init(wasmPages: number, tablesSize: number, pcpus: number, flags: number, clockBase: number, wallclock: number): number;
+  host_init(
+    wasmPages: number,
+    tablesSize: number,
+    pcpus: number,
+    flags: number,
+    clockBase: number,
+    wallclock: number,
+  ): number;
   host_set_flags(flags: number): void;
   host_tables(): number;
   host_text(): number;
@@ -43,7 +50,10 @@ export interface CoreImage {
 const built = (name: string): Buffer => readFileSync(fileURLToPath(new URL(`../build/${name}`, import.meta.url)));
 
 export function loadCore(): CoreImage {
-  return { module: new WebAssembly.Module(new Uint8Array(built('core.wasm'))), tables: new Uint8Array(built('x86.tables')) };
+  return {
+    module: new WebAssembly.Module(new Uint8Array(built('core.wasm'))),
+    tables: new Uint8Array(built('x86.tables')),
+  };
 }
 
 /** Nanoseconds of a clock that all threads share; `base` is its value at the host's start. */
@@ -54,10 +64,17 @@ export function clockSince(base: bigint): () => number {
 /** Called before every instruction of a traced vCPU: its offset in CS, the address of its bytes, their number. */
 export type TraceInstruction = (ripLow: number, ripHigh: number, at: number, length: number) => void;
 
-export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory, clock: () => number, trace: TraceInstruction = () => {}): Core {
+export function instantiate(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  clock: () => number,
+  trace: TraceInstruction = () => {},
+): Core {
   const abort = (_message: number, _file: number, line: number, column: number): never => {
     throw new Error(`core.wasm stopped itself at ${line}:${column}`);
   };
   const env = { memory, abort, clock_ns: clock, trace_insn: trace };
   return new WebAssembly.Instance(module, { env }).exports as unknown as Core;
 }
+
+export * from '../core/hypervisor/log_codes.ts';

@@ -60,7 +60,8 @@ export class ServicePort implements Mailbox {
     for (let done = 0; done < bytes.length; ) {
       const n = Math.min(this.#room, bytes.length - done);
       this.#bytes.set(bytes.subarray(done, done + n), this.#data);
-      if (this.#call(OP.write, n, 0, [gpa + done]) !== 0n) throw new RangeError(`nothing can be written at ${gpa + done}`);
+      if (this.#call(OP.write, n, 0, [gpa + done]) !== 0n)
+        throw new RangeError(`nothing can be written at ${gpa + done}`);
       done += n;
     }
   }

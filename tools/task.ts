@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, globSync } from 'node:fs';
 import { join } from 'node:path';
 import { BUILD_STAMP, ROOT, setup } from '../bin/setup.cjs';
+import { need } from './apt.ts';
 import { generate } from './build.ts';
 import { format } from './format.ts';
 import { lint } from './lint/index.ts';
@@ -79,7 +80,11 @@ function reportBuild(): boolean {
 const TASKS: Record<string, (args: string[]) => Result> = {
   build: reportBuild,
   image: () => true,
-  test: (args) => runTests(args.length > 0 ? args : find('**/*.test.ts')),
+  test: async (args) => {
+    // Guests are built from C, and the ABI is held against Xen's public headers.
+    await need('gcc', 'libxen-dev');
+    return runTests(args.length > 0 ? args : find('**/*.test.ts'));
+  },
   'test:long': (args) => runTests(args.length > 0 ? args : find('**/*.long.ts')),
   check,
   format: () => format(true),

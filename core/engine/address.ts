@@ -17,13 +17,13 @@ export const FAULT_ADDRESS: u64 = 0x8000000000000001;
 /** Offset of a SPECIAL operand in its segment, cut to the address size. */
 export function offset_special(cpu: Cpu, u: usize): u64 {
   const index = reg_get<u64>(cpu, uop_x(u) & 0xf8) << (<u64>(uop_m(u) & 3));
-  return (reg_get<u64>(cpu, uop_b(u)) + index + <u64><i64>uop_disp(u)) & address_mask(u);
+  return (reg_get<u64>(cpu, uop_b(u)) + index + <u64>(<i64>uop_disp(u))) & address_mask(u);
 }
 
 /** Linear address of offset `off` in the micro-op's segment, checked for `size` bytes. */
 export function linear(cpu: Cpu, u: usize, off: u64, size: i32, write: bool): u64 {
-  const s = <i32>(uop_m(u) >>> 2) & 7;
-  const base = load<u64>(changetype<usize>(cpu) + 192 + (<usize>s << 3));
+  const s = (<i32>(uop_m(u) >>> 2)) & 7;
+  const base = load<u64>(changetype<usize>(cpu) + 192 + ((<usize>s) << 3));
   if (cpu.mode & MODE_CS64) return base + off;
   // MODE_FLAT speaks of ES CS SS DS, and code segments are never writable.
   const unchecked = cpu.mode & MODE_FLAT && s < SEG_FS && !(write && s == SEG_CS);
@@ -36,7 +36,12 @@ export function ea_slow(cpu: Cpu, u: usize, size: i32, write: bool): u64 {
   const m = uop_m(u);
   if (m & UOP_SPECIAL) return linear(cpu, u, offset_special(cpu, u), size, write);
   const index = reg_get<u64>(cpu, uop_x(u)) << (<u64>(m & 3));
-  return reg_get<u64>(cpu, uop_b(u)) + index + <u64><i64>uop_disp(u) + load<u64>(changetype<usize>(cpu) + 192 + ((m & 0x1c) << 1));
+  return (
+    reg_get<u64>(cpu, uop_b(u)) +
+    index +
+    <u64>(<i64>uop_disp(u)) +
+    load<u64>(changetype<usize>(cpu) + 192 + ((m & 0x1c) << 1))
+  );
 }
 
 /** For bodies of rare instructions that probe what they need afterwards. */

@@ -30,7 +30,7 @@ export function lookup(cpu: Cpu, va: u64): usize {
   if (load<u64>(e, TLB_X) == (va & ~0xfff)) {
     const c = <usize>load<u32>(e, TLB_CODE);
     if (c && changetype<CodePage>(c).mode == (cpu.mode & MODE_CODE_KEY)) {
-      const t = <usize>load<u32>(c + PAGE_OFFSETS + ((<usize>va & 0xfff) << 2));
+      const t = <usize>load<u32>(c + PAGE_OFFSETS + (((<usize>va) & 0xfff) << 2));
       if (t) {
         cpu.page_va = va & ~0xfff;
         cpu.code = <u32>c;
@@ -61,7 +61,7 @@ function lookup_slow(cpu: Cpu, va: u64): usize {
     store<u32>(e, <u32>changetype<usize>(page), TLB_CODE);
     cpu.page_va = va & ~0xfff;
     cpu.code = <u32>changetype<usize>(page);
-    const t = code_at(cpu, page, <u32>va & 0xfff);
+    const t = code_at(cpu, page, (<u32>va) & 0xfff);
     if (t) return t;
   }
   return unreachable();
@@ -83,7 +83,7 @@ export function branch(cpu: Cpu, u: usize): usize {
     if (<u64>rel < 4096) {
       const page = changetype<CodePage>(<usize>cpu.code);
       if (page.mode == (cpu.mode & MODE_CODE_KEY)) {
-        const t = <usize>load<u32>(changetype<usize>(page) + PAGE_OFFSETS + (<usize>rel << 2));
+        const t = <usize>load<u32>(changetype<usize>(page) + PAGE_OFFSETS + ((<usize>rel) << 2));
         if (t) {
           store<u32>(u, <u32>t, 12);
           return t;
@@ -132,7 +132,7 @@ export function indirect(cpu: Cpu, u: usize, target: u64): usize {
   if (cpu.mode & MODE_CS64) {
     if ((target & ~0xfff) == cpu.page_va) {
       const page = changetype<CodePage>(<usize>cpu.code);
-      const t = <usize>load<u32>(changetype<usize>(page) + PAGE_OFFSETS + ((<usize>target & 0xfff) << 2));
+      const t = <usize>load<u32>(changetype<usize>(page) + PAGE_OFFSETS + (((<usize>target) & 0xfff) << 2));
       if (t && page.mode == (cpu.mode & MODE_CODE_KEY)) return t;
     }
     return lookup(cpu, target);
@@ -155,7 +155,7 @@ export function cross(cpu: Cpu, u: usize): usize {
   const here = cpu.page_va;
   cpu.rip = this_rip(cpu, u);
   const page = changetype<CodePage>(<usize>cpu.code);
-  memory.copy(scratch, (<usize>page.mfn << 12) + pos, first);
+  memory.copy(scratch, ((<usize>page.mfn) << 12) + pos, first);
   const next = here + 4096;
   const e = tlb_entry(<usize>cpu.tlb, next);
   if (!canonical(next)) {

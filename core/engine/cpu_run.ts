@@ -1,6 +1,17 @@
 // The outer loop of a vCPU: deliver what is pending, find the micro-op at RIP, run, see why the loop left.
 import {
-  Cpu, EXC_NON_CANONICAL, EXC_SOFT, EXIT_BUDGET, EXIT_EXCEPTION, EXIT_HALT, EXIT_HYPERCALL, EXIT_IOREQ, EXIT_NONE, EXIT_RETRY, EXIT_SHUTDOWN, EXIT_STOP,
+  Cpu,
+  EXC_NON_CANONICAL,
+  EXC_SOFT,
+  EXIT_BUDGET,
+  EXIT_EXCEPTION,
+  EXIT_HALT,
+  EXIT_HYPERCALL,
+  EXIT_IOREQ,
+  EXIT_NONE,
+  EXIT_RETRY,
+  EXIT_SHUTDOWN,
+  EXIT_STOP,
 } from '../arch/x86/cpu';
 import { debug_trap, deliver_exception, interrupt_deliver } from '../arch/x86/exceptions';
 import { IF, TF } from '../arch/x86/flags';
@@ -56,7 +67,7 @@ function see_changed_code(): void {
 
 /** A pending interrupt the vCPU would take now: its vector, or -1. */
 function interrupt(cpu: Cpu): i32 {
-  if (!(cpu.rflags & <u64>IF) || cpu.shadow) return -1;
+  if (!(cpu.rflags & (<u64>IF)) || cpu.shadow) return -1;
   const upcall = engine_upcall_vector(cpu);
   if (upcall >= 0) return upcall;
   const v = lapic_pending(cpu);
@@ -76,7 +87,7 @@ function events(cpu: Cpu): i32 {
 
 /** Would the vCPU wake from HLT? */
 export function cpu_has_interrupt(cpu: Cpu): bool {
-  if (!(cpu.rflags & <u64>IF)) return false;
+  if (!(cpu.rflags & (<u64>IF))) return false;
   return engine_upcall_vector(cpu) >= 0 || lapic_pending(cpu) >= 0;
 }
 
@@ -94,12 +105,12 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     const delivered = events(cpu);
     if (delivered != EXIT_NONE) return delivered;
     const before = cpu.rflags;
-    const single = tracing || cpu.shadow != 0 || (before & <u64>TF) != 0;
+    const single = tracing || cpu.shadow != 0 || (before & (<u64>TF)) != 0;
     cpu.shadow = 0;
     cpu.exit = EXIT_NONE;
     cpu.n = 0;
     cpu.uop = 0;
-    let u = lookup(cpu, (cpu.rip + cpu.base_cs));
+    let u = lookup(cpu, cpu.rip + cpu.base_cs);
     if (u && tracing) report(cpu, u);
     if (u && single) {
       u = isolate(cpu, u);
@@ -171,7 +182,7 @@ function after(cpu: Cpu, before: u64): i32 {
     return deliver_exception(cpu);
   }
   // A trap after the instruction that began with TF set (SDM vol. 3, 17.3.1.4); MOV SS and STI put it off.
-  if (before & <u64>TF && !cpu.shadow && why != EXIT_SHUTDOWN) {
+  if (before & (<u64>TF) && !cpu.shadow && why != EXIT_SHUTDOWN) {
     debug_trap(cpu);
     const r = deliver_exception(cpu);
     // The handler runs first; a HLT that was stepped over is not slept in, a hypercall is still to be made.

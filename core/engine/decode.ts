@@ -4,9 +4,49 @@ import { MODE_CS32, MODE_CS64, MODE_SSE, MODE_X87 } from '../arch/x86/modes';
 import { FORM_GP, FORM_UD, FORM_UNIT } from '../gen/forms';
 import { X_ADDR16 } from './address';
 import {
-  A_D64, A_F64, A_FIXED, A_I64, A_LOCK, A_LOCKED, A_MMX, A_MODRM, A_NOREXB, A_NOREXW, A_O64, A_OSIZE, A_REP, A_REXB, A_REXW,
-  A_RM_REG, A_SSE, A_STI, A_X87, CLASS_BYTE, CLASS_MMX, CLASS_XMM, DecodeRow, IMM_B, IMM_JB, IMM_JZ, IMM_O, IMM_ONE, IMM_P, IMM_V, IMM_W, IMM_WB,
-  IMM_Z, PREFIX_66, PREFIX_F2, PREFIX_F3, PREFIX_NP, SRC_FIXED, SRC_MODRM, SRC_OPCODE, first_row, next_row, row_form,
+  A_D64,
+  A_F64,
+  A_FIXED,
+  A_I64,
+  A_LOCK,
+  A_LOCKED,
+  A_MMX,
+  A_MODRM,
+  A_NOREXB,
+  A_NOREXW,
+  A_O64,
+  A_OSIZE,
+  A_REP,
+  A_REXB,
+  A_REXW,
+  A_RM_REG,
+  A_SSE,
+  A_STI,
+  A_X87,
+  CLASS_BYTE,
+  CLASS_MMX,
+  CLASS_XMM,
+  DecodeRow,
+  IMM_B,
+  IMM_JB,
+  IMM_JZ,
+  IMM_O,
+  IMM_ONE,
+  IMM_P,
+  IMM_V,
+  IMM_W,
+  IMM_WB,
+  IMM_Z,
+  PREFIX_66,
+  PREFIX_F2,
+  PREFIX_F3,
+  PREFIX_NP,
+  SRC_FIXED,
+  SRC_MODRM,
+  SRC_OPCODE,
+  first_row,
+  next_row,
+  row_form,
 } from './decode_table';
 import { UOP_LOCK, UOP_MEM, UOP_SPECIAL } from './uop';
 
@@ -101,24 +141,59 @@ function prefixes(cpu: Cpu): u32 {
       continue;
     }
     switch (c) {
-      case 0x66: opsize16 = true; break;
-      case 0x67: addr_toggle = true; break;
-      case 0xf0: lock = true; break;
-      case 0xf2: rep = 2; break;
-      case 0xf3: rep = 1; break;
-      case 0x26: if (!long) prefix_seg = 0; break;
-      case 0x2e: if (!long) prefix_seg = 1; break;
-      case 0x36: if (!long) prefix_seg = 2; break;
-      case 0x3e: if (!long) prefix_seg = 3; break;
-      case 0x64: prefix_seg = 4; break;
-      case 0x65: prefix_seg = 5; break;
-      default: return c;
+      case 0x66:
+        opsize16 = true;
+        break;
+      case 0x67:
+        addr_toggle = true;
+        break;
+      case 0xf0:
+        lock = true;
+        break;
+      case 0xf2:
+        rep = 2;
+        break;
+      case 0xf3:
+        rep = 1;
+        break;
+      case 0x26:
+        if (!long) prefix_seg = 0;
+        break;
+      case 0x2e:
+        if (!long) prefix_seg = 1;
+        break;
+      case 0x36:
+        if (!long) prefix_seg = 2;
+        break;
+      case 0x3e:
+        if (!long) prefix_seg = 3;
+        break;
+      case 0x64:
+        prefix_seg = 4;
+        break;
+      case 0x65:
+        prefix_seg = 5;
+        break;
+      default:
+        return c;
     }
   }
 }
 
 function is_prefix(c: u32): bool {
-  return c == 0x66 || c == 0x67 || c == 0xf0 || c == 0xf2 || c == 0xf3 || c == 0x26 || c == 0x2e || c == 0x36 || c == 0x3e || c == 0x64 || c == 0x65;
+  return (
+    c == 0x66 ||
+    c == 0x67 ||
+    c == 0xf0 ||
+    c == 0xf2 ||
+    c == 0xf3 ||
+    c == 0x26 ||
+    c == 0x2e ||
+    c == 0x36 ||
+    c == 0x3e ||
+    c == 0x64 ||
+    c == 0x65
+  );
 }
 
 function matches(r: DecodeRow, long: bool, modrm: u32): bool {
@@ -126,17 +201,26 @@ function matches(r: DecodeRow, long: bool, modrm: u32): bool {
   if (a & A_O64 && !long) return false;
   if (a & A_I64 && long) return false;
   switch (<u32>r.prefix) {
-    case PREFIX_NP: if (opsize16 || rep) return false; break;
-    case PREFIX_66: if (!opsize16 || rep) return false; break;
-    case PREFIX_F3: if (rep != 1) return false; break;
-    case PREFIX_F2: if (rep != 2) return false; break;
-    default: break;
+    case PREFIX_NP:
+      if (opsize16 || rep) return false;
+      break;
+    case PREFIX_66:
+      if (!opsize16 || rep) return false;
+      break;
+    case PREFIX_F3:
+      if (rep != 1) return false;
+      break;
+    case PREFIX_F2:
+      if (rep != 2) return false;
+      break;
+    default:
+      break;
   }
   if (a & A_FIXED) {
     if ((a & A_STI ? modrm & 0xf8 : modrm) != r.fixed) return false;
   } else if (a & A_MODRM) {
     if (r.ext != 0xff && ((modrm >>> 3) & 7) != r.ext) return false;
-    if (!(a & A_RM_REG) && r.form && (modrm >= 0xc0) != (r.form == 2)) return false;
+    if (!(a & A_RM_REG) && r.form && modrm >= 0xc0 != (r.form == 2)) return false;
   }
   if (a & A_REXW && !(rex & 8)) return false;
   if (a & A_NOREXW && rex & 8) return false;
@@ -207,7 +291,7 @@ function fill_uop(cpu: Cpu, u: usize, pos: u32, start: usize, row: DecodeRow, op
   let r: u32 = 0;
   if (row.r_src == SRC_MODRM) r = slot(((modrm >>> 3) & 7) | ((rex & 4) << 1), row.r_class);
   else if (row.r_src == SRC_FIXED) r = row.r_fixed;
-  if (attrs & A_OSIZE) r = <u32>2 << size;
+  if (attrs & A_OSIZE) r = (<u32>2) << size;
   if (m & UOP_SPECIAL && address_size(cpu) == 0) x |= X_ADDR16;
   if (lock) {
     if (!(attrs & A_LOCK) || !(m & UOP_MEM)) return FORM_UD;
@@ -336,14 +420,37 @@ function mem16(u: usize, modrm: u32): u32 {
   mem_scale = 0;
   mem_stack = mem_rip = false;
   switch (rm) {
-    case 0: mem_base = 3 << 3; x = 6 << 3; break;
-    case 1: mem_base = 3 << 3; x = 7 << 3; break;
-    case 2: mem_base = 5 << 3; x = 6 << 3; mem_stack = true; break;
-    case 3: mem_base = 5 << 3; x = 7 << 3; mem_stack = true; break;
-    case 4: mem_base = 6 << 3; break;
-    case 5: mem_base = 7 << 3; break;
-    case 6: mem_base = 5 << 3; mem_stack = true; break;
-    default: mem_base = 3 << 3; break;
+    case 0:
+      mem_base = 3 << 3;
+      x = 6 << 3;
+      break;
+    case 1:
+      mem_base = 3 << 3;
+      x = 7 << 3;
+      break;
+    case 2:
+      mem_base = 5 << 3;
+      x = 6 << 3;
+      mem_stack = true;
+      break;
+    case 3:
+      mem_base = 5 << 3;
+      x = 7 << 3;
+      mem_stack = true;
+      break;
+    case 4:
+      mem_base = 6 << 3;
+      break;
+    case 5:
+      mem_base = 7 << 3;
+      break;
+    case 6:
+      mem_base = 5 << 3;
+      mem_stack = true;
+      break;
+    default:
+      mem_base = 3 << 3;
+      break;
   }
   if (mod == 0 && rm == 6) {
     mem_base = SLOT_ZERO;
@@ -357,19 +464,25 @@ function mem16(u: usize, modrm: u32): u32 {
 
 function immediate(cpu: Cpu, u: usize, kind: u32, size: u32, pos: u32, start: usize): void {
   switch (kind) {
-    case IMM_B: store<i32>(u, <i32>(<i8>get8()), 12); break;
-    case IMM_W: store<i32>(u, <i32>get16(), 12); break;
-    case IMM_Z: store<i32>(u, size == 0 ? <i32>(<i16>get16()) : get32(), 12); break;
+    case IMM_B:
+      store<i32>(u, <i32>(<i8>get8()), 12);
+      break;
+    case IMM_W:
+      store<i32>(u, <i32>get16(), 12);
+      break;
+    case IMM_Z:
+      store<i32>(u, size == 0 ? <i32>(<i16>get16()) : get32(), 12);
+      break;
     case IMM_V:
       if (size == 2) {
-        const low = <u64><u32>get32();
-        store<u64>(u, low | (<u64><u32>get32()) << 32, 8);
+        const low = <u64>(<u32>get32());
+        store<u64>(u, low | ((<u64>(<u32>get32())) << 32), 8);
       } else store<i32>(u, size == 0 ? <i32>(<i16>get16()) : get32(), 12);
       break;
     case IMM_O: {
       const asize = address_size(cpu);
-      let v: u64 = asize == 0 ? <u64>get16() : <u64><u32>get32();
-      if (asize == 2) v |= (<u64><u32>get32()) << 32;
+      let v: u64 = asize == 0 ? <u64>get16() : <u64>(<u32>get32());
+      if (asize == 2) v |= (<u64>(<u32>get32())) << 32;
       store<u64>(u, v, 8);
       break;
     }
@@ -391,8 +504,11 @@ function immediate(cpu: Cpu, u: usize, kind: u32, size: u32, pos: u32, start: us
       if (sum > <i64>i32.MAX_VALUE) far_target = true;
       break;
     }
-    case IMM_ONE: store<i32>(u, 1, 12); break;
-    default: break;
+    case IMM_ONE:
+      store<i32>(u, 1, 12);
+      break;
+    default:
+      break;
   }
 }
 

@@ -84,7 +84,7 @@ export class DecodeRow {
 }
 
 export function first_row(map: u32, opcode: u32): DecodeRow {
-  const n = load<u16>(host_tables() + ((map << 8 | opcode) << 1));
+  const n = load<u16>(host_tables() + (((map << 8) | opcode) << 1));
   if (n == 0) return changetype<DecodeRow>(0);
   return changetype<DecodeRow>(host_tables() + INDEX_SIZE + <usize>(n - 1) * ROW_SIZE);
 }
@@ -94,5 +94,5 @@ export function first_row(map: u32, opcode: u32): DecodeRow {
 }
 
 @inline export function row_form(r: DecodeRow, size: u32, variant: u32): u32 {
-  return load<u16>(changetype<usize>(r) + 20 + <usize>((size << 2 | variant) << 1));
+  return load<u16>(changetype<usize>(r) + 20 + <usize>(((size << 2) | variant) << 1));
 }

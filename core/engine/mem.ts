@@ -6,7 +6,16 @@ import { mmio_gpa, tlb_fill } from '../arch/x86/mmu/fill';
 import { engine_mmio } from '../hypervisor/engine';
 import { FAULT_ADDRESS } from './address';
 import { BOUNCE_AREA, BOUNCE_BASE, BOUNCE_LIMIT } from './layout';
-import { TABLE_SUPERVISOR, TABLE_SUPERVISOR_AC, TLB_ADDEND, TLB_R, TLB_W, tlb_entry, tlb_pointer, tlb_table } from './tlb';
+import {
+  TABLE_SUPERVISOR,
+  TABLE_SUPERVISOR_AC,
+  TLB_ADDEND,
+  TLB_R,
+  TLB_W,
+  tlb_entry,
+  tlb_pointer,
+  tlb_table,
+} from './tlb';
 
 // A bounce slot, 64 bytes: data (16) at 0, kind at 16 (1 two pages, 2 MMIO), size at 20, first host pointer at 24, bytes in the
 // first page at 28, second host pointer at 32, gpa at 40. Four slots are used in turn: no instruction has more accesses in flight.
@@ -42,7 +51,7 @@ function page_ptr(cpu: Cpu, va: u64, write: bool, tab: i32): usize {
 }
 
 function probe_table(cpu: Cpu, va: u64, size: i32, write: bool, tab: i32): usize {
-  const left = 0x1000 - (<i32>va & 0xfff);
+  const left = 0x1000 - ((<i32>va) & 0xfff);
   const first = page_ptr(cpu, va, write, tab);
   if (first == 0) return 0;
   if (first == 1) return mmio_slot(cpu, mmio_gpa, left < size ? left : size, size, write);
@@ -85,7 +94,7 @@ export function probe_slow(cpu: Cpu, va: u64, size: i32, write: bool): usize {
 }
 
 @inline export function canonical(va: u64): bool {
-  return <u64>(<i64>(va << 16) >> 16) == va;
+  return <u64>((<i64>(va << 16)) >> 16) == va;
 }
 
 /** #GP(0), marked so that the loop turns it into #SS(0) where the access was to the stack (SDM vol. 1, 3.3.7.1). Always false. */

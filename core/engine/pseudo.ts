@@ -65,6 +65,6 @@ export function leave_branch(cpu: Cpu, u: usize, n: i32): void {
   // a branch that is not taken may end at what is no instruction
   const form = uop_form(u);
   if (form == FORM_STOP) stop(cpu, u);
-  else if (form == FORM_GOTO) cpu.rip = cpu.page_va + <u64><i64>uop_disp(u) - cpu.base_cs;
+  else if (form == FORM_GOTO) cpu.rip = cpu.page_va + <u64>(<i64>uop_disp(u)) - cpu.base_cs;
   else cpu.rip = this_rip(cpu, u);
 }

@@ -28,7 +28,7 @@ export function tlb_attach(pcpu_area: usize): void {
 }
 
 @inline export function tlb_entry(tab: usize, va: u64): usize {
-  return tab + ((<usize>(va >>> 12) & (TLB_ENTRIES - 1)) << 5);
+  return tab + (((<usize>(va >>> 12)) & (TLB_ENTRIES - 1)) << 5);
 }
 
 /** Which table the present privilege uses (SDM vol. 3, 4.6.1: SMAP lets supervisor accesses to user pages pass only with AC). */

@@ -16,18 +16,40 @@ export const UOP_SPECIAL: u32 = 0x20;
 export const UOP_MEM: u32 = 0x40;
 export const UOP_LOCK: u32 = 0x80;
 
-@inline export function uop_form(u: usize): u32 { return load<u16>(u); }
-@inline export function uop_pos(u: usize): u32 { return load<u16>(u, 2) & 0xfff; }
+@inline export function uop_form(u: usize): u32 {
+  return load<u16>(u);
+}
+@inline export function uop_pos(u: usize): u32 {
+  return load<u16>(u, 2) & 0xfff;
+}
 /** Length in bytes, 1..15. */
-@inline export function uop_len(u: usize): u32 { return <u32>load<u16>(u, 2) >>> 12; }
-@inline export function uop_r(u: usize): u32 { return load<u8>(u, 4); }
-@inline export function uop_b(u: usize): u32 { return load<u8>(u, 5); }
-@inline export function uop_x(u: usize): u32 { return load<u8>(u, 6); }
-@inline export function uop_m(u: usize): u32 { return load<u8>(u, 7); }
-@inline export function uop_disp(u: usize): i32 { return load<i32>(u, 8); }
-@inline export function uop_imm(u: usize): i32 { return load<i32>(u, 12); }
-@inline export function uop_imm64(u: usize): u64 { return load<u64>(u, 8); }
-@inline export function uop_ismem(u: usize): bool { return (uop_m(u) & UOP_MEM) != 0; }
+@inline export function uop_len(u: usize): u32 {
+  return (<u32>load<u16>(u, 2)) >>> 12;
+}
+@inline export function uop_r(u: usize): u32 {
+  return load<u8>(u, 4);
+}
+@inline export function uop_b(u: usize): u32 {
+  return load<u8>(u, 5);
+}
+@inline export function uop_x(u: usize): u32 {
+  return load<u8>(u, 6);
+}
+@inline export function uop_m(u: usize): u32 {
+  return load<u8>(u, 7);
+}
+@inline export function uop_disp(u: usize): i32 {
+  return load<i32>(u, 8);
+}
+@inline export function uop_imm(u: usize): i32 {
+  return load<i32>(u, 12);
+}
+@inline export function uop_imm64(u: usize): u64 {
+  return load<u64>(u, 8);
+}
+@inline export function uop_ismem(u: usize): bool {
+  return (uop_m(u) & UOP_MEM) != 0;
+}
 
 /** Offset in CS of this instruction. */
 export function this_rip(cpu: Cpu, u: usize): u64 {
@@ -45,6 +67,6 @@ export function next_rip(cpu: Cpu, u: usize): u64 {
 
 /** Write a general register; a 32-bit write clears the upper half, as in 64-bit mode (elsewhere the upper half is not visible). */
 @inline export function reg_set<T>(cpu: Cpu, slot: u32, v: T): void {
-  if (sizeof<T>() == 4) store<u64>(changetype<usize>(cpu) + slot, <u64><u32>v);
+  if (sizeof<T>() == 4) store<u64>(changetype<usize>(cpu) + slot, <u64>(<u32>v));
   else store<T>(changetype<usize>(cpu) + slot, v);
 }

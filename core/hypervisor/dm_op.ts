@@ -1,19 +1,54 @@
 // DMOP: what a device model asks for its target.
 import {
-  EFAULT, EINVAL, ENOENT, EOPNOTSUPP, ESRCH, HVM_IOREQSRV_BUFIOREQ_OFF, sizeof_xen_dm_op, xen_dm_op__op, xen_dm_op__u,
-  xen_dm_op_buf__h, xen_dm_op_buf__size, xen_dm_op_create_ioreq_server__handle_bufioreq, xen_dm_op_create_ioreq_server__id,
-  xen_dm_op_get_ioreq_server_info__bufioreq_gfn, xen_dm_op_get_ioreq_server_info__bufioreq_port,
-  xen_dm_op_get_ioreq_server_info__flags, xen_dm_op_get_ioreq_server_info__id, xen_dm_op_get_ioreq_server_info__ioreq_gfn,
-  xen_dm_op_ioreq_server_range__end, xen_dm_op_ioreq_server_range__id, xen_dm_op_ioreq_server_range__start,
-  xen_dm_op_ioreq_server_range__type, xen_dm_op_nr_vcpus__vcpus, xen_dm_op_remote_shutdown__reason,
-  xen_dm_op_set_ioreq_server_state__enabled, XEN_DMOP_create_ioreq_server, XEN_DMOP_destroy_ioreq_server, XEN_DMOP_get_ioreq_server_info,
-  XEN_DMOP_map_io_range_to_ioreq_server, XEN_DMOP_no_gfns, XEN_DMOP_nr_vcpus, XEN_DMOP_remote_shutdown,
-  XEN_DMOP_set_ioreq_server_state, XEN_DMOP_unmap_io_range_from_ioreq_server, sizeof_xen_dm_op_buf, DOMID_SELF,
+  EFAULT,
+  EINVAL,
+  ENOENT,
+  EOPNOTSUPP,
+  ESRCH,
+  HVM_IOREQSRV_BUFIOREQ_OFF,
+  sizeof_xen_dm_op,
+  xen_dm_op__op,
+  xen_dm_op__u,
+  xen_dm_op_buf__h,
+  xen_dm_op_buf__size,
+  xen_dm_op_create_ioreq_server__handle_bufioreq,
+  xen_dm_op_create_ioreq_server__id,
+  xen_dm_op_get_ioreq_server_info__bufioreq_gfn,
+  xen_dm_op_get_ioreq_server_info__bufioreq_port,
+  xen_dm_op_get_ioreq_server_info__flags,
+  xen_dm_op_get_ioreq_server_info__id,
+  xen_dm_op_get_ioreq_server_info__ioreq_gfn,
+  xen_dm_op_ioreq_server_range__end,
+  xen_dm_op_ioreq_server_range__id,
+  xen_dm_op_ioreq_server_range__start,
+  xen_dm_op_ioreq_server_range__type,
+  xen_dm_op_nr_vcpus__vcpus,
+  xen_dm_op_remote_shutdown__reason,
+  xen_dm_op_set_ioreq_server_state__enabled,
+  XEN_DMOP_create_ioreq_server,
+  XEN_DMOP_destroy_ioreq_server,
+  XEN_DMOP_get_ioreq_server_info,
+  XEN_DMOP_map_io_range_to_ioreq_server,
+  XEN_DMOP_no_gfns,
+  XEN_DMOP_nr_vcpus,
+  XEN_DMOP_remote_shutdown,
+  XEN_DMOP_set_ioreq_server_state,
+  XEN_DMOP_unmap_io_range_from_ioreq_server,
+  sizeof_xen_dm_op_buf,
+  DOMID_SELF,
 } from '../gen/abi';
 import { XSM_dm_op } from '../gen/xsm';
 import { Domain, domain_by_id, DOMAIN_HVM, domain_shutdown } from './domain';
 import { copy_from_guest, copy_to_guest } from './guest_access';
-import { ioreq_add_range, ioreq_create, ioreq_find, ioreq_page, ioreq_remove, ioreq_remove_range, IoreqServer } from './ioreq';
+import {
+  ioreq_add_range,
+  ioreq_create,
+  ioreq_find,
+  ioreq_page,
+  ioreq_remove,
+  ioreq_remove_range,
+  IoreqServer,
+} from './ioreq';
 import { Vcpu, vcpu_arg } from './vcpu';
 import { xsm_check } from './xsm';
 
@@ -41,7 +76,8 @@ function run(d: Domain, t: Domain, op: u32, u: usize): i32 {
   switch (op) {
     case XEN_DMOP_create_ioreq_server: {
       // Buffered requests are not offered: every access is answered before the guest goes on.
-      if (load<u8>(u, xen_dm_op_create_ioreq_server__handle_bufioreq) != <u8>HVM_IOREQSRV_BUFIOREQ_OFF) return -EOPNOTSUPP;
+      if (load<u8>(u, xen_dm_op_create_ioreq_server__handle_bufioreq) != <u8>HVM_IOREQSRV_BUFIOREQ_OFF)
+        return -EOPNOTSUPP;
       const id = ioreq_create(t, d.domid);
       if (id < 0) return id;
       store<u16>(u, <u16>id, xen_dm_op_create_ioreq_server__id);
@@ -91,7 +127,7 @@ function server_op(t: Domain, s: IoreqServer, op: u32, u: usize): i32 {
       return 0;
     }
     default: {
-      if (load<u16>(u, xen_dm_op_get_ioreq_server_info__flags) & <u16>XEN_DMOP_no_gfns) return 0;
+      if (load<u16>(u, xen_dm_op_get_ioreq_server_info__flags) & (<u16>XEN_DMOP_no_gfns)) return 0;
       const rc = ioreq_page(t, s);
       if (rc) return rc;
       store<u32>(u, 0, xen_dm_op_get_ioreq_server_info__bufioreq_port);

@@ -95,8 +95,8 @@ export const GRANT_FRAMES_MAX: u32 = 64;
 
 /** The directory's slot of a domid, or 0 while its page does not exist. */
 function slot_of(domid: u32): usize {
-  const page = load<u32>(HOST_DOMAINS + ((<usize>domid >> 10) << 2));
-  return page ? <usize>page + ((<usize>domid & 1023) << 2) : 0;
+  const page = load<u32>(HOST_DOMAINS + (((<usize>domid) >> 10) << 2));
+  return page ? <usize>page + (((<usize>domid) & 1023) << 2) : 0;
 }
 
 /** The domain with this number, dying ones included; null if there is none. DOMID_SELF is not resolved here. */
@@ -122,7 +122,9 @@ export function domain_by_id(caller: Domain, domid: u32): Domain | null {
 }
 
 @inline export function domain_vcpu(d: Domain, id: u32): Vcpu | null {
-  return id < d.max_vcpus ? changetype<Vcpu | null>(<usize>load<u32>(changetype<usize>(d) + DOMAIN_VCPUS + ((<usize>id) << 2))) : null;
+  return id < d.max_vcpus
+    ? changetype<Vcpu | null>(<usize>load<u32>(changetype<usize>(d) + DOMAIN_VCPUS + ((<usize>id) << 2)))
+    : null;
 }
 
 @inline export function domain_param(d: Domain, i: u32): u64 {
@@ -149,7 +151,7 @@ function pick_domid(): i32 {
 }
 
 function enter_directory(d: Domain): bool {
-  const p = HOST_DOMAINS + ((<usize>d.domid >> 10) << 2);
+  const p = HOST_DOMAINS + (((<usize>d.domid) >> 10) << 2);
   if (load<u32>(p) == 0) {
     const page = xenheap_alloc(d.domid);
     if (!page) return false;

@@ -1,33 +1,131 @@
 // XEN_DOMCTL_*: building and ending domains. The structure is copied in whole, answered in place and copied out.
 import {
-  EACCES, EFAULT, EINVAL, ENOBUFS, ENOSPC, ENODATA, ENOENT, ENOSYS, EPERM, ERESTART, ESRCH, HVM_PARAM_TRIPLE_FAULT_REASON, HVM_SAVE_CODE_END, HVM_SAVE_CODE_HEADER, RUNSTATE_running,
-  SHUTDOWN_reboot, sizeof_hvm_save_descriptor, sizeof_xen_domctl, XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm, XEN_DOMCTL_CDF_xs_domain,
-  XEN_DOMCTL_createdomain, XEN_DOMCTL_destroydomain, XEN_DOMCTL_getdomaininfo, XEN_DOMCTL_gethvmcontext,
-  XEN_DOMCTL_gethvmcontext_partial, XEN_DOMCTL_hypercall_init, XEN_DOMCTL_INTERFACE_VERSION, XEN_DOMCTL_max_mem, XEN_DOMCTL_max_vcpus,
-  XEN_DOMCTL_pausedomain, XEN_DOMCTL_set_target, XEN_DOMCTL_setdomainhandle, XEN_DOMCTL_sethvmcontext, XEN_DOMCTL_unpausedomain, XEN_DOMCTL_resumedomain,
-  xen_domctl__cmd, xen_domctl__domain, xen_domctl__interface_version, xen_domctl__u, xen_domctl_createdomain__flags,
-  xen_domctl_createdomain__handle, xen_domctl_createdomain__max_evtchn_port, xen_domctl_createdomain__max_grant_frames,
-  xen_domctl_createdomain__max_maptrack_frames, xen_domctl_createdomain__max_vcpus, xen_domctl_createdomain__ssidref,
-  xen_domctl_getdomaininfo__cpu_time, xen_domctl_getdomaininfo__domain, xen_domctl_getdomaininfo__flags,
-  xen_domctl_getdomaininfo__gpaddr_bits, xen_domctl_getdomaininfo__handle, xen_domctl_getdomaininfo__max_pages,
-  xen_domctl_getdomaininfo__max_vcpu_id, xen_domctl_getdomaininfo__nr_online_vcpus, xen_domctl_getdomaininfo__shared_info_frame,
-  xen_domctl_getdomaininfo__ssidref, xen_domctl_getdomaininfo__tot_pages, xen_domctl_hvmcontext__buffer, xen_domctl_hvmcontext__size,
-  xen_domctl_hvmcontext_partial__buffer, xen_domctl_hvmcontext_partial__bufsz, xen_domctl_hvmcontext_partial__instance,
-  xen_domctl_hvmcontext_partial__type, xen_domctl_max_mem__max_memkb, xen_domctl_max_vcpus__max, xen_domctl_set_target__target,
-  xen_domctl_setdomainhandle__handle, XEN_DOMINF_blocked, XEN_DOMINF_dying, XEN_DOMINF_hap, XEN_DOMINF_hvm_guest, XEN_DOMINF_paused,
-  XEN_DOMINF_running, XEN_DOMINF_shutdown, XEN_DOMINF_shutdownshift, XEN_DOMINF_xs_domain, sizeof_xen_domctl_getdomaininfo,
+  EACCES,
+  EFAULT,
+  EINVAL,
+  ENOBUFS,
+  ENOSPC,
+  ENODATA,
+  ENOENT,
+  ENOMEM,
+  ENOSYS,
+  EPERM,
+  ERESTART,
+  ESRCH,
+  HVM_PARAM_TRIPLE_FAULT_REASON,
+  HVM_SAVE_CODE_END,
+  HVM_SAVE_CODE_HEADER,
+  RUNSTATE_running,
+  SHUTDOWN_reboot,
+  sizeof_hvm_save_descriptor,
+  sizeof_xen_domctl,
+  XEN_DOMCTL_CDF_hap,
+  XEN_DOMCTL_CDF_hvm,
+  XEN_DOMCTL_CDF_xs_domain,
+  XEN_DOMCTL_createdomain,
+  XEN_DOMCTL_destroydomain,
+  XEN_DOMCTL_getdomaininfo,
+  XEN_DOMCTL_gethvmcontext,
+  XEN_DOMCTL_gethvmcontext_partial,
+  XEN_DOMCTL_hypercall_init,
+  XEN_DOMCTL_INTERFACE_VERSION,
+  XEN_DOMCTL_max_mem,
+  XEN_DOMCTL_max_vcpus,
+  XEN_DOMCTL_pausedomain,
+  XEN_DOMCTL_set_target,
+  XEN_DOMCTL_setdomainhandle,
+  XEN_DOMCTL_sethvmcontext,
+  XEN_DOMCTL_unpausedomain,
+  XEN_DOMCTL_resumedomain,
+  xen_domctl__cmd,
+  xen_domctl__domain,
+  xen_domctl__interface_version,
+  xen_domctl__u,
+  xen_domctl_createdomain__flags,
+  xen_domctl_createdomain__handle,
+  xen_domctl_createdomain__max_evtchn_port,
+  xen_domctl_createdomain__max_grant_frames,
+  xen_domctl_createdomain__max_maptrack_frames,
+  xen_domctl_createdomain__max_vcpus,
+  xen_domctl_createdomain__ssidref,
+  xen_domctl_getdomaininfo__cpu_time,
+  xen_domctl_getdomaininfo__domain,
+  xen_domctl_getdomaininfo__flags,
+  xen_domctl_getdomaininfo__gpaddr_bits,
+  xen_domctl_getdomaininfo__handle,
+  xen_domctl_getdomaininfo__max_pages,
+  xen_domctl_getdomaininfo__max_vcpu_id,
+  xen_domctl_getdomaininfo__nr_online_vcpus,
+  xen_domctl_getdomaininfo__shared_info_frame,
+  xen_domctl_getdomaininfo__ssidref,
+  xen_domctl_getdomaininfo__tot_pages,
+  xen_domctl_hvmcontext__buffer,
+  xen_domctl_hvmcontext__size,
+  xen_domctl_hvmcontext_partial__buffer,
+  xen_domctl_hvmcontext_partial__bufsz,
+  xen_domctl_hvmcontext_partial__instance,
+  xen_domctl_hvmcontext_partial__type,
+  xen_domctl_max_mem__max_memkb,
+  xen_domctl_max_vcpus__max,
+  xen_domctl_set_target__target,
+  xen_domctl_setdomainhandle__handle,
+  XEN_DOMINF_blocked,
+  XEN_DOMINF_dying,
+  XEN_DOMINF_hap,
+  XEN_DOMINF_hvm_guest,
+  XEN_DOMINF_paused,
+  XEN_DOMINF_running,
+  XEN_DOMINF_shutdown,
+  XEN_DOMINF_shutdownshift,
+  XEN_DOMINF_xs_domain,
+  sizeof_xen_domctl_getdomaininfo,
 } from '../gen/abi';
 import {
-  XSM_domctl__createdomain, XSM_domctl__destroydomain, XSM_domctl__getdomaininfo, XSM_domctl__gethvmcontext,
-  XSM_domctl__gethvmcontext_partial, XSM_domctl__max_mem, XSM_domctl__max_vcpus, XSM_domctl__pausedomain, XSM_domctl__set_target,
-  XSM_domctl__setdomainhandle, XSM_domctl__sethvmcontext, XSM_domctl__unpausedomain,
+  XSM_domctl__createdomain,
+  XSM_domctl__destroydomain,
+  XSM_domctl__getdomaininfo,
+  XSM_domctl__gethvmcontext,
+  XSM_domctl__gethvmcontext_partial,
+  XSM_domctl__max_mem,
+  XSM_domctl__max_vcpus,
+  XSM_domctl__pausedomain,
+  XSM_domctl__set_target,
+  XSM_domctl__setdomainhandle,
+  XSM_domctl__sethvmcontext,
+  XSM_domctl__unpausedomain,
 } from '../gen/xsm';
 import {
-  created, Domain, domain_add_vcpu, domain_create, DOMAIN_DYING, domain_find, DOMAIN_HAP, DOMAIN_HVM, domain_kill, domain_pause, domain_set_max_pages, domain_set_param,
-  DOMAIN_SHUTDOWN, domain_unpause, domain_vcpu, DOMAIN_XENSTORE, MAX_VCPUS,
+  created,
+  Domain,
+  domain_add_vcpu,
+  domain_create,
+  DOMAIN_DYING,
+  domain_find,
+  DOMAIN_HAP,
+  DOMAIN_HVM,
+  domain_kill,
+  domain_pause,
+  domain_set_max_pages,
+  domain_set_param,
+  DOMAIN_SHUTDOWN,
+  domain_unpause,
+  domain_vcpu,
+  DOMAIN_XENSTORE,
+  MAX_VCPUS,
 } from './domain';
+import { grant_grow } from './grant_table';
 import { copy_from_guest, copy_to_guest } from './guest_access';
-import { context_size, descriptor_load, descriptor_size, descriptor_write, next_code, next_instance, record_next, record_save, record_size } from './hvm_save';
+import {
+  context_size,
+  descriptor_load,
+  descriptor_size,
+  descriptor_write,
+  next_code,
+  next_instance,
+  record_next,
+  record_save,
+  record_size,
+} from './hvm_save';
 import { hypercall_continue } from './hypercall';
 import { log_message } from './log';
 import { LOG_CREATED, LOG_DESTROYED } from './log_codes';
@@ -93,19 +191,30 @@ export function do_domctl(d: Domain, v: Vcpu, arg: u64): i64 {
 function create(a: usize, u: usize): i64 {
   const flags = load<u32>(u, xen_domctl_createdomain__flags);
   // Translated guests only: PV is not offered.
-  if (!(flags & XEN_DOMCTL_CDF_hvm) || flags & ~(XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap | XEN_DOMCTL_CDF_xs_domain)) return -EINVAL;
+  if (!(flags & XEN_DOMCTL_CDF_hvm) || flags & ~(XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap | XEN_DOMCTL_CDF_xs_domain))
+    return -EINVAL;
   let kind = DOMAIN_HVM;
   if (flags & XEN_DOMCTL_CDF_hap) kind |= DOMAIN_HAP;
   if (flags & XEN_DOMCTL_CDF_xs_domain) kind |= DOMAIN_XENSTORE;
-  const rc = domain_create(load<u16>(a, xen_domctl__domain), kind, load<u32>(u, xen_domctl_createdomain__max_vcpus),
-    load<u32>(u, xen_domctl_createdomain__max_evtchn_port), load<u32>(u, xen_domctl_createdomain__max_grant_frames),
-    load<u32>(u, xen_domctl_createdomain__max_maptrack_frames));
+  const rc = domain_create(
+    load<u16>(a, xen_domctl__domain),
+    kind,
+    load<u32>(u, xen_domctl_createdomain__max_vcpus),
+    load<u32>(u, xen_domctl_createdomain__max_evtchn_port),
+    load<u32>(u, xen_domctl_createdomain__max_grant_frames),
+    load<u32>(u, xen_domctl_createdomain__max_maptrack_frames),
+  );
   if (rc) return rc;
   const d = changetype<Domain>(created);
   d.label = load<u32>(u, xen_domctl_createdomain__ssidref);
   memory.copy(changetype<usize>(d) + offsetof<Domain>('handle0'), u + xen_domctl_createdomain__handle, 16);
   domain_set_param(d, HVM_PARAM_TRIPLE_FAULT_REASON, SHUTDOWN_reboot);
   wallclock_publish(d);
+  // As in Xen a guest's grant table begins with one frame.
+  if (d.max_grant_frames && !grant_grow(d, 1)) {
+    while (domain_kill(d)) {}
+    return -ENOMEM;
+  }
   for (let i: u32 = 0; i < d.max_vcpus; i++) {
     const e = domain_add_vcpu(d, i);
     if (e) {

@@ -2,7 +2,11 @@
 import { lapic_mmio, lapic_raise } from '../arch/x86/lapic';
 import { Cpu, EXIT_IOREQ } from '../arch/x86/cpu';
 import {
-  HVM_PARAM_CALLBACK_IRQ, HVM_PARAM_CALLBACK_TYPE_VECTOR, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, XEN_HVM_DEBUGCONS_IOPORT,
+  HVM_PARAM_CALLBACK_IRQ,
+  HVM_PARAM_CALLBACK_TYPE_VECTOR,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_PIO,
+  XEN_HVM_DEBUGCONS_IOPORT,
 } from '../gen/abi';
 import { host_lock, host_unlock } from '../shared/host';
 import { Mfn } from '../shared/memory';
@@ -31,7 +35,7 @@ const APIC_X2: u64 = 0x400;
 export function engine_mmio(cpu: Cpu, gpa: u64, size: i32, write: bool, data: usize): i32 {
   const base = cpu.apic_base;
   if ((gpa & ~0xfff) == (base & APIC_BASE_MASK) && (base & (APIC_GLOBAL_ENABLE | APIC_X2)) == APIC_GLOBAL_ENABLE)
-    return lapic_mmio(cpu, <u32>gpa & 0xfff, size, write, data);
+    return lapic_mmio(cpu, (<u32>gpa) & 0xfff, size, write, data);
   let done = 0;
   // A request carries at most eight bytes (public/hvm/ioreq.h); a longer access is several.
   for (let at = 0; at < size; at += 8) {

@@ -5,10 +5,10 @@ import { check_pollers, Evtchn, mark_events_pending } from './event_channel';
 import { Vcpu } from './vcpu';
 
 @inline function pending_word(d: Domain, port: u32): usize {
-  return <usize>d.shared_info + shared_info__evtchn_pending + ((<usize>port >>> 6) << 3);
+  return <usize>d.shared_info + shared_info__evtchn_pending + (((<usize>port) >>> 6) << 3);
 }
 @inline function mask_word(d: Domain, port: u32): usize {
-  return <usize>d.shared_info + shared_info__evtchn_mask + ((<usize>port >>> 6) << 3);
+  return <usize>d.shared_info + shared_info__evtchn_mask + (((<usize>port) >>> 6) << 3);
 }
 @inline function bit(port: u32): u64 {
   return (<u64>1) << (<u64>(port & 63));
@@ -19,7 +19,7 @@ import { Vcpu } from './vcpu';
 
 /** Enter the port's word into the vCPU's selector; the upcall follows when it is new there. */
 function select(v: Vcpu, port: u32): void {
-  if (!set_bit(<usize>v.info + vcpu_info__evtchn_pending_sel, (<u64>1) << (<u64>port >>> 6))) mark_events_pending(v);
+  if (!set_bit(<usize>v.info + vcpu_info__evtchn_pending_sel, (<u64>1) << ((<u64>port) >>> 6))) mark_events_pending(v);
 }
 
 export function l2_set_pending(d: Domain, e: Evtchn, v: Vcpu): void {

@@ -1,16 +1,52 @@
 // Event channels: ports, their binding and the operations. How a pending port reaches the guest is the back ends' (event_2l, event_fifo).
 import {
-  EBUSY, EINVAL, ENOSPC, ENOSYS, ENOMEM, EEXIST, EFAULT, ENOENT, ESRCH, EPERM, DOMID_SELF, EVTCHN_2L_NR_CHANNELS, EVTCHN_FIFO_NR_CHANNELS,
-  EVTCHN_FIFO_PRIORITY_DEFAULT, EVTCHN_FIFO_PRIORITY_MIN, EVTCHNSTAT_closed, EVTCHNSTAT_interdomain, EVTCHNSTAT_ipi, EVTCHNSTAT_unbound,
-  EVTCHNSTAT_virq, NR_VIRQS, VIRQ_DEBUG, VIRQ_TIMER, VIRQ_XENPMU, VIRQ_XENOPROF, evtchn_status__u__interdomain__dom, sizeof_evtchn_status,
-  evtchn_status__u__interdomain__port, evtchn_status__u__unbound__dom, evtchn_status__u__virq, evtchn_status__vcpu, evtchn_status__status,
+  EBUSY,
+  EINVAL,
+  ENOSPC,
+  ENOSYS,
+  ENOMEM,
+  EEXIST,
+  EFAULT,
+  ENOENT,
+  ESRCH,
+  EPERM,
+  DOMID_SELF,
+  EVTCHN_2L_NR_CHANNELS,
+  EVTCHN_FIFO_NR_CHANNELS,
+  EVTCHN_FIFO_PRIORITY_DEFAULT,
+  EVTCHN_FIFO_PRIORITY_MIN,
+  EVTCHNSTAT_closed,
+  EVTCHNSTAT_interdomain,
+  EVTCHNSTAT_ipi,
+  EVTCHNSTAT_unbound,
+  EVTCHNSTAT_virq,
+  NR_VIRQS,
+  VIRQ_DEBUG,
+  VIRQ_TIMER,
+  VIRQ_XENPMU,
+  VIRQ_XENOPROF,
+  evtchn_status__u__interdomain__dom,
+  sizeof_evtchn_status,
+  evtchn_status__u__interdomain__port,
+  evtchn_status__u__unbound__dom,
+  evtchn_status__u__virq,
+  evtchn_status__vcpu,
+  evtchn_status__status,
 } from '../gen/abi';
 import { host } from '../shared/host';
 import { xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
 import { XSM_evtchn_interdomain, XSM_evtchn_send, XSM_evtchn_unbound } from '../gen/xsm';
 import { Domain, DOMAIN_DYING, DOMAIN_SERVICE, domain_by_id, domain_find, domain_vcpu } from './domain';
 import { l2_clear_pending, l2_is_masked, l2_is_pending, l2_set_pending, l2_unmask } from './event_2l';
-import { fifo_clear_pending, fifo_destroy, fifo_is_busy, fifo_is_masked, fifo_is_pending, fifo_set_pending, fifo_unmask } from './event_fifo';
+import {
+  fifo_clear_pending,
+  fifo_destroy,
+  fifo_is_busy,
+  fifo_is_masked,
+  fifo_is_pending,
+  fifo_set_pending,
+  fifo_unmask,
+} from './event_fifo';
 import { ioreq_notified } from './ioreq';
 import { Vcpu, vcpu_domain, vcpu_kick, vcpu_unblock, vcpu_virq, VCPU_POLL } from './vcpu';
 import { xsm_check } from './xsm';
@@ -208,7 +244,13 @@ export function send_global_virq(virq: u32): void {
 }
 
 function virq_is_global(virq: u32): bool {
-  return virq != VIRQ_TIMER && virq != VIRQ_DEBUG && virq != VIRQ_XENOPROF && virq != VIRQ_XENPMU && !(virq >= 16 && virq < 24);
+  return (
+    virq != VIRQ_TIMER &&
+    virq != VIRQ_DEBUG &&
+    virq != VIRQ_XENOPROF &&
+    virq != VIRQ_XENPMU &&
+    !(virq >= 16 && virq < 24)
+  );
 }
 
 export function bind_interdomain(d: Domain, remote_dom: u32, remote_port: u32): i32 {
@@ -219,7 +261,8 @@ export function bind_interdomain(d: Domain, remote_dom: u32, remote_port: u32): 
   const e = evtchn_at(d, port);
   const r = used(rd, remote_port);
   let rc = -EINVAL;
-  if (r != null && r.state == EVTCHNSTAT_unbound && r.remote_dom == d.domid) rc = xsm_check(XSM_evtchn_interdomain, d, rd);
+  if (r != null && r.state == EVTCHNSTAT_unbound && r.remote_dom == d.domid)
+    rc = xsm_check(XSM_evtchn_interdomain, d, rd);
   if (rc) {
     release(d, e);
     return rc;
@@ -355,6 +398,7 @@ export function evtchn_reset(d: Domain): void {
 export function evtchn_destroy(d: Domain): void {
   for (let port: u32 = 1; port < d.evtchn_ports; port++) evtchn_close(d, port, false);
   if (d.evtchn_fifo) fifo_destroy(d);
-  for (let i: u32 = 0; i < d.evtchn_ports / PER_PAGE; i++) xenheap_free(load<u32>(<usize>d.evtchn_dir + ((<usize>i) << 2)));
+  for (let i: u32 = 0; i < d.evtchn_ports / PER_PAGE; i++)
+    xenheap_free(load<u32>(<usize>d.evtchn_dir + ((<usize>i) << 2)));
   d.evtchn_ports = 0;
 }

@@ -2,8 +2,20 @@
 // sixteen queues a vCPU linked through the words, heads in the vCPU's control block. The guest may write anything there at any time:
 // only our own queue tails are trusted, and every retry is bounded.
 import {
-  EINVAL, ENOSYS, ENOMEM, ENOSPC, ENOENT, EVTCHN_FIFO_BUSY, EVTCHN_FIFO_LINKED, EVTCHN_FIFO_LINK_MASK, EVTCHN_FIFO_MASKED, EVTCHN_FIFO_PENDING,
-  EVTCHN_FIFO_PRIORITY_DEFAULT, EVTCHN_2L_NR_CHANNELS, evtchn_fifo_control_block__head, evtchn_fifo_control_block__ready,
+  EINVAL,
+  ENOSYS,
+  ENOMEM,
+  ENOSPC,
+  ENOENT,
+  EVTCHN_FIFO_BUSY,
+  EVTCHN_FIFO_LINKED,
+  EVTCHN_FIFO_LINK_MASK,
+  EVTCHN_FIFO_MASKED,
+  EVTCHN_FIFO_PENDING,
+  EVTCHN_FIFO_PRIORITY_DEFAULT,
+  EVTCHN_2L_NR_CHANNELS,
+  evtchn_fifo_control_block__head,
+  evtchn_fifo_control_block__ready,
   sizeof_evtchn_fifo_control_block,
 } from '../gen/abi';
 import { INVALID_MFN, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
@@ -34,7 +46,7 @@ const LINK_TRIES: i32 = 4;
 /** Address of the port's event word, 0 if its page has not been given. */
 function word_of(d: Domain, port: u32): usize {
   const i = port / WORDS_PER_PAGE;
-  return i < pages(d) ? mfn_to_ptr(load<u32>(page_mfn(d, i))) + ((<usize>port % WORDS_PER_PAGE) << 2) : 0;
+  return i < pages(d) ? mfn_to_ptr(load<u32>(page_mfn(d, i))) + (<usize>port % WORDS_PER_PAGE << 2) : 0;
 }
 
 /** Tail of the vCPU's queue. */

@@ -1,22 +1,79 @@
 // EVTCHNOP_*: arguments in, event_channel.ts, results out.
 import {
-  DOMID_SELF, EFAULT, EINVAL, ENOENT, ENOSYS, ESRCH, EVTCHN_FIFO_LINK_BITS, EVTCHNOP_alloc_unbound, EVTCHNOP_bind_interdomain, EVTCHNOP_bind_ipi,
-  EVTCHNOP_bind_vcpu, EVTCHNOP_bind_virq, EVTCHNOP_close, EVTCHNOP_expand_array, EVTCHNOP_init_control, EVTCHNOP_reset, EVTCHNOP_send,
-  EVTCHNOP_set_priority, EVTCHNOP_status, EVTCHNOP_unmask, evtchn_alloc_unbound__dom, evtchn_alloc_unbound__port,
-  evtchn_alloc_unbound__remote_dom, evtchn_bind_interdomain__local_port, evtchn_bind_interdomain__remote_dom,
-  evtchn_bind_interdomain__remote_port, evtchn_bind_ipi__port, evtchn_bind_ipi__vcpu, evtchn_bind_vcpu__port, evtchn_bind_vcpu__vcpu,
-  evtchn_bind_virq__port, evtchn_bind_virq__vcpu, evtchn_bind_virq__virq, evtchn_close__port, evtchn_expand_array__array_gfn,
-  evtchn_init_control__control_gfn, evtchn_init_control__link_bits, evtchn_init_control__offset, evtchn_init_control__vcpu,
-  evtchn_reset__dom, evtchn_send__port, evtchn_set_priority__port, evtchn_set_priority__priority, evtchn_status__dom, evtchn_status__port,
-  evtchn_unmask__port, sizeof_evtchn_alloc_unbound, sizeof_evtchn_bind_interdomain, sizeof_evtchn_bind_ipi, sizeof_evtchn_bind_vcpu,
-  sizeof_evtchn_bind_virq, sizeof_evtchn_close, sizeof_evtchn_expand_array, sizeof_evtchn_init_control, sizeof_evtchn_reset,
-  sizeof_evtchn_send, sizeof_evtchn_set_priority, sizeof_evtchn_status, sizeof_evtchn_unmask,
+  DOMID_SELF,
+  EFAULT,
+  EINVAL,
+  ENOENT,
+  ENOSYS,
+  ESRCH,
+  EVTCHN_FIFO_LINK_BITS,
+  EVTCHNOP_alloc_unbound,
+  EVTCHNOP_bind_interdomain,
+  EVTCHNOP_bind_ipi,
+  EVTCHNOP_bind_vcpu,
+  EVTCHNOP_bind_virq,
+  EVTCHNOP_close,
+  EVTCHNOP_expand_array,
+  EVTCHNOP_init_control,
+  EVTCHNOP_reset,
+  EVTCHNOP_send,
+  EVTCHNOP_set_priority,
+  EVTCHNOP_status,
+  EVTCHNOP_unmask,
+  evtchn_alloc_unbound__dom,
+  evtchn_alloc_unbound__port,
+  evtchn_alloc_unbound__remote_dom,
+  evtchn_bind_interdomain__local_port,
+  evtchn_bind_interdomain__remote_dom,
+  evtchn_bind_interdomain__remote_port,
+  evtchn_bind_ipi__port,
+  evtchn_bind_ipi__vcpu,
+  evtchn_bind_vcpu__port,
+  evtchn_bind_vcpu__vcpu,
+  evtchn_bind_virq__port,
+  evtchn_bind_virq__vcpu,
+  evtchn_bind_virq__virq,
+  evtchn_close__port,
+  evtchn_expand_array__array_gfn,
+  evtchn_init_control__control_gfn,
+  evtchn_init_control__link_bits,
+  evtchn_init_control__offset,
+  evtchn_init_control__vcpu,
+  evtchn_reset__dom,
+  evtchn_send__port,
+  evtchn_set_priority__port,
+  evtchn_set_priority__priority,
+  evtchn_status__dom,
+  evtchn_status__port,
+  evtchn_unmask__port,
+  sizeof_evtchn_alloc_unbound,
+  sizeof_evtchn_bind_interdomain,
+  sizeof_evtchn_bind_ipi,
+  sizeof_evtchn_bind_vcpu,
+  sizeof_evtchn_bind_virq,
+  sizeof_evtchn_close,
+  sizeof_evtchn_expand_array,
+  sizeof_evtchn_init_control,
+  sizeof_evtchn_reset,
+  sizeof_evtchn_send,
+  sizeof_evtchn_set_priority,
+  sizeof_evtchn_status,
+  sizeof_evtchn_unmask,
 } from '../gen/abi';
 import { XSM_evtchn_reset, XSM_evtchn_status, XSM_evtchn_unbound } from '../gen/xsm';
 import { Domain, domain_by_id, domain_vcpu } from './domain';
 import {
-  bind_interdomain, bind_ipi, bind_vcpu, bind_virq, evtchn_alloc_unbound, evtchn_close, evtchn_reset, evtchn_send, evtchn_set_priority,
-  evtchn_status, evtchn_unmask,
+  bind_interdomain,
+  bind_ipi,
+  bind_vcpu,
+  bind_virq,
+  evtchn_alloc_unbound,
+  evtchn_close,
+  evtchn_reset,
+  evtchn_send,
+  evtchn_set_priority,
+  evtchn_status,
+  evtchn_unmask,
 } from './event_channel';
 import { fifo_expand_array, fifo_init_control } from './event_fifo';
 import { copy_from_guest, copy_to_guest } from './guest_access';
@@ -68,8 +125,13 @@ export function do_event_channel_op(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64
 }
 
 function returns(cmd: u32): bool {
-  return cmd <= <u32>EVTCHNOP_bind_virq || cmd == EVTCHNOP_status || cmd == EVTCHNOP_alloc_unbound || cmd == EVTCHNOP_bind_ipi ||
-    cmd == EVTCHNOP_init_control;
+  return (
+    cmd <= <u32>EVTCHNOP_bind_virq ||
+    cmd == EVTCHNOP_status ||
+    cmd == EVTCHNOP_alloc_unbound ||
+    cmd == EVTCHNOP_bind_ipi ||
+    cmd == EVTCHNOP_init_control
+  );
 }
 
 /** Store a port that an allocation gave, or pass its errno on. */
@@ -82,10 +144,21 @@ function give(a: usize, offset: usize, port: i32): i32 {
 function run(d: Domain, cmd: u32, a: usize): i32 {
   switch (cmd) {
     case EVTCHNOP_bind_interdomain:
-      return give(a, evtchn_bind_interdomain__local_port,
-        bind_interdomain(d, load<u16>(a, evtchn_bind_interdomain__remote_dom), load<u32>(a, evtchn_bind_interdomain__remote_port)));
+      return give(
+        a,
+        evtchn_bind_interdomain__local_port,
+        bind_interdomain(
+          d,
+          load<u16>(a, evtchn_bind_interdomain__remote_dom),
+          load<u32>(a, evtchn_bind_interdomain__remote_port),
+        ),
+      );
     case EVTCHNOP_bind_virq:
-      return give(a, evtchn_bind_virq__port, bind_virq(d, load<u32>(a, evtchn_bind_virq__virq), load<u32>(a, evtchn_bind_virq__vcpu)));
+      return give(
+        a,
+        evtchn_bind_virq__port,
+        bind_virq(d, load<u32>(a, evtchn_bind_virq__virq), load<u32>(a, evtchn_bind_virq__vcpu)),
+      );
     case EVTCHNOP_close:
       return evtchn_close(d, load<u32>(a, evtchn_close__port), true);
     case EVTCHNOP_send:
@@ -115,12 +188,21 @@ function run(d: Domain, cmd: u32, a: usize): i32 {
       const v = domain_vcpu(d, load<u32>(a, evtchn_init_control__vcpu));
       if (v == null) return -ENOENT;
       store<u8>(a, <u8>EVTCHN_FIFO_LINK_BITS, evtchn_init_control__link_bits);
-      return fifo_init_control(d, v, load<u64>(a, evtchn_init_control__control_gfn), load<u32>(a, evtchn_init_control__offset));
+      return fifo_init_control(
+        d,
+        v,
+        load<u64>(a, evtchn_init_control__control_gfn),
+        load<u32>(a, evtchn_init_control__offset),
+      );
     }
     case EVTCHNOP_expand_array:
       return fifo_expand_array(d, load<u64>(a, evtchn_expand_array__array_gfn));
     default:
-      return evtchn_set_priority(d, load<u32>(a, evtchn_set_priority__port), load<u32>(a, evtchn_set_priority__priority));
+      return evtchn_set_priority(
+        d,
+        load<u32>(a, evtchn_set_priority__port),
+        load<u32>(a, evtchn_set_priority__priority),
+      );
   }
 }
 
@@ -130,5 +212,9 @@ function alloc_unbound(d: Domain, a: usize): i32 {
   const rc = xsm_check(XSM_evtchn_unbound, d, t);
   if (rc) return rc;
   const remote = load<u16>(a, evtchn_alloc_unbound__remote_dom);
-  return give(a, evtchn_alloc_unbound__port, evtchn_alloc_unbound(t, remote == <u16>DOMID_SELF ? d.domid : remote, 0, 0));
+  return give(
+    a,
+    evtchn_alloc_unbound__port,
+    evtchn_alloc_unbound(t, remote == <u16>DOMID_SELF ? d.domid : remote, 0, 0),
+  );
 }

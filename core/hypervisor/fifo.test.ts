@@ -1,7 +1,7 @@
 // The FIFO event ABI against a model: what a guest that follows the protocol sees, and what one that breaks it can do (nothing).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Machine, N, random, Service } from './test_machine.ts';
+import { Machine, N, random, Service } from '../../test/hypervisor.ts';
 
 const SELF = 0x7ff0;
 const CONTROL = 2; // page numbers in the service's space
@@ -69,8 +69,13 @@ test('control block and array pages: hostile arguments', () => {
   const m = new Machine();
   const s = m.service(5);
   const init = (gfn: number, offset: number, vcpu: number) =>
-    s.op('event_channel_op', 'EVTCHNOP_init_control', 'evtchn_init_control', { control_gfn: [8, gfn], offset: [4, offset], vcpu: [4, vcpu] });
-  const expand = (gfn: number) => s.op('event_channel_op', 'EVTCHNOP_expand_array', 'evtchn_expand_array', { array_gfn: [8, gfn] });
+    s.op('event_channel_op', 'EVTCHNOP_init_control', 'evtchn_init_control', {
+      control_gfn: [8, gfn],
+      offset: [4, offset],
+      vcpu: [4, vcpu],
+    });
+  const expand = (gfn: number) =>
+    s.op('event_channel_op', 'EVTCHNOP_expand_array', 'evtchn_expand_array', { array_gfn: [8, gfn] });
   assert.equal(expand(3), -N.ENOSYS, 'not before the control block');
   assert.equal(init(2, 4096 - 71, 0), -N.EINVAL);
   assert.equal(init(2, 4, 0), -N.EINVAL);

@@ -1,7 +1,7 @@
 // Properties under random input: no argument traps the hypervisor, no reference is lost, the p2m is a map.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Machine, N, random, Service } from './test_machine.ts';
+import { Machine, N, random, Service } from '../../test/hypervisor.ts';
 
 const SELF = 0x7ff0;
 
@@ -9,10 +9,15 @@ test('random hypercalls with random arguments never trap', () => {
   const rnd = random(0xbadc0de);
   const m = new Machine();
   const all = [m.service(0, 1), m.service(5), m.service(6, 2)];
-  const interesting = [0, 1, 2, 3, 7, 8, 31, 40, 100, 4095, 4096, 0x7ff0, 0x7fff, 0x8000, 0xffff, 0x20000, 0x7fffffff, 0xfffff000, 0xffffffff];
+  const interesting = [
+    0, 1, 2, 3, 7, 8, 31, 40, 100, 4095, 4096, 0x7ff0, 0x7fff, 0x8000, 0xffff, 0x20000, 0x7fffffff, 0xfffff000,
+    0xffffffff,
+  ];
   const word = () => (rnd(3) ? interesting[rnd(interesting.length)] : rnd(0x10000) * rnd(0x10000));
   const big = () => (rnd(4) ? BigInt(word()) : (BigInt(word()) << 32n) | BigInt(word()));
-  const calls = Object.entries(N).filter(([name]) => name.startsWith('__HYPERVISOR_')).map(([, nr]) => nr);
+  const calls = Object.entries(N)
+    .filter(([name]) => name.startsWith('__HYPERVISOR_'))
+    .map(([, nr]) => nr);
   let answered = 0;
   for (let i = 0; i < 30000; i++) {
     const s = all[rnd(10) ? 1 + rnd(2) : 0];
@@ -42,11 +47,16 @@ test('random maps and unmaps of grants: flags and counts agree with a model, and
   const a = m.service(5);
   const b = m.service(6);
   const TABLE = 40;
-  a.op('memory_op', 'XENMEM_add_to_physmap', 'xen_add_to_physmap', { domid: [2, SELF], space: [4, 1], gpfn: [8, TABLE] });
+  a.op('memory_op', 'XENMEM_add_to_physmap', 'xen_add_to_physmap', {
+    domid: [2, SELF],
+    space: [4, 1],
+    gpfn: [8, TABLE],
+  });
   const entry = (ref: number) => TABLE * 4096 + 8 * ref;
   for (let ref = 8; ref < 16; ref++) a.write(entry(ref), new Uint8Array(new Uint16Array([1, 6, ref, 0]).buffer));
   const maps = new Map<number, { ref: number; readonly: boolean; gfn: number }>();
-  const uses = (ref: number, readonly: boolean) => [...maps.values()].filter((x) => x.ref === ref && x.readonly === readonly).length;
+  const uses = (ref: number, readonly: boolean) =>
+    [...maps.values()].filter((x) => x.ref === ref && x.readonly === readonly).length;
   const unmap = (handle: number) => {
     b.op('grant_table_op', 'GNTTABOP_unmap_grant_ref', 'gnttab_unmap_grant_ref', { handle: [4, handle] }, 1);
     assert.equal(b.get('gnttab_unmap_grant_ref', 'status', 2, true), 0);
@@ -65,8 +75,13 @@ test('random maps and unmaps of grants: flags and counts agree with a model, and
     } else {
       const gfn = 100 + rnd(200);
       const readonly = rnd(2) === 1;
-      b.op('grant_table_op', 'GNTTABOP_map_grant_ref', 'gnttab_map_grant_ref',
-        { host_addr: [8, gfn * 4096], flags: [4, readonly ? 6 : 2], ref: [4, ref], dom: [2, 5] }, 1);
+      b.op(
+        'grant_table_op',
+        'GNTTABOP_map_grant_ref',
+        'gnttab_map_grant_ref',
+        { host_addr: [8, gfn * 4096], flags: [4, readonly ? 6 : 2], ref: [4, ref], dom: [2, 5] },
+        1,
+      );
       const status = b.get('gnttab_map_grant_ref', 'status', 2, true);
       const taken = [...maps.values()].some((x) => x.gfn === gfn);
       assert.equal(status, taken ? N.GNTST_general_error : 0);
@@ -82,7 +97,13 @@ test('random maps and unmaps of grants: flags and counts agree with a model, and
   for (let ref = 8; ref < 16; ref++) check(ref);
   assert.equal(m.x.frames_free(), free);
   // The mapper dies with mappings in place: the granter's entries are free again.
-  b.op('grant_table_op', 'GNTTABOP_map_grant_ref', 'gnttab_map_grant_ref', { host_addr: [8, 100 * 4096], flags: [4, 2], ref: [4, 9], dom: [2, 5] }, 1);
+  b.op(
+    'grant_table_op',
+    'GNTTABOP_map_grant_ref',
+    'gnttab_map_grant_ref',
+    { host_addr: [8, 100 * 4096], flags: [4, 2], ref: [4, 9], dom: [2, 5] },
+    1,
+  );
   assert.equal(a.u32(entry(9)) & 0xffff, 25);
   assert.equal(m.x.service_destroy(6), 0);
   assert.equal(a.u32(entry(9)) & 0xffff, 1);
@@ -95,10 +116,20 @@ test('a granter that dies first leaves the mapper its frame, and nothing afterwa
   let free = -1;
   for (let i = 0; i < 3; i++) {
     const a = m.service(5);
-    a.op('memory_op', 'XENMEM_add_to_physmap', 'xen_add_to_physmap', { domid: [2, SELF], space: [4, 1], gpfn: [8, 40] });
+    a.op('memory_op', 'XENMEM_add_to_physmap', 'xen_add_to_physmap', {
+      domid: [2, SELF],
+      space: [4, 1],
+      gpfn: [8, 40],
+    });
     a.write(40 * 4096 + 64, new Uint8Array(new Uint16Array([1, 6, 7, 0]).buffer));
     a.write(7 * 4096, new Uint8Array([42]));
-    b.op('grant_table_op', 'GNTTABOP_map_grant_ref', 'gnttab_map_grant_ref', { host_addr: [8, 100 * 4096], flags: [4, 2], ref: [4, 8], dom: [2, 5] }, 1);
+    b.op(
+      'grant_table_op',
+      'GNTTABOP_map_grant_ref',
+      'gnttab_map_grant_ref',
+      { host_addr: [8, 100 * 4096], flags: [4, 2], ref: [4, 8], dom: [2, 5] },
+      1,
+    );
     const handle = b.get('gnttab_map_grant_ref', 'handle', 4);
     assert.equal(m.x.service_destroy(5), 0);
     assert.deepEqual(b.read(100 * 4096, 1), new Uint8Array([42]));
@@ -124,7 +155,11 @@ test('the p2m against a model: populate, release, move', () => {
   const any = () => (rnd(2) ? 8 + rnd(56) : places[rnd(places.length)]);
   const one = (op: string, gfn: number) => {
     a.write(4096, new Uint8Array(new BigUint64Array([BigInt(gfn)]).buffer));
-    return a.op('memory_op', op, 'xen_memory_reservation', { extent_start: [8, 4096], nr_extents: [8, 1], domid: [2, SELF] });
+    return a.op('memory_op', op, 'xen_memory_reservation', {
+      extent_start: [8, 4096],
+      nr_extents: [8, 1],
+      domid: [2, SELF],
+    });
   };
   let content = 1000;
   for (let i = 0; i < 4000; i++) {
@@ -142,7 +177,12 @@ test('the p2m against a model: populate, release, move', () => {
         break;
       default: {
         const to = any();
-        const rc = a.op('memory_op', 'XENMEM_add_to_physmap', 'xen_add_to_physmap', { domid: [2, SELF], space: [4, 2], idx: [8, g], gpfn: [8, to] });
+        const rc = a.op('memory_op', 'XENMEM_add_to_physmap', 'xen_add_to_physmap', {
+          domid: [2, SELF],
+          space: [4, 2],
+          idx: [8, g],
+          gpfn: [8, to],
+        });
         if (!model.has(g)) assert.equal(rc, -N.EINVAL);
         else {
           assert.equal(rc, 0);

@@ -1,17 +1,70 @@
 // GNTTABOP_*: arguments in, grant_table.ts and copies, statuses out. Batches are bounded and continued.
 import {
-  DOMID_SELF, EFAULT, EINVAL, ENOSYS, ESRCH, GNTCOPY_dest_gref, GNTCOPY_source_gref, GNTST_bad_copy_arg, GNTST_bad_domain, GNTST_bad_page, GNTST_general_error,
-  GNTST_okay, GNTST_permission_denied, GNTTABOP_copy, GNTTABOP_get_version, GNTTABOP_map_grant_ref, GNTTABOP_query_size, GNTTABOP_set_version,
-  GNTTABOP_setup_table, GNTTABOP_swap_grant_ref, GNTTABOP_unmap_grant_ref, GNTTABOP_cache_flush, EOPNOTSUPP, EPERM, EBUSY,
-  gnttab_copy__dest, gnttab_copy__flags, gnttab_copy__len, gnttab_copy__source, gnttab_copy__status, gnttab_copy_ptr__domid,
-  gnttab_copy_ptr__offset, gnttab_copy_ptr__u__gmfn, gnttab_copy_ptr__u__ref, gnttab_get_version__dom, gnttab_get_version__version,
-  gnttab_map_grant_ref__dev_bus_addr, gnttab_map_grant_ref__dom, gnttab_map_grant_ref__flags, gnttab_map_grant_ref__handle,
-  gnttab_map_grant_ref__host_addr, gnttab_map_grant_ref__ref, gnttab_map_grant_ref__status, gnttab_query_size__dom,
-  gnttab_query_size__max_nr_frames, gnttab_query_size__nr_frames, gnttab_query_size__status, gnttab_set_version__version,
-  gnttab_setup_table__dom, gnttab_setup_table__frame_list, gnttab_setup_table__nr_frames, gnttab_setup_table__status,
-  gnttab_swap_grant_ref__ref_a, gnttab_swap_grant_ref__ref_b, gnttab_swap_grant_ref__status, gnttab_unmap_grant_ref__handle,
-  gnttab_unmap_grant_ref__host_addr, gnttab_unmap_grant_ref__status, sizeof_gnttab_copy, sizeof_gnttab_get_version,
-  sizeof_gnttab_map_grant_ref, sizeof_gnttab_query_size, sizeof_gnttab_set_version, sizeof_gnttab_setup_table, sizeof_gnttab_swap_grant_ref,
+  DOMID_SELF,
+  EFAULT,
+  EINVAL,
+  ENOSYS,
+  ESRCH,
+  GNTCOPY_dest_gref,
+  GNTCOPY_source_gref,
+  GNTST_bad_copy_arg,
+  GNTST_bad_domain,
+  GNTST_bad_page,
+  GNTST_general_error,
+  GNTST_okay,
+  GNTST_permission_denied,
+  GNTTABOP_copy,
+  GNTTABOP_get_version,
+  GNTTABOP_map_grant_ref,
+  GNTTABOP_query_size,
+  GNTTABOP_set_version,
+  GNTTABOP_setup_table,
+  GNTTABOP_swap_grant_ref,
+  GNTTABOP_unmap_grant_ref,
+  GNTTABOP_cache_flush,
+  EOPNOTSUPP,
+  EPERM,
+  EBUSY,
+  gnttab_copy__dest,
+  gnttab_copy__flags,
+  gnttab_copy__len,
+  gnttab_copy__source,
+  gnttab_copy__status,
+  gnttab_copy_ptr__domid,
+  gnttab_copy_ptr__offset,
+  gnttab_copy_ptr__u__gmfn,
+  gnttab_copy_ptr__u__ref,
+  gnttab_get_version__dom,
+  gnttab_get_version__version,
+  gnttab_map_grant_ref__dev_bus_addr,
+  gnttab_map_grant_ref__dom,
+  gnttab_map_grant_ref__flags,
+  gnttab_map_grant_ref__handle,
+  gnttab_map_grant_ref__host_addr,
+  gnttab_map_grant_ref__ref,
+  gnttab_map_grant_ref__status,
+  gnttab_query_size__dom,
+  gnttab_query_size__max_nr_frames,
+  gnttab_query_size__nr_frames,
+  gnttab_query_size__status,
+  gnttab_set_version__version,
+  gnttab_setup_table__dom,
+  gnttab_setup_table__frame_list,
+  gnttab_setup_table__nr_frames,
+  gnttab_setup_table__status,
+  gnttab_swap_grant_ref__ref_a,
+  gnttab_swap_grant_ref__ref_b,
+  gnttab_swap_grant_ref__status,
+  gnttab_unmap_grant_ref__handle,
+  gnttab_unmap_grant_ref__host_addr,
+  gnttab_unmap_grant_ref__status,
+  sizeof_gnttab_copy,
+  sizeof_gnttab_get_version,
+  sizeof_gnttab_map_grant_ref,
+  sizeof_gnttab_query_size,
+  sizeof_gnttab_set_version,
+  sizeof_gnttab_setup_table,
+  sizeof_gnttab_swap_grant_ref,
   sizeof_gnttab_unmap_grant_ref,
 } from '../gen/abi';
 import { XSM_grant_copy, XSM_grant_query_size, XSM_grant_setup } from '../gen/xsm';
@@ -19,7 +72,15 @@ import { frame_written } from '../shared/frame_table';
 import { INVALID_MFN, Mfn, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
 import { Domain, domain_by_id, page_get, page_put } from './domain';
 import {
-  grant_begin, grant_end, grant_frame_mfn, grant_grow, grant_map, grant_mfn, grant_swap, grant_unmap, map_handle,
+  grant_begin,
+  grant_end,
+  grant_frame_mfn,
+  grant_grow,
+  grant_map,
+  grant_mfn,
+  grant_swap,
+  grant_unmap,
+  map_handle,
 } from './grant_table';
 import { copy_from_guest, copy_to_guest, put_guest } from './guest_access';
 import { hypercall_continue } from './hypercall';
@@ -83,8 +144,13 @@ export function do_grant_table_op(d: Domain, v: Vcpu, cmd: u32, uop: u64, count:
 function one(d: Domain, v: Vcpu, op: u32, a: usize): i32 {
   switch (op) {
     case GNTTABOP_map_grant_ref: {
-      const rc = grant_map(d, load<u64>(a, gnttab_map_grant_ref__host_addr), load<u32>(a, gnttab_map_grant_ref__flags),
-        load<u32>(a, gnttab_map_grant_ref__ref), load<u16>(a, gnttab_map_grant_ref__dom));
+      const rc = grant_map(
+        d,
+        load<u64>(a, gnttab_map_grant_ref__host_addr),
+        load<u32>(a, gnttab_map_grant_ref__flags),
+        load<u32>(a, gnttab_map_grant_ref__ref),
+        load<u16>(a, gnttab_map_grant_ref__dom),
+      );
       store<i16>(a, <i16>rc, gnttab_map_grant_ref__status);
       if (rc == GNTST_okay) {
         store<u32>(a, map_handle, gnttab_map_grant_ref__handle);
@@ -93,8 +159,13 @@ function one(d: Domain, v: Vcpu, op: u32, a: usize): i32 {
       return 0;
     }
     case GNTTABOP_unmap_grant_ref:
-      store<i16>(a, <i16>grant_unmap(d, load<u64>(a, gnttab_unmap_grant_ref__host_addr), load<u32>(a, gnttab_unmap_grant_ref__handle)),
-        gnttab_unmap_grant_ref__status);
+      store<i16>(
+        a,
+        <i16>(
+          grant_unmap(d, load<u64>(a, gnttab_unmap_grant_ref__host_addr), load<u32>(a, gnttab_unmap_grant_ref__handle))
+        ),
+        gnttab_unmap_grant_ref__status,
+      );
       return 0;
     case GNTTABOP_copy:
       store<i16>(a, <i16>copy(d, a), gnttab_copy__status);
@@ -148,7 +219,8 @@ function setup_table(d: Domain, v: Vcpu, a: usize): i32 {
   else if (n > t.max_grant_frames) return -EINVAL;
   else if (n > t.grant_frames && !grant_grow(t, n)) rc = GNTST_general_error;
   else {
-    for (let i: u32 = 0; i < n; i++) if (!put_guest<u64>(v, list + ((<u64>i) << 3), grant_frame_mfn(t, i))) return -EFAULT;
+    for (let i: u32 = 0; i < n; i++)
+      if (!put_guest<u64>(v, list + ((<u64>i) << 3), grant_frame_mfn(t, i))) return -EFAULT;
   }
   store<i16>(a, <i16>rc, gnttab_setup_table__status);
   return 0;
@@ -191,8 +263,8 @@ function copy(d: Domain, a: usize): i32 {
   const dst = a + gnttab_copy__dest;
   const from = <u32>load<u16>(src, gnttab_copy_ptr__offset);
   const to = <u32>load<u16>(dst, gnttab_copy_ptr__offset);
-  const src_gref = (flags & <u16>GNTCOPY_source_gref) != 0;
-  const dst_gref = (flags & <u16>GNTCOPY_dest_gref) != 0;
+  const src_gref = (flags & (<u16>GNTCOPY_source_gref)) != 0;
+  const dst_gref = (flags & (<u16>GNTCOPY_dest_gref)) != 0;
   if (from + len > PAGE_SIZE || to + len > PAGE_SIZE) return GNTST_bad_copy_arg;
   let rc = open_end(d, src, src_gref, false);
   if (rc != GNTST_okay) return rc;

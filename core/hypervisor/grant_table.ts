@@ -1,19 +1,65 @@
 // Grant tables, version 1 (public/grant_table.h): shared entries in pages the granting domain writes, active entries and counts here,
 // a maptrack table for the mapping side. A mapping is a p2m entry of the mapper for the granter's own frame.
 import {
-  DOMID_SELF, EINVAL, ENOMEM, GNTMAP_application_map, GNTMAP_contains_pte, GNTMAP_device_map, GNTMAP_host_map, GNTMAP_readonly,
-  GNTST_address_too_big, GNTST_bad_domain, GNTST_bad_gntref, GNTST_bad_handle, GNTST_bad_page, GNTST_bad_virt_addr, GNTST_eagain,
-  GNTST_general_error, GNTST_no_device_space, GNTST_no_space, GNTST_okay, GNTST_permission_denied, GTF_permit_access, GTF_reading, GTF_readonly, GTF_sub_page,
-  GTF_type_mask, GTF_writing, GTF_PAT, GTF_PCD, GTF_PWT, GNTTAB_NR_RESERVED_ENTRIES,
+  DOMID_SELF,
+  EINVAL,
+  ENOMEM,
+  GNTMAP_application_map,
+  GNTMAP_contains_pte,
+  GNTMAP_device_map,
+  GNTMAP_host_map,
+  GNTMAP_readonly,
+  GNTST_address_too_big,
+  GNTST_bad_domain,
+  GNTST_bad_gntref,
+  GNTST_bad_handle,
+  GNTST_bad_page,
+  GNTST_bad_virt_addr,
+  GNTST_eagain,
+  GNTST_general_error,
+  GNTST_no_device_space,
+  GNTST_no_space,
+  GNTST_okay,
+  GNTST_permission_denied,
+  GTF_permit_access,
+  GTF_reading,
+  GTF_readonly,
+  GTF_sub_page,
+  GTF_type_mask,
+  GTF_writing,
+  GTF_PAT,
+  GTF_PCD,
+  GTF_PWT,
+  GNTTAB_NR_RESERVED_ENTRIES,
 } from '../gen/abi';
 import { XSM_grant_mapref, XSM_grant_unmapref } from '../gen/xsm';
 import { frame, FRAME_RAM, FRAME_SHARED } from '../shared/frame_table';
 import { frame_alloc, frame_free, xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
 import { INVALID_MFN, Mfn, mfn_to_ptr } from '../shared/memory';
 import {
-  Domain, DOMAIN_ACTIVE, DOMAIN_DYING, DOMAIN_GRANTS, GRANT_FRAMES_MAX, domain_by_id, domain_find, page_get, page_put,
+  Domain,
+  DOMAIN_ACTIVE,
+  DOMAIN_DYING,
+  DOMAIN_GRANTS,
+  GRANT_FRAMES_MAX,
+  domain_by_id,
+  domain_find,
+  page_get,
+  page_put,
 } from './domain';
-import { p2m_clear_grant, p2m_frame, p2m_get, P2M_GRANT_RO, P2M_GRANT_RW, p2m_mfn, p2m_set, p2m_type, p2m_writable, P2M_RAM_RO, P2M_RAM_RW } from './p2m';
+import {
+  p2m_clear_grant,
+  p2m_frame,
+  p2m_get,
+  P2M_GRANT_RO,
+  P2M_GRANT_RW,
+  p2m_mfn,
+  p2m_set,
+  p2m_type,
+  p2m_writable,
+  P2M_RAM_RO,
+  P2M_RAM_RW,
+} from './p2m';
 import { xsm_check } from './xsm';
 
 export const GRANTS_PER_FRAME: u32 = 512;
@@ -60,13 +106,15 @@ export function grant_table_init(d: Domain): bool {
 /** The shared entry of a reference, 0 if the table is not that long. */
 export function grant_shared(d: Domain, ref: u32): usize {
   const f = ref / GRANTS_PER_FRAME;
-  return f < d.grant_frames ? mfn_to_ptr(grant_frame_mfn(d, f)) + ((<usize>ref % GRANTS_PER_FRAME) << 3) : 0;
+  return f < d.grant_frames ? mfn_to_ptr(grant_frame_mfn(d, f)) + (<usize>ref % GRANTS_PER_FRAME << 3) : 0;
 }
 
 function active_of(d: Domain, ref: u32): Active {
   const f = ref / GRANTS_PER_FRAME;
   const i = ref % GRANTS_PER_FRAME;
-  return changetype<Active>(<usize>load<u32>(active_pages(d, f) + ((<usize>i >>> 8) << 2)) + ((<usize>i & 255) << 4));
+  return changetype<Active>(
+    <usize>load<u32>(active_pages(d, f) + (((<usize>i) >>> 8) << 2)) + (((<usize>i) & 255) << 4),
+  );
 }
 
 /** Make the table at least `frames` long. False: more than allowed, or no memory. */
@@ -105,7 +153,7 @@ export function grant_begin(rd: Domain, ref: u32, user: u16, readonly: bool): i3
   if (a.readers + a.writers) {
     // In use: the frame is the one that the first use saw, whatever the guest writes into the entry meanwhile.
     if (a.domid != user) return GNTST_general_error;
-    if (!readonly && load<u16>(s) & <u16>GTF_readonly) return GNTST_general_error;
+    if (!readonly && load<u16>(s) & (<u16>GTF_readonly)) return GNTST_general_error;
     if (!readonly) atomic.or<u16>(s, <u16>GTF_writing);
   } else {
     const rc = grant_claim(rd, s, a, user, readonly);
@@ -125,9 +173,10 @@ function grant_claim(rd: Domain, s: usize, a: Active, user: u16, readonly: bool)
   for (let i = 0; i < CLAIM_TRIES; i++) {
     const word = atomic.load<u32>(s);
     const flags = <u16>word;
-    if ((flags & <u16>GTF_type_mask) != <u16>GTF_permit_access || <u16>(word >>> 16) != user) return GNTST_general_error;
-    if (flags & <u16>(GTF_PWT | GTF_PCD | GTF_PAT | GTF_sub_page)) return GNTST_general_error;
-    if (!readonly && flags & <u16>GTF_readonly) return GNTST_general_error;
+    if ((flags & (<u16>GTF_type_mask)) != <u16>GTF_permit_access || <u16>(word >>> 16) != user)
+      return GNTST_general_error;
+    if (flags & (<u16>(GTF_PWT | GTF_PCD | GTF_PAT | GTF_sub_page))) return GNTST_general_error;
+    if (!readonly && flags & (<u16>GTF_readonly)) return GNTST_general_error;
     const use = readonly ? GTF_reading : GTF_reading | GTF_writing;
     if (atomic.cmpxchg<u32>(s, word, word | use) != word) continue;
     const gfn = <u64>atomic.load<u32>(s + 4);
@@ -160,7 +209,9 @@ export function grant_end(rd: Domain, ref: u32, readonly: bool): void {
 }
 
 @inline function track(d: Domain, h: u32): Track {
-  return changetype<Track>(<usize>load<u32>(<usize>d.maptrack_dir + ((<usize>h / TRACKS_PER_PAGE) << 2)) + ((<usize>h % TRACKS_PER_PAGE) << 4));
+  return changetype<Track>(
+    <usize>load<u32>(<usize>d.maptrack_dir + ((<usize>h / TRACKS_PER_PAGE) << 2)) + (<usize>h % TRACKS_PER_PAGE << 4),
+  );
 }
 
 function track_alloc(d: Domain): u32 {

@@ -1,7 +1,7 @@
 // What a guest's vCPU meets without the engine running it: I/O requests, the hypercall page, hypercall registers, upcalls.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createDomain, destroyDomain, Machine, N, type Service } from './test_machine.ts';
+import { createDomain, destroyDomain, Machine, N, type Service } from '../../test/hypervisor.ts';
 
 const SELF = 0x7ff0;
 const EXIT_IOREQ = 4;
@@ -12,13 +12,22 @@ function guest(): { m: Machine; dom0: Service; id: number } {
   return { m, dom0, id: createDomain(dom0, 64) };
 }
 function setParam(s: Service, domid: number, index: number, value: number | bigint): void {
-  assert.equal(s.op('hvm_op', 'HVMOP_set_param', 'xen_hvm_param', { domid: [2, domid], index: [4, index], value: [8, value] }), 0);
+  assert.equal(
+    s.op('hvm_op', 'HVMOP_set_param', 'xen_hvm_param', { domid: [2, domid], index: [4, index], value: [8, value] }),
+    0,
+  );
 }
 /** Map guest frame `gfn` at page `at` of the service. */
 function foreign(s: Service, domid: number, gfn: number, at: number): void {
   s.write(4096, new Uint8Array(new BigUint64Array([BigInt(gfn), BigInt(at)]).buffer));
   const rc = s.op('memory_op', 'XENMEM_add_to_physmap_batch', 'xen_add_to_physmap_batch', {
-    domid: [2, SELF], space: [2, 4], size: [2, 1], u__foreign_domid: [2, domid], idxs: [8, 4096], gpfns: [8, 4104], errs: [8, 4112],
+    domid: [2, SELF],
+    space: [2, 4],
+    size: [2, 1],
+    u__foreign_domid: [2, domid],
+    idxs: [8, 4096],
+    gpfns: [8, 4104],
+    errs: [8, 4112],
   });
   assert.equal(rc, 0);
   assert.equal(s.u32(4112), 0);
@@ -42,7 +51,11 @@ test('a port access becomes an ioreq, the server answers, the same access takes 
 
   setParam(dom0, id, N.HVM_PARAM_IOREQ_SERVER_PFN, 20);
   setParam(dom0, id, N.HVM_PARAM_NR_IOREQ_SERVER_PAGES, 1);
-  assert.equal(dmOp(dom0, id, 'XEN_DMOP_create_ioreq_server', (v) => v.setUint8(0, 1)).rc, -N.EOPNOTSUPP, 'no buffered requests');
+  assert.equal(
+    dmOp(dom0, id, 'XEN_DMOP_create_ioreq_server', (v) => v.setUint8(0, 1)).rc,
+    -N.EOPNOTSUPP,
+    'no buffered requests',
+  );
   const server = dmOp(dom0, id, 'XEN_DMOP_create_ioreq_server', () => {});
   assert.equal(server.rc, 0);
   const range = (v: DataView) => {
@@ -59,7 +72,13 @@ test('a port access becomes an ioreq, the server answers, the same access takes 
   foreign(dom0, id, 20, 60);
   const at = 60 * 4096;
   const eport = dom0.u32(at + N.ioreq__vp_eport);
-  assert.equal(dom0.op('event_channel_op', 'EVTCHNOP_bind_interdomain', 'evtchn_bind_interdomain', { remote_dom: [2, id], remote_port: [4, eport] }), 0);
+  assert.equal(
+    dom0.op('event_channel_op', 'EVTCHNOP_bind_interdomain', 'evtchn_bind_interdomain', {
+      remote_dom: [2, id],
+      remote_port: [4, eport],
+    }),
+    0,
+  );
   const local = dom0.get('evtchn_bind_interdomain', 'local_port', 4);
   dom0.events();
 
@@ -130,10 +149,19 @@ test('the callback vector is asked for while an event is pending', () => {
   assert.equal(m.x.test_upcall_vector(id), -1);
   setParam(dom0, id, N.HVM_PARAM_CALLBACK_IRQ, (2n << 56n) | 0xf3n);
   assert.equal(m.x.test_upcall_vector(id), -1, 'nothing pending');
-  const rc = dom0.op('event_channel_op', 'EVTCHNOP_alloc_unbound', 'evtchn_alloc_unbound', { dom: [2, id], remote_dom: [2, 0] });
+  const rc = dom0.op('event_channel_op', 'EVTCHNOP_alloc_unbound', 'evtchn_alloc_unbound', {
+    dom: [2, id],
+    remote_dom: [2, 0],
+  });
   assert.equal(rc, 0);
   const port = dom0.get('evtchn_alloc_unbound', 'port', 4);
-  assert.equal(dom0.op('event_channel_op', 'EVTCHNOP_bind_interdomain', 'evtchn_bind_interdomain', { remote_dom: [2, id], remote_port: [4, port] }), 0);
+  assert.equal(
+    dom0.op('event_channel_op', 'EVTCHNOP_bind_interdomain', 'evtchn_bind_interdomain', {
+      remote_dom: [2, id],
+      remote_port: [4, port],
+    }),
+    0,
+  );
   const local = dom0.get('evtchn_bind_interdomain', 'local_port', 4);
   assert.equal(dom0.op('event_channel_op', 'EVTCHNOP_send', 'evtchn_send', { port: [4, local] }), 0);
   assert.equal(m.x.test_upcall_vector(id), 0xf3);

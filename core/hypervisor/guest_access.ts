@@ -13,7 +13,7 @@ const NOWHERE: u64 = ~0;
 function page_part(d: Domain, gpa: u64, host_ptr: usize, len: u32, write: bool): bool {
   const mfn = p2m_frame(d, gpa >> 12);
   if (mfn == INVALID_MFN || (write && !p2m_writable)) return false;
-  const p = mfn_to_ptr(mfn) + (<usize>gpa & 0xfff);
+  const p = mfn_to_ptr(mfn) + ((<usize>gpa) & 0xfff);
   if (write) {
     memory.copy(p, host_ptr, len);
     frame_written(mfn);
@@ -22,7 +22,7 @@ function page_part(d: Domain, gpa: u64, host_ptr: usize, len: u32, write: bool):
 }
 
 @inline function part(addr: u64, len: u32): u32 {
-  const left = PAGE_SIZE - (<u32>addr & 0xfff);
+  const left = PAGE_SIZE - ((<u32>addr) & 0xfff);
   return len < left ? len : left;
 }
 

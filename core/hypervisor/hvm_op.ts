@@ -1,11 +1,47 @@
 // HVMOP_*: parameters, upcall vectors, small questions.
 import {
-  DOMID_SELF, EEXIST, EFAULT, EINVAL, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, ESRCH, HVM_NR_PARAMS, HVM_PARAM_CALLBACK_IRQ, HVM_PARAM_CONSOLE_EVTCHN,
-  HVM_PARAM_CONSOLE_PFN, HVM_PARAM_NR_IOREQ_SERVER_PAGES, HVM_PARAM_IOREQ_SERVER_PFN, HVM_PARAM_STORE_EVTCHN, HVM_PARAM_STORE_PFN, HVM_PARAM_ACPI_S_STATE, HVMMEM_mmio_dm, HVMMEM_ram_ro, HVMMEM_ram_rw,
-  HVMOP_flush_tlbs, HVMOP_get_mem_type, HVMOP_get_param, HVMOP_get_time, HVMOP_set_evtchn_upcall_vector, HVMOP_set_param, HVM_PARAM_TRIPLE_FAULT_REASON, HVM_PARAM_X87_FIP_WIDTH, HVM_PARAM_VM_GENERATION_ID_ADDR,
-  sizeof_xen_hvm_evtchn_upcall_vector, sizeof_xen_hvm_get_mem_type, sizeof_xen_hvm_param, xen_hvm_evtchn_upcall_vector__vcpu,
-  xen_hvm_evtchn_upcall_vector__vector, xen_hvm_get_mem_type__domid, xen_hvm_get_mem_type__mem_type, xen_hvm_get_mem_type__pfn,
-  xen_hvm_param__domid, xen_hvm_param__index, xen_hvm_param__value, SHUTDOWN_MAX,
+  DOMID_SELF,
+  EEXIST,
+  EFAULT,
+  EINVAL,
+  ENOENT,
+  ENOSYS,
+  EOPNOTSUPP,
+  EPERM,
+  ESRCH,
+  HVM_NR_PARAMS,
+  HVM_PARAM_CALLBACK_IRQ,
+  HVM_PARAM_CONSOLE_EVTCHN,
+  HVM_PARAM_CONSOLE_PFN,
+  HVM_PARAM_NR_IOREQ_SERVER_PAGES,
+  HVM_PARAM_IOREQ_SERVER_PFN,
+  HVM_PARAM_STORE_EVTCHN,
+  HVM_PARAM_STORE_PFN,
+  HVM_PARAM_ACPI_S_STATE,
+  HVMMEM_mmio_dm,
+  HVMMEM_ram_ro,
+  HVMMEM_ram_rw,
+  HVMOP_flush_tlbs,
+  HVMOP_get_mem_type,
+  HVMOP_get_param,
+  HVMOP_get_time,
+  HVMOP_set_evtchn_upcall_vector,
+  HVMOP_set_param,
+  HVM_PARAM_TRIPLE_FAULT_REASON,
+  HVM_PARAM_X87_FIP_WIDTH,
+  HVM_PARAM_VM_GENERATION_ID_ADDR,
+  sizeof_xen_hvm_evtchn_upcall_vector,
+  sizeof_xen_hvm_get_mem_type,
+  sizeof_xen_hvm_param,
+  xen_hvm_evtchn_upcall_vector__vcpu,
+  xen_hvm_evtchn_upcall_vector__vector,
+  xen_hvm_get_mem_type__domid,
+  xen_hvm_get_mem_type__mem_type,
+  xen_hvm_get_mem_type__pfn,
+  xen_hvm_param__domid,
+  xen_hvm_param__index,
+  xen_hvm_param__value,
+  SHUTDOWN_MAX,
 } from '../gen/abi';
 import { XSM_hvm_param } from '../gen/xsm';
 import { host_raise_flush } from '../shared/host';
@@ -38,8 +74,15 @@ export function do_hvm_op(d: Domain, v: Vcpu, op: u32, arg: u64): i64 {
 
 /** Which parameters the guest itself may write; the rest is the builder's. */
 function guest_may_set(i: u32): bool {
-  return i == HVM_PARAM_CALLBACK_IRQ || i == HVM_PARAM_VM_GENERATION_ID_ADDR || i == HVM_PARAM_STORE_EVTCHN || i == HVM_PARAM_CONSOLE_EVTCHN ||
-    i == HVM_PARAM_X87_FIP_WIDTH || i == HVM_PARAM_STORE_PFN || i == HVM_PARAM_CONSOLE_PFN;
+  return (
+    i == HVM_PARAM_CALLBACK_IRQ ||
+    i == HVM_PARAM_VM_GENERATION_ID_ADDR ||
+    i == HVM_PARAM_STORE_EVTCHN ||
+    i == HVM_PARAM_CONSOLE_EVTCHN ||
+    i == HVM_PARAM_X87_FIP_WIDTH ||
+    i == HVM_PARAM_STORE_PFN ||
+    i == HVM_PARAM_CONSOLE_PFN
+  );
 }
 
 /** Ring pages and ports of the emulator are not the guest's business. */
@@ -49,8 +92,14 @@ function guest_may_get(i: u32): bool {
 
 /** Written once by whoever builds the domain; a guest may not change them afterwards (-EEXIST). */
 function written_once(i: u32): bool {
-  return i == HVM_PARAM_STORE_PFN || i == HVM_PARAM_STORE_EVTCHN || i == HVM_PARAM_CONSOLE_PFN || i == HVM_PARAM_CONSOLE_EVTCHN ||
-    i == HVM_PARAM_IOREQ_SERVER_PFN || i == HVM_PARAM_NR_IOREQ_SERVER_PAGES;
+  return (
+    i == HVM_PARAM_STORE_PFN ||
+    i == HVM_PARAM_STORE_EVTCHN ||
+    i == HVM_PARAM_CONSOLE_PFN ||
+    i == HVM_PARAM_CONSOLE_EVTCHN ||
+    i == HVM_PARAM_IOREQ_SERVER_PFN ||
+    i == HVM_PARAM_NR_IOREQ_SERVER_PAGES
+  );
 }
 
 function param(d: Domain, v: Vcpu, set: bool, arg: u64): i64 {

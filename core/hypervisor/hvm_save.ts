@@ -2,11 +2,35 @@
 import { Cpu } from '../arch/x86/cpu';
 import { lapic_restore, lapic_restore_regs, lapic_save, lapic_save_regs } from '../arch/x86/lapic';
 import {
-  EINVAL, ENOENT, ENOSPC, HVM_FILE_MAGIC, HVM_FILE_VERSION, HVM_SAVE_CODE_CPU, HVM_SAVE_CODE_END, HVM_SAVE_CODE_HEADER, HVM_SAVE_CODE_LAPIC,
-  HVM_SAVE_CODE_LAPIC_REGS, HVM_SAVE_CODE_MTRR, hvm_hw_mtrr__msr_mtrr_cap, hvm_hw_mtrr__msr_mtrr_def_type, hvm_hw_mtrr__msr_mtrr_fixed,
-  hvm_hw_mtrr__msr_mtrr_var, hvm_hw_mtrr__msr_pat_cr, hvm_save_descriptor__instance, hvm_save_descriptor__length,
-  hvm_save_descriptor__typecode, hvm_save_header__gtsc_khz, hvm_save_header__magic, hvm_save_header__version, RUNSTATE_blocked,
-  sizeof_hvm_hw_cpu, sizeof_hvm_hw_lapic, sizeof_hvm_hw_lapic_regs, sizeof_hvm_hw_mtrr, sizeof_hvm_save_descriptor, sizeof_hvm_save_header,
+  EINVAL,
+  ENOENT,
+  ENOSPC,
+  HVM_FILE_MAGIC,
+  HVM_FILE_VERSION,
+  HVM_SAVE_CODE_CPU,
+  HVM_SAVE_CODE_END,
+  HVM_SAVE_CODE_HEADER,
+  HVM_SAVE_CODE_LAPIC,
+  HVM_SAVE_CODE_LAPIC_REGS,
+  HVM_SAVE_CODE_MTRR,
+  hvm_hw_mtrr__msr_mtrr_cap,
+  hvm_hw_mtrr__msr_mtrr_def_type,
+  hvm_hw_mtrr__msr_mtrr_fixed,
+  hvm_hw_mtrr__msr_mtrr_var,
+  hvm_hw_mtrr__msr_pat_cr,
+  hvm_save_descriptor__instance,
+  hvm_save_descriptor__length,
+  hvm_save_descriptor__typecode,
+  hvm_save_header__gtsc_khz,
+  hvm_save_header__magic,
+  hvm_save_header__version,
+  RUNSTATE_blocked,
+  sizeof_hvm_hw_cpu,
+  sizeof_hvm_hw_lapic,
+  sizeof_hvm_hw_lapic_regs,
+  sizeof_hvm_hw_mtrr,
+  sizeof_hvm_save_descriptor,
+  sizeof_hvm_save_header,
 } from '../gen/abi';
 import { Domain, domain_vcpu } from './domain';
 import { cpu_record_load, cpu_record_save } from './vcpu_context';
@@ -88,7 +112,10 @@ export function record_save(d: Domain, code: u32, instance: u32, p: usize): i32 
 
 function record_load(d: Domain, code: u32, instance: u32, p: usize): i32 {
   if (code == HVM_SAVE_CODE_HEADER)
-    return load<u32>(p, hvm_save_header__magic) == HVM_FILE_MAGIC && load<u32>(p, hvm_save_header__version) == HVM_FILE_VERSION ? 0 : -EINVAL;
+    return load<u32>(p, hvm_save_header__magic) == HVM_FILE_MAGIC &&
+      load<u32>(p, hvm_save_header__version) == HVM_FILE_VERSION
+      ? 0
+      : -EINVAL;
   const found = domain_vcpu(d, instance);
   if (found == null) return -EINVAL;
   const v = found;
@@ -162,5 +189,10 @@ export function descriptor_write(p: usize, code: u32, instance: u32): void {
 }
 
 export function descriptor_load(d: Domain, p: usize): i32 {
-  return record_load(d, load<u16>(p, hvm_save_descriptor__typecode), load<u16>(p, hvm_save_descriptor__instance), p + sizeof_hvm_save_descriptor);
+  return record_load(
+    d,
+    load<u16>(p, hvm_save_descriptor__typecode),
+    load<u16>(p, hvm_save_descriptor__instance),
+    p + sizeof_hvm_save_descriptor,
+  );
 }

@@ -1,7 +1,26 @@
 // From a VMCALL to the handler and back: registers, restart, record, multicall.
-import { EFAULT, EINVAL, ENOSYS, EPERM, multicall_entry__args, multicall_entry__op, multicall_entry__result, sizeof_multicall_entry, __HYPERVISOR_dm_op,
-  __HYPERVISOR_domctl, __HYPERVISOR_multicall, __HYPERVISOR_sysctl, __HYPERVISOR_console_io, __HYPERVISOR_event_channel_op, __HYPERVISOR_hvm_op,
-  __HYPERVISOR_sched_op, __HYPERVISOR_set_timer_op, __HYPERVISOR_vcpu_op, __HYPERVISOR_xen_version, SCHEDOP_poll } from '../gen/abi';
+import {
+  EFAULT,
+  EINVAL,
+  ENOSYS,
+  EPERM,
+  multicall_entry__args,
+  multicall_entry__op,
+  multicall_entry__result,
+  sizeof_multicall_entry,
+  __HYPERVISOR_dm_op,
+  __HYPERVISOR_domctl,
+  __HYPERVISOR_multicall,
+  __HYPERVISOR_sysctl,
+  __HYPERVISOR_console_io,
+  __HYPERVISOR_event_channel_op,
+  __HYPERVISOR_hvm_op,
+  __HYPERVISOR_sched_op,
+  __HYPERVISOR_set_timer_op,
+  __HYPERVISOR_vcpu_op,
+  __HYPERVISOR_xen_version,
+  SCHEDOP_poll,
+} from '../gen/abi';
 import { Cpu } from '../arch/x86/cpu';
 import { MODE_CS64, MODE_PE } from '../arch/x86/modes';
 import { GUEST_hvm, hypercall_dispatch } from '../gen/hypercalls';
@@ -32,7 +51,7 @@ function dispatch(d: Domain, v: Vcpu, nr: u32, a0: u64, a1: u64, a2: u64, a3: u6
     case __HYPERVISOR_sysctl:
       return do_sysctl(d, v, a0);
     case __HYPERVISOR_dm_op:
-      return do_dm_op(d, v, <u32>a0 & 0xffff, <u32>a1, a2);
+      return do_dm_op(d, v, (<u32>a0) & 0xffff, <u32>a1, a2);
     default:
       return hypercall_dispatch(d, v, GUEST_hvm, nr, a0, a1, a2, a3, a4);
   }
@@ -41,7 +60,7 @@ function dispatch(d: Domain, v: Vcpu, nr: u32, a0: u64, a1: u64, a2: u64, a3: u6
 /** Perform one hypercall and keep it in the vCPU's history. If it gave way, v.restart is set and the result means nothing. */
 export function hypercall(v: Vcpu, nr: u32, a0: u64, a1: u64, a2: u64, a3: u64, a4: u64): i64 {
   const d = vcpu_domain(v);
-  const r = changetype<usize>(v) + VCPU_RING + ((<usize>v.ring_next & 15) << 6);
+  const r = changetype<usize>(v) + VCPU_RING + (((<usize>v.ring_next) & 15) << 6);
   store<u64>(r, nr);
   store<u64>(r, a0, 8);
   store<u64>(r, a1, 16);
@@ -110,7 +129,7 @@ export function hypercall_exit(v: Vcpu): void {
   const cpu = cpu_of(v);
   // Xen serves ring 0 only, and no real mode.
   if (cpu.cpl != 0 || !(cpu.mode & MODE_PE)) {
-    cpu.rax = <u64>(-EPERM);
+    cpu.rax = <u64>-EPERM;
     return;
   }
   if (cpu.mode & MODE_CS64) call64(v, cpu);
@@ -138,7 +157,7 @@ function call32(v: Vcpu, cpu: Cpu): void {
     return;
   }
   if (!compat_allowed(nr, <u32>cpu.rbx)) {
-    cpu.rax = <u32>(-ENOSYS);
+    cpu.rax = <u32>-ENOSYS;
     return;
   }
   const result = hypercall(v, nr, <u32>cpu.rbx, <u32>cpu.rcx, <u32>cpu.rdx, <u32>cpu.rsi, <u32>cpu.rdi);
@@ -146,7 +165,7 @@ function call32(v: Vcpu, cpu: Cpu): void {
     cpu.rax = <u32>result;
     return;
   }
-  cpu.rip = <u64><u32>(cpu.rip - CALL_LENGTH);
+  cpu.rip = <u64>(<u32>(cpu.rip - CALL_LENGTH));
   cpu.rbx = <u32>v.cont_cmd;
   cpu.rcx = <u32>v.cont_arg1;
   cpu.rdx = <u32>v.cont_arg2;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createDomain, destroyDomain, Machine, N, type Service } from './test_machine.ts';
+import { createDomain, destroyDomain, Machine, N, type Service } from '../../test/hypervisor.ts';
 
 const SELF = 0x7ff0;
 
@@ -11,19 +11,32 @@ function three(): { m: Machine; dom0: Service; a: Service; b: Service } {
 }
 
 function alloc(s: Service, remote: number): number {
-  const rc = s.op('event_channel_op', 'EVTCHNOP_alloc_unbound', 'evtchn_alloc_unbound', { dom: [2, SELF], remote_dom: [2, remote] });
+  const rc = s.op('event_channel_op', 'EVTCHNOP_alloc_unbound', 'evtchn_alloc_unbound', {
+    dom: [2, SELF],
+    remote_dom: [2, remote],
+  });
   return rc < 0 ? rc : s.get('evtchn_alloc_unbound', 'port', 4);
 }
 function bind(s: Service, dom: number, port: number): number {
-  const rc = s.op('event_channel_op', 'EVTCHNOP_bind_interdomain', 'evtchn_bind_interdomain', { remote_dom: [2, dom], remote_port: [4, port] });
+  const rc = s.op('event_channel_op', 'EVTCHNOP_bind_interdomain', 'evtchn_bind_interdomain', {
+    remote_dom: [2, dom],
+    remote_port: [4, port],
+  });
   return rc < 0 ? rc : s.get('evtchn_bind_interdomain', 'local_port', 4);
 }
-const send = (s: Service, port: number) => s.op('event_channel_op', 'EVTCHNOP_send', 'evtchn_send', { port: [4, port] });
-const close = (s: Service, port: number) => s.op('event_channel_op', 'EVTCHNOP_close', 'evtchn_close', { port: [4, port] });
+const send = (s: Service, port: number) =>
+  s.op('event_channel_op', 'EVTCHNOP_send', 'evtchn_send', { port: [4, port] });
+const close = (s: Service, port: number) =>
+  s.op('event_channel_op', 'EVTCHNOP_close', 'evtchn_close', { port: [4, port] });
 
 /** Make the service's grant table and its shared page, at page 40 of its space. */
 function grantTable(s: Service): void {
-  const rc = s.op('memory_op', 'XENMEM_add_to_physmap', 'xen_add_to_physmap', { domid: [2, SELF], space: [4, 1], idx: [8, 0], gpfn: [8, 40] });
+  const rc = s.op('memory_op', 'XENMEM_add_to_physmap', 'xen_add_to_physmap', {
+    domid: [2, SELF],
+    space: [4, 1],
+    idx: [8, 0],
+    gpfn: [8, 40],
+  });
   assert.equal(rc, 0);
 }
 function grant(s: Service, ref: number, flags: number, domid: number, gfn: number): void {
@@ -31,13 +44,27 @@ function grant(s: Service, ref: number, flags: number, domid: number, gfn: numbe
 }
 const flagsOf = (s: Service, ref: number) => s.u32(40 * 4096 + 8 * ref) & 0xffff;
 function map(s: Service, dom: number, ref: number, gfn: number, flags = 2): { status: number; handle: number } {
-  const rc = s.op('grant_table_op', 'GNTTABOP_map_grant_ref', 'gnttab_map_grant_ref',
-    { host_addr: [8, gfn * 4096], flags: [4, flags], ref: [4, ref], dom: [2, dom] }, 1);
+  const rc = s.op(
+    'grant_table_op',
+    'GNTTABOP_map_grant_ref',
+    'gnttab_map_grant_ref',
+    { host_addr: [8, gfn * 4096], flags: [4, flags], ref: [4, ref], dom: [2, dom] },
+    1,
+  );
   assert.equal(rc, 0);
-  return { status: s.get('gnttab_map_grant_ref', 'status', 2, true), handle: s.get('gnttab_map_grant_ref', 'handle', 4) };
+  return {
+    status: s.get('gnttab_map_grant_ref', 'status', 2, true),
+    handle: s.get('gnttab_map_grant_ref', 'handle', 4),
+  };
 }
 function unmap(s: Service, handle: number): number {
-  s.op('grant_table_op', 'GNTTABOP_unmap_grant_ref', 'gnttab_unmap_grant_ref', { host_addr: [8, 0], handle: [4, handle] }, 1);
+  s.op(
+    'grant_table_op',
+    'GNTTABOP_unmap_grant_ref',
+    'gnttab_unmap_grant_ref',
+    { host_addr: [8, 0], handle: [4, handle] },
+    1,
+  );
   return s.get('gnttab_unmap_grant_ref', 'status', 2, true);
 }
 
@@ -125,7 +152,10 @@ test('grant copy: references and own frames, statuses and bounds', () => {
   const copy = (src: [number, number, number], dst: [number, number, number], len: number, flags: number) => {
     const one = new Uint8Array(N.sizeof_gnttab_copy);
     const v = new DataView(one.buffer);
-    for (const [at, [ref, dom, off]] of [[N.gnttab_copy__source, src], [N.gnttab_copy__dest, dst]] as const) {
+    for (const [at, [ref, dom, off]] of [
+      [N.gnttab_copy__source, src],
+      [N.gnttab_copy__dest, dst],
+    ] as const) {
       v.setBigUint64(at, BigInt(ref), true);
       v.setUint16(at + 8, dom, true);
       v.setUint16(at + 10, off, true);
@@ -151,7 +181,12 @@ test('reservations: limits, balloon and errors', () => {
   const { a } = three();
   const reserve = (op: string, gfn: number, n = 1, order = 0) => {
     a.write(4096, new Uint8Array(new BigUint64Array([BigInt(gfn)]).buffer));
-    return a.op('memory_op', op, 'xen_memory_reservation', { extent_start: [8, 4096], nr_extents: [8, n], extent_order: [4, order], domid: [2, SELF] });
+    return a.op('memory_op', op, 'xen_memory_reservation', {
+      extent_start: [8, 4096],
+      nr_extents: [8, n],
+      extent_order: [4, order],
+      domid: [2, SELF],
+    });
   };
   const stat = (op: string) => {
     a.write(0, new Uint8Array([0xf0, 0x7f]));
@@ -178,7 +213,13 @@ test('only the control domain may map foreign memory and control domains', () =>
     s.write(4096, new Uint8Array(new BigUint64Array([3n]).buffer));
     s.write(4104, new Uint8Array(new BigUint64Array([60n]).buffer));
     const rc = s.op('memory_op', 'XENMEM_add_to_physmap_batch', 'xen_add_to_physmap_batch', {
-      domid: [2, SELF], space: [2, 4], size: [2, 1], u__foreign_domid: [2, id], idxs: [8, 4096], gpfns: [8, 4104], errs: [8, 4112],
+      domid: [2, SELF],
+      space: [2, 4],
+      size: [2, 1],
+      u__foreign_domid: [2, id],
+      idxs: [8, 4096],
+      gpfns: [8, 4104],
+      errs: [8, 4112],
     });
     assert.equal(rc, 0);
     return s.u32(4112) | 0;
@@ -190,7 +231,10 @@ test('only the control domain may map foreign memory and control domains', () =>
   assert.equal(destroyDomain(dom0, id), 0);
   assert.deepEqual(dom0.read(60 * 4096, 3), new Uint8Array([1, 2, 3]), 'the frame lives as long as the mapping');
   assert.equal(dom0.machine.x.domain_state(id), -2, 'and its owner’s number stays taken');
-  assert.equal(dom0.op('memory_op', 'XENMEM_remove_from_physmap', 'xen_remove_from_physmap', { domid: [2, SELF], gpfn: [8, 60] }), 0);
+  assert.equal(
+    dom0.op('memory_op', 'XENMEM_remove_from_physmap', 'xen_remove_from_physmap', { domid: [2, SELF], gpfn: [8, 60] }),
+    0,
+  );
   assert.equal(dom0.machine.x.domain_state(id), -1);
 });
 
@@ -211,7 +255,11 @@ test('a vCPU written as a save record reads back equal', () => {
   const id = createDomain(dom0, 16);
   const size = N.sizeof_hvm_hw_cpu;
   const get = (type: number, at: number) => {
-    dom0.put(0, 'xen_domctl', { cmd: [4, N.XEN_DOMCTL_gethvmcontext_partial], interface_version: [4, 0x15], domain: [2, id] });
+    dom0.put(0, 'xen_domctl', {
+      cmd: [4, N.XEN_DOMCTL_gethvmcontext_partial],
+      interface_version: [4, 0x15],
+      domain: [2, id],
+    });
     dom0.setU32(16, type);
     dom0.setU32(24, 4096);
     dom0.setU32(32, at);

@@ -3,5 +3,14 @@ export { host_init, host_set_flags, host_tables, host_text } from '../shared/hos
 export { frames_free } from '../shared/frame_alloc';
 export { pcpu_area, pcpu_doorbell, pcpu_ring } from '../shared/pcpu';
 export { log_head, log_ring, log_ring_size } from './log';
-export { service_bell, service_bell_all, service_call, service_create, service_destroy, service_mailbox, service_mailbox_data, service_mailbox_size } from './service';
+export {
+  service_bell,
+  service_bell_all,
+  service_call,
+  service_create,
+  service_destroy,
+  service_mailbox,
+  service_mailbox_data,
+  service_mailbox_size,
+} from './service';
 export { domain_count, domain_cpu, domain_crash_page, domain_state, host_use_xsm, xsm_deny } from './inspect';

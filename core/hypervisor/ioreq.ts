@@ -1,9 +1,30 @@
 // Port and MMIO accesses as Xen's ioreq structures: a server (a service domain or a guest that is a device model) claims ranges; the
 // request goes into the server's shared page, an event tells it, and the vCPU waits until the answer is there (public/hvm/ioreq.h).
 import {
-  EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, HVM_PARAM_IOREQ_SERVER_PFN, HVM_PARAM_NR_IOREQ_SERVER_PAGES, ioreq__addr, ioreq__count, ioreq__data,
-  ioreq__dir__shift, ioreq__size, ioreq__state, ioreq__type, ioreq__vp_eport, IOREQ_READ, IOREQ_WRITE, sizeof_ioreq, STATE_IOREQ_NONE,
-  STATE_IOREQ_READY, STATE_IORESP_READY, XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PORT, IOREQ_TYPE_PIO,
+  EEXIST,
+  EINVAL,
+  ENOENT,
+  ENOMEM,
+  ENOSPC,
+  HVM_PARAM_IOREQ_SERVER_PFN,
+  HVM_PARAM_NR_IOREQ_SERVER_PAGES,
+  ioreq__addr,
+  ioreq__count,
+  ioreq__data,
+  ioreq__dir__shift,
+  ioreq__size,
+  ioreq__state,
+  ioreq__type,
+  ioreq__vp_eport,
+  IOREQ_READ,
+  IOREQ_WRITE,
+  sizeof_ioreq,
+  STATE_IOREQ_NONE,
+  STATE_IOREQ_READY,
+  STATE_IORESP_READY,
+  XEN_DMOP_IO_RANGE_MEMORY,
+  XEN_DMOP_IO_RANGE_PORT,
+  IOREQ_TYPE_PIO,
 } from '../gen/abi';
 import { xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
 import { INVALID_MFN, Mfn, mfn_to_ptr } from '../shared/memory';
@@ -213,7 +234,9 @@ function ask(d: Domain, v: Vcpu, s: IoreqServer, type: u32, addr: u64, size: i32
 export function ioreq_waiting(v: Vcpu): bool {
   if (v.ioreq_state != WAITING) return false;
   const s = ioreq_find(vcpu_domain(v), <u16>v.ioreq_server);
-  return s != null && s.mfn != INVALID_MFN && (atomic.load<u8>(slot(s, v.id) + ioreq__state) & 15) != <u8>STATE_IORESP_READY;
+  return (
+    s != null && s.mfn != INVALID_MFN && (atomic.load<u8>(slot(s, v.id) + ioreq__state) & 15) != <u8>STATE_IORESP_READY
+  );
 }
 
 /** The server has sent its event for vCPU `id`. */

@@ -1,19 +1,75 @@
 // XENMEM_*: reservations (ballooning) and the physmap.
 import {
-  DOMID_SELF, DOMID_FIRST_RESERVED, EFAULT, EINVAL, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM, ESRCH, ENOBUFS, E2BIG, XENMAPIDX_grant_table_status, XENMAPSPACE_gmfn_foreign, XENMAPSPACE_gmfn,
-  XENMAPSPACE_gmfn_range, XENMAPSPACE_grant_table, XENMAPSPACE_shared_info, XENMEM_add_to_physmap, XENMEM_add_to_physmap_batch,
-  XENMEM_current_reservation, XENMEM_decrease_reservation, XENMEM_increase_reservation, XENMEM_maximum_gpfn, XENMEM_maximum_ram_page,
-  XENMEM_maximum_reservation, XENMEM_memory_map, XENMEM_populate_physmap, XENMEM_remove_from_physmap, XENMEM_set_memory_map,
-  sizeof_e820entry, sizeof_xen_add_to_physmap, sizeof_xen_add_to_physmap_batch, sizeof_xen_foreign_memory_map, sizeof_xen_memory_map,
-  sizeof_xen_memory_reservation, sizeof_xen_remove_from_physmap, xen_add_to_physmap__domid, xen_add_to_physmap__gpfn,
-  xen_add_to_physmap__idx, xen_add_to_physmap__size, xen_add_to_physmap__space, xen_add_to_physmap_batch__domid, xen_add_to_physmap_batch__errs,
-  xen_add_to_physmap_batch__gpfns, xen_add_to_physmap_batch__idxs, xen_add_to_physmap_batch__size, xen_add_to_physmap_batch__space,
-  xen_add_to_physmap_batch__u__foreign_domid, xen_foreign_memory_map__domid, xen_foreign_memory_map__map, xen_memory_map__buffer,
-  xen_memory_map__nr_entries, xen_memory_reservation__domid, xen_memory_reservation__extent_order, xen_memory_reservation__extent_start,
-  xen_memory_reservation__mem_flags, xen_memory_reservation__nr_extents, xen_remove_from_physmap__domid, xen_remove_from_physmap__gpfn,
-  XENMEMF_populate_on_demand, ENOENT,
+  DOMID_SELF,
+  DOMID_FIRST_RESERVED,
+  EFAULT,
+  EINVAL,
+  ENOMEM,
+  ENOSYS,
+  EOPNOTSUPP,
+  EPERM,
+  ESRCH,
+  ENOBUFS,
+  E2BIG,
+  XENMAPIDX_grant_table_status,
+  XENMAPSPACE_gmfn_foreign,
+  XENMAPSPACE_gmfn,
+  XENMAPSPACE_gmfn_range,
+  XENMAPSPACE_grant_table,
+  XENMAPSPACE_shared_info,
+  XENMEM_add_to_physmap,
+  XENMEM_add_to_physmap_batch,
+  XENMEM_current_reservation,
+  XENMEM_decrease_reservation,
+  XENMEM_increase_reservation,
+  XENMEM_maximum_gpfn,
+  XENMEM_maximum_ram_page,
+  XENMEM_maximum_reservation,
+  XENMEM_memory_map,
+  XENMEM_populate_physmap,
+  XENMEM_remove_from_physmap,
+  XENMEM_set_memory_map,
+  sizeof_e820entry,
+  sizeof_xen_add_to_physmap,
+  sizeof_xen_add_to_physmap_batch,
+  sizeof_xen_foreign_memory_map,
+  sizeof_xen_memory_map,
+  sizeof_xen_memory_reservation,
+  sizeof_xen_remove_from_physmap,
+  xen_add_to_physmap__domid,
+  xen_add_to_physmap__gpfn,
+  xen_add_to_physmap__idx,
+  xen_add_to_physmap__size,
+  xen_add_to_physmap__space,
+  xen_add_to_physmap_batch__domid,
+  xen_add_to_physmap_batch__errs,
+  xen_add_to_physmap_batch__gpfns,
+  xen_add_to_physmap_batch__idxs,
+  xen_add_to_physmap_batch__size,
+  xen_add_to_physmap_batch__space,
+  xen_add_to_physmap_batch__u__foreign_domid,
+  xen_foreign_memory_map__domid,
+  xen_foreign_memory_map__map,
+  xen_memory_map__buffer,
+  xen_memory_map__nr_entries,
+  xen_memory_reservation__domid,
+  xen_memory_reservation__extent_order,
+  xen_memory_reservation__extent_start,
+  xen_memory_reservation__mem_flags,
+  xen_memory_reservation__nr_extents,
+  xen_remove_from_physmap__domid,
+  xen_remove_from_physmap__gpfn,
+  XENMEMF_populate_on_demand,
+  ENOENT,
 } from '../gen/abi';
-import { XSM_add_to_physmap, XSM_domain_memory_map, XSM_memory_adjust_reservation, XSM_map_gmfn_foreign, XSM_memory_stat_reservation, XSM_remove_from_physmap } from '../gen/xsm';
+import {
+  XSM_add_to_physmap,
+  XSM_domain_memory_map,
+  XSM_memory_adjust_reservation,
+  XSM_map_gmfn_foreign,
+  XSM_memory_stat_reservation,
+  XSM_remove_from_physmap,
+} from '../gen/xsm';
 import { FRAME_RAM } from '../shared/frame_table';
 import { frame_alloc } from '../shared/frame_alloc';
 import { host } from '../shared/host';
@@ -22,7 +78,19 @@ import { Domain, domain_by_id, DOMAIN_E820, E820_MAX, is_privileged, page_get, p
 import { grant_frame_mfn, grant_grow } from './grant_table';
 import { copy_from_guest, copy_to_guest, get_guest, guest_word, put_guest } from './guest_access';
 import { hypercall_continue } from './hypercall';
-import { p2m_clear, P2M_FOREIGN, p2m_frame, p2m_get, P2M_GRANT_RW, p2m_mfn, P2M_RAM_RO, P2M_RAM_RW, p2m_set, p2m_type, P2M_MAX_GFN } from './p2m';
+import {
+  p2m_clear,
+  P2M_FOREIGN,
+  p2m_frame,
+  p2m_get,
+  P2M_GRANT_RW,
+  p2m_mfn,
+  P2M_RAM_RO,
+  P2M_RAM_RW,
+  p2m_set,
+  p2m_type,
+  P2M_MAX_GFN,
+} from './p2m';
 import { Vcpu, vcpu_arg } from './vcpu';
 import { xsm_check } from './xsm';
 
@@ -112,7 +180,7 @@ function reservation(d: Domain, v: Vcpu, op: u32, cmd: u32, arg: u64): i64 {
   if (rc) return rc;
   let budget: i64 = BATCH;
   for (; i < extents; i++) {
-    if (budget <= 0) return hypercall_continue(v, op | (<u32>i << EXTENT_SHIFT), arg, 0);
+    if (budget <= 0) return hypercall_continue(v, op | ((<u32>i) << EXTENT_SHIFT), arg, 0);
     budget -= (<i64>1) << order;
     if (op == XENMEM_increase_reservation) {
       // A translated guest's frames have places: memory without one would be out of its reach.
@@ -270,7 +338,8 @@ function op_memory_map(d: Domain, v: Vcpu, arg: u64): i64 {
   else {
     if (n < d.e820_entries) return -ENOBUFS;
     store<u32>(a, d.e820_entries, xen_memory_map__nr_entries);
-    if (!copy_to_guest(v, buffer, changetype<usize>(d) + DOMAIN_E820, d.e820_entries * sizeof_e820entry)) return -EFAULT;
+    if (!copy_to_guest(v, buffer, changetype<usize>(d) + DOMAIN_E820, d.e820_entries * sizeof_e820entry))
+      return -EFAULT;
   }
   return copy_to_guest(v, arg, a, sizeof_xen_memory_map) ? 0 : -EFAULT;
 }
@@ -285,7 +354,15 @@ function op_set_memory_map(d: Domain, v: Vcpu, arg: u64): i64 {
   const n = load<u32>(a, xen_foreign_memory_map__map + xen_memory_map__nr_entries);
   if (n > E820_MAX) return -E2BIG;
   const bytes = n * sizeof_e820entry;
-  if (!copy_from_guest(v, changetype<usize>(t) + DOMAIN_E820, load<u64>(a, xen_foreign_memory_map__map + xen_memory_map__buffer), bytes)) return -EFAULT;
+  if (
+    !copy_from_guest(
+      v,
+      changetype<usize>(t) + DOMAIN_E820,
+      load<u64>(a, xen_foreign_memory_map__map + xen_memory_map__buffer),
+      bytes,
+    )
+  )
+    return -EFAULT;
   t.e820_entries = n;
   return 0;
 }

@@ -37,7 +37,7 @@ export function p2m_init(d: Domain): bool {
 }
 
 @inline function index(gfn: u32, level: u32): usize {
-  return ((<usize>gfn >>> (10 * level)) & 1023) << 2;
+  return (((<usize>gfn) >>> (10 * level)) & 1023) << 2;
 }
 
 /** The entry of `gfn`; 0 if nothing is there. */
@@ -135,12 +135,12 @@ export function p2m_own_ram(d: Domain, gfn: u64): Mfn {
 export function p2m_destroy(d: Domain): bool {
   let budget = LEAVES_PER_STEP;
   for (; d.relinquish < 0x100000; d.relinquish++) {
-    const mid = load<u32>(<usize>d.p2m_root + ((<usize>d.relinquish >>> 10) << 2));
+    const mid = load<u32>(<usize>d.p2m_root + (((<usize>d.relinquish) >>> 10) << 2));
     if (!mid) {
       d.relinquish |= 1023;
       continue;
     }
-    const slot = <usize>mid + ((<usize>d.relinquish & 1023) << 2);
+    const slot = <usize>mid + (((<usize>d.relinquish) & 1023) << 2);
     const leaf = <usize>load<u32>(slot);
     if (leaf) {
       if (budget-- == 0) return false;
@@ -153,7 +153,7 @@ export function p2m_destroy(d: Domain): bool {
       xenheap_free(leaf);
     }
     if ((d.relinquish & 1023) == 1023) {
-      store<u32>(<usize>d.p2m_root + ((<usize>d.relinquish >>> 10) << 2), 0);
+      store<u32>(<usize>d.p2m_root + (((<usize>d.relinquish) >>> 10) << 2), 0);
       xenheap_free(mid);
     }
   }

@@ -1,8 +1,25 @@
 // SCHEDOP_*.
 import {
-  EFAULT, EINVAL, ENOSYS, EPERM, ESRCH, sched_poll__nr_ports, sched_poll__ports, sched_poll__timeout, sched_remote_shutdown__domain_id,
-  sched_remote_shutdown__reason, SCHEDOP_block, SCHEDOP_poll, SCHEDOP_remote_shutdown, SCHEDOP_shutdown, SCHEDOP_shutdown_code,
-  SCHEDOP_yield, SHUTDOWN_MAX, sizeof_sched_poll, sizeof_sched_remote_shutdown, EBUSY,
+  EFAULT,
+  EINVAL,
+  ENOSYS,
+  EPERM,
+  ESRCH,
+  sched_poll__nr_ports,
+  sched_poll__ports,
+  sched_poll__timeout,
+  sched_remote_shutdown__domain_id,
+  sched_remote_shutdown__reason,
+  SCHEDOP_block,
+  SCHEDOP_poll,
+  SCHEDOP_remote_shutdown,
+  SCHEDOP_shutdown,
+  SCHEDOP_shutdown_code,
+  SCHEDOP_yield,
+  SHUTDOWN_MAX,
+  sizeof_sched_poll,
+  sizeof_sched_remote_shutdown,
+  EBUSY,
 } from '../gen/abi';
 import { XSM_schedop_shutdown } from '../gen/xsm';
 import { domain_crash, CRASH_GUEST } from './crash';

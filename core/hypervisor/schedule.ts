@@ -9,10 +9,30 @@ import { IF } from '../arch/x86/flags';
 import { host, HOST_DETERMINISTIC, host_lock, host_unlock } from '../shared/host';
 import { Pcpu, pcpu_area, pcpu_enter, pcpu_get, pcpu_leave } from '../shared/pcpu';
 import { triple_fault } from './crash';
-import { Domain, domain_first, domain_next, DOMAIN_DYING, DOMAIN_SERVICE, DOMAIN_SHUTDOWN, domain_shutdown, domain_vcpu } from './domain';
+import {
+  Domain,
+  domain_first,
+  domain_next,
+  DOMAIN_DYING,
+  DOMAIN_SERVICE,
+  DOMAIN_SHUTDOWN,
+  domain_shutdown,
+  domain_vcpu,
+} from './domain';
 import { hypercall_exit } from './hypercall';
 import { ioreq_waiting } from './ioreq';
-import { NS_PER_INSTRUCTION_SHIFT, runstate_publish, system_time, time_jump, time_publish, time_slice_begin, time_slice_end, timer_deadline, timers_run, vcpu_tsc } from './time';
+import {
+  NS_PER_INSTRUCTION_SHIFT,
+  runstate_publish,
+  system_time,
+  time_jump,
+  time_publish,
+  time_slice_begin,
+  time_slice_end,
+  timer_deadline,
+  timers_run,
+  vcpu_tsc,
+} from './time';
 import { cpu_of, NEVER, Vcpu, vcpu_domain, VCPU_HALTED_FOR_GOOD, vcpu_runstate, VCPU_UP } from './vcpu';
 
 /** Instructions a slice has at most; shorter if a timer is near. */
@@ -134,7 +154,13 @@ function slice(p: Pcpu, v: Vcpu): void {
   atomic.store<u32>(changetype<usize>(p) + offsetof<Pcpu>('current'), <u32>changetype<usize>(v));
   v.slices++;
   let left = budget(v);
-  while (left > 0 && !v.blocked && v.flags & VCPU_UP && !d.pause_count && !(d.flags & (DOMAIN_SHUTDOWN | DOMAIN_DYING))) {
+  while (
+    left > 0 &&
+    !v.blocked &&
+    v.flags & VCPU_UP &&
+    !d.pause_count &&
+    !(d.flags & (DOMAIN_SHUTDOWN | DOMAIN_DYING))
+  ) {
     // The answer to an I/O request belongs to the instruction that asked: no interrupt comes between.
     if (v.ioreq_state) cpu.shadow = 1;
     const before = cpu.retired;
@@ -189,7 +215,7 @@ function exit(v: Vcpu, why: i32): bool {
     case EXIT_HALT:
       v.exits_hlt++;
       // As Xen does: HLT with interrupts off is how a guest without power management stops a vCPU for good.
-      if (!(cpu.rflags & <u64>IF) && !nmi_pending(cpu)) {
+      if (!(cpu.rflags & (<u64>IF)) && !nmi_pending(cpu)) {
         halted_for_good(v);
         return false;
       }

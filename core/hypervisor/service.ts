@@ -3,10 +3,30 @@
 // pseudo-physical space, in which foreign pages and granted frames appear when it maps them.
 import { EAGAIN, EFAULT, EINVAL, ENOMEM, ENOSPC, ESRCH } from '../gen/abi';
 import { HOST_BASE } from '../engine/layout';
-import { host, host_lock, host_unlock, Host, MAILBOX_DATA, MAILBOX_HEADER, MAILBOX_SIZE, MAILBOX_SLOTS } from '../shared/host';
 import {
-  created, Domain, domain_add_vcpu, domain_create, domain_find, domain_first, domain_kill, domain_next, DOMAIN_PRIVILEGED, DOMAIN_SERVICE, domain_set_max_pages,
-  domain_vcpu, DOMAIN_XENSTORE,
+  host,
+  host_lock,
+  host_unlock,
+  Host,
+  MAILBOX_DATA,
+  MAILBOX_HEADER,
+  MAILBOX_SIZE,
+  MAILBOX_SLOTS,
+} from '../shared/host';
+import {
+  created,
+  Domain,
+  domain_add_vcpu,
+  domain_create,
+  domain_find,
+  domain_first,
+  domain_kill,
+  domain_next,
+  DOMAIN_PRIVILEGED,
+  DOMAIN_SERVICE,
+  domain_set_max_pages,
+  domain_vcpu,
+  DOMAIN_XENSTORE,
 } from './domain';
 import { l2_take } from './event_2l';
 import { access_gpa } from './guest_access';
@@ -74,8 +94,7 @@ function free_slot(): i32 {
   for (let i = 0; i < MAILBOX_SLOTS; i++) {
     const m = host().mailboxes + <u32>i * MAILBOX_SIZE;
     let used = false;
-    for (let d = domain_first(); d != null; d = domain_next(d))
-      if (d.mailbox == m) used = true;
+    for (let d = domain_first(); d != null; d = domain_next(d)) if (d.mailbox == m) used = true;
     if (!used) return i;
   }
   return -1;
@@ -133,7 +152,7 @@ function serve(d: Domain, v: Vcpu, c: ServiceCall): i32 {
       return 0;
     case SERVICE_EVENTS:
       c.result = l2_take(d, v, data, len >>> 2);
-      c.len = <u32>c.result << 2;
+      c.len = (<u32>c.result) << 2;
       return 0;
     default:
       return -EINVAL;

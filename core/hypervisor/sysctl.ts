@@ -1,8 +1,21 @@
 // XEN_SYSCTL_*: what of the host's control interface exists.
 import {
-  EACCES, EFAULT, ENOSYS, EPERM, sizeof_xen_domctl_getdomaininfo, sizeof_xen_sysctl, XEN_SYSCTL_availheap, XEN_SYSCTL_getdomaininfolist,
-  XEN_SYSCTL_INTERFACE_VERSION, xen_sysctl__cmd, xen_sysctl__interface_version, xen_sysctl__u, xen_sysctl_availheap__avail_bytes,
-  xen_sysctl_getdomaininfolist__buffer, xen_sysctl_getdomaininfolist__first_domain, xen_sysctl_getdomaininfolist__max_domains,
+  EACCES,
+  EFAULT,
+  ENOSYS,
+  EPERM,
+  sizeof_xen_domctl_getdomaininfo,
+  sizeof_xen_sysctl,
+  XEN_SYSCTL_availheap,
+  XEN_SYSCTL_getdomaininfolist,
+  XEN_SYSCTL_INTERFACE_VERSION,
+  xen_sysctl__cmd,
+  xen_sysctl__interface_version,
+  xen_sysctl__u,
+  xen_sysctl_availheap__avail_bytes,
+  xen_sysctl_getdomaininfolist__buffer,
+  xen_sysctl_getdomaininfolist__first_domain,
+  xen_sysctl_getdomaininfolist__max_domains,
   xen_sysctl_getdomaininfolist__num_domains,
 } from '../gen/abi';
 import { XSM_sysctl__availheap, XSM_sysctl__getdomaininfolist } from '../gen/xsm';
@@ -18,7 +31,11 @@ export function do_sysctl(d: Domain, v: Vcpu, arg: u64): i64 {
   if (!copy_from_guest(v, a, arg, sizeof_xen_sysctl)) return -EFAULT;
   if (load<u32>(a, xen_sysctl__interface_version) != XEN_SYSCTL_INTERFACE_VERSION) return -EACCES;
   const cmd = load<u32>(a, xen_sysctl__cmd);
-  const rc = xsm_check(cmd == XEN_SYSCTL_getdomaininfolist ? XSM_sysctl__getdomaininfolist : XSM_sysctl__availheap, d, null);
+  const rc = xsm_check(
+    cmd == XEN_SYSCTL_getdomaininfolist ? XSM_sysctl__getdomaininfolist : XSM_sysctl__availheap,
+    d,
+    null,
+  );
   if (rc) return rc;
   const u = a + xen_sysctl__u;
   if (cmd == XEN_SYSCTL_availheap) store<u64>(u, (<u64>frames_free()) << 12, xen_sysctl_availheap__avail_bytes);
@@ -39,7 +56,8 @@ function list_domains(v: Vcpu, u: usize): bool {
     const t = first_from(from);
     if (t == null) break;
     domain_info(t, p);
-    if (!copy_to_guest(v, buffer + <u64>n * sizeof_xen_domctl_getdomaininfo, p, sizeof_xen_domctl_getdomaininfo)) return false;
+    if (!copy_to_guest(v, buffer + <u64>n * sizeof_xen_domctl_getdomaininfo, p, sizeof_xen_domctl_getdomaininfo))
+      return false;
     n++;
     from = t.domid + 1;
   }

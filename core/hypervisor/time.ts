@@ -1,10 +1,26 @@
 // Time: nanoseconds of the host's system time, the domain's TSC, and their publication to guests (pvclock).
 import { Cpu } from '../arch/x86/cpu';
 import {
-  RUNSTATE_running, shared_info__wc_nsec, shared_info__wc_sec, shared_info__wc_sec_hi, shared_info__wc_version, sizeof_vcpu_runstate_info,
-  sizeof_vcpu_time_info, vcpu_info__time, vcpu_runstate_info__state, vcpu_runstate_info__state_entry_time, vcpu_runstate_info__time,
-  vcpu_time_info__flags, vcpu_time_info__system_time, vcpu_time_info__tsc_shift, vcpu_time_info__tsc_timestamp,
-  vcpu_time_info__tsc_to_system_mul, vcpu_time_info__version, VIRQ_TIMER, VMASST_TYPE_runstate_update_flag, XEN_PVCLOCK_TSC_STABLE_BIT,
+  RUNSTATE_running,
+  shared_info__wc_nsec,
+  shared_info__wc_sec,
+  shared_info__wc_sec_hi,
+  shared_info__wc_version,
+  sizeof_vcpu_runstate_info,
+  sizeof_vcpu_time_info,
+  vcpu_info__time,
+  vcpu_runstate_info__state,
+  vcpu_runstate_info__state_entry_time,
+  vcpu_runstate_info__time,
+  vcpu_time_info__flags,
+  vcpu_time_info__system_time,
+  vcpu_time_info__tsc_shift,
+  vcpu_time_info__tsc_timestamp,
+  vcpu_time_info__tsc_to_system_mul,
+  vcpu_time_info__version,
+  VIRQ_TIMER,
+  VMASST_TYPE_runstate_update_flag,
+  XEN_PVCLOCK_TSC_STABLE_BIT,
   XEN_RUNSTATE_UPDATE,
 } from '../gen/abi';
 import { host, HOST_DETERMINISTIC } from '../shared/host';
@@ -82,7 +98,7 @@ export function pvclock_mul(khz: u32): u32 {
     shift++;
   }
   pvclock_shift = shift;
-  return <u32>((<u64>1000000000 << 32) / rate);
+  return <u32>(((<u64>1000000000) << 32) / rate);
 }
 
 /** Write one vcpu_time_info; the version is odd while it changes. */
@@ -110,7 +126,7 @@ export function time_publish(v: Vcpu): void {
 /** Write a registered area, which may cross a page. An area that went away is ignored, as Xen does. */
 function area_write(v: Vcpu, gpa: u64, gpa2: u64, from: usize, len: u32): void {
   const d = vcpu_domain(v);
-  const first = PAGE_SIZE - (<u32>gpa & 0xfff);
+  const first = PAGE_SIZE - ((<u32>gpa) & 0xfff);
   if (first >= len) {
     access_gpa(d, gpa, from, len, true);
     return;

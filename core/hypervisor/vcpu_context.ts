@@ -1,22 +1,89 @@
 // A vCPU's first state, and its state as Xen's HVM save records (public/arch-x86/hvm/save.h): written and read back equal.
 import {
-  CPU_FCW, CPU_FDP, CPU_FDS, CPU_FIP, CPU_FCS, CPU_FOP, CPU_FPR, CPU_FSW, CPU_FTW, CPU_MXCSR, CPU_XMM, Cpu, seg, SEG_CS, SEG_DS, SEG_ES, SEG_FS,
-  SEG_GS, SEG_LDTR, SEG_SS, SEG_TR, Segment,
+  CPU_FCW,
+  CPU_FDP,
+  CPU_FDS,
+  CPU_FIP,
+  CPU_FCS,
+  CPU_FOP,
+  CPU_FPR,
+  CPU_FSW,
+  CPU_FTW,
+  CPU_MXCSR,
+  CPU_XMM,
+  Cpu,
+  seg,
+  SEG_CS,
+  SEG_DS,
+  SEG_ES,
+  SEG_FS,
+  SEG_GS,
+  SEG_LDTR,
+  SEG_SS,
+  SEG_TR,
+  Segment,
 } from '../arch/x86/cpu';
 import { flags_get, flags_set } from '../arch/x86/flags';
 import { update_mode } from '../arch/x86/modes';
 import { msr_reset } from '../gen/msr';
 import {
-  EINVAL, hvm_hw_cpu__cr0, hvm_hw_cpu__cr2, hvm_hw_cpu__cr3, hvm_hw_cpu__cr4, hvm_hw_cpu__cs_arbytes, hvm_hw_cpu__cs_base, hvm_hw_cpu__cs_limit,
-  hvm_hw_cpu__cs_sel, hvm_hw_cpu__dr0, hvm_hw_cpu__dr1, hvm_hw_cpu__dr2, hvm_hw_cpu__dr3, hvm_hw_cpu__dr6, hvm_hw_cpu__dr7,
-  hvm_hw_cpu__error_code, hvm_hw_cpu__flags, hvm_hw_cpu__gdtr_base, hvm_hw_cpu__gdtr_limit, hvm_hw_cpu__idtr_base, hvm_hw_cpu__idtr_limit,
-  hvm_hw_cpu__msr_cstar, hvm_hw_cpu__msr_efer, hvm_hw_cpu__msr_lstar, hvm_hw_cpu__msr_star, hvm_hw_cpu__msr_syscall_mask,
-  hvm_hw_cpu__msr_tsc_aux, hvm_hw_cpu__pending_vector, hvm_hw_cpu__rflags, hvm_hw_cpu__rip, hvm_hw_cpu__shadow_gs,
-  hvm_hw_cpu__sysenter_cs, hvm_hw_cpu__sysenter_eip, hvm_hw_cpu__sysenter_esp, hvm_hw_cpu__tsc, sizeof_hvm_hw_cpu, XEN_X86_FPU_INITIALISED,
-  VCPU_HVM_MODE_32B, VCPU_HVM_MODE_64B, vcpu_hvm_context__cpu_regs, vcpu_hvm_context__mode, vcpu_hvm_x86_32__cs_ar,
-  vcpu_hvm_x86_32__cs_base, vcpu_hvm_x86_32__cs_limit, vcpu_hvm_x86_32__cr0, vcpu_hvm_x86_32__cr3, vcpu_hvm_x86_32__cr4,
-  vcpu_hvm_x86_32__efer, vcpu_hvm_x86_32__eflags, vcpu_hvm_x86_32__eip, vcpu_hvm_x86_64__cr0, vcpu_hvm_x86_64__cr3,
-  vcpu_hvm_x86_64__cr4, vcpu_hvm_x86_64__efer, vcpu_hvm_x86_64__rflags, vcpu_hvm_x86_64__rip, hvm_hw_cpu__rax,
+  EINVAL,
+  hvm_hw_cpu__cr0,
+  hvm_hw_cpu__cr2,
+  hvm_hw_cpu__cr3,
+  hvm_hw_cpu__cr4,
+  hvm_hw_cpu__cs_arbytes,
+  hvm_hw_cpu__cs_base,
+  hvm_hw_cpu__cs_limit,
+  hvm_hw_cpu__cs_sel,
+  hvm_hw_cpu__dr0,
+  hvm_hw_cpu__dr1,
+  hvm_hw_cpu__dr2,
+  hvm_hw_cpu__dr3,
+  hvm_hw_cpu__dr6,
+  hvm_hw_cpu__dr7,
+  hvm_hw_cpu__error_code,
+  hvm_hw_cpu__flags,
+  hvm_hw_cpu__gdtr_base,
+  hvm_hw_cpu__gdtr_limit,
+  hvm_hw_cpu__idtr_base,
+  hvm_hw_cpu__idtr_limit,
+  hvm_hw_cpu__msr_cstar,
+  hvm_hw_cpu__msr_efer,
+  hvm_hw_cpu__msr_lstar,
+  hvm_hw_cpu__msr_star,
+  hvm_hw_cpu__msr_syscall_mask,
+  hvm_hw_cpu__msr_tsc_aux,
+  hvm_hw_cpu__pending_vector,
+  hvm_hw_cpu__rflags,
+  hvm_hw_cpu__rip,
+  hvm_hw_cpu__shadow_gs,
+  hvm_hw_cpu__sysenter_cs,
+  hvm_hw_cpu__sysenter_eip,
+  hvm_hw_cpu__sysenter_esp,
+  hvm_hw_cpu__tsc,
+  sizeof_hvm_hw_cpu,
+  XEN_X86_FPU_INITIALISED,
+  VCPU_HVM_MODE_32B,
+  VCPU_HVM_MODE_64B,
+  vcpu_hvm_context__cpu_regs,
+  vcpu_hvm_context__mode,
+  vcpu_hvm_x86_32__cs_ar,
+  vcpu_hvm_x86_32__cs_base,
+  vcpu_hvm_x86_32__cs_limit,
+  vcpu_hvm_x86_32__cr0,
+  vcpu_hvm_x86_32__cr3,
+  vcpu_hvm_x86_32__cr4,
+  vcpu_hvm_x86_32__efer,
+  vcpu_hvm_x86_32__eflags,
+  vcpu_hvm_x86_32__eip,
+  vcpu_hvm_x86_64__cr0,
+  vcpu_hvm_x86_64__cr3,
+  vcpu_hvm_x86_64__cr4,
+  vcpu_hvm_x86_64__efer,
+  vcpu_hvm_x86_64__rflags,
+  vcpu_hvm_x86_64__rip,
+  hvm_hw_cpu__rax,
 } from '../gen/abi';
 import { domain_tsc, vcpu_tsc } from './time';
 import { cpu_of, Vcpu, vcpu_domain } from './vcpu';
@@ -48,8 +115,9 @@ export function fpu_save(cpu: Cpu, to: usize): void {
   store<u64>(to, load<u64>(c + CPU_FDP), 16);
   store<u32>(to, load<u32>(c + CPU_MXCSR), 24);
   store<u32>(to, 0xffff, 28);
-  const top = (<u32>load<u16>(c + CPU_FSW) >>> 11) & 7;
-  for (let i: u32 = 0; i < 8; i++) memory.copy(to + 32 + ((<usize>i) << 4), c + CPU_FPR + ((<usize>((top + i) & 7)) << 4), 10);
+  const top = ((<u32>load<u16>(c + CPU_FSW)) >>> 11) & 7;
+  for (let i: u32 = 0; i < 8; i++)
+    memory.copy(to + 32 + ((<usize>i) << 4), c + CPU_FPR + ((<usize>((top + i) & 7)) << 4), 10);
   memory.copy(to + 160, c + CPU_XMM, 256);
 }
 
@@ -63,7 +131,7 @@ export function fpu_load(cpu: Cpu, from: usize): bool {
   store<u64>(c + CPU_FIP, load<u64>(from, 8));
   store<u64>(c + CPU_FDP, load<u64>(from, 16));
   store<u32>(c + CPU_MXCSR, load<u32>(from, 24));
-  const top = (<u32>load<u16>(from, 2) >>> 11) & 7;
+  const top = ((<u32>load<u16>(from, 2)) >>> 11) & 7;
   for (let i: u32 = 0; i < 8; i++) {
     const r = c + CPU_FPR + ((<usize>((top + i) & 7)) << 4);
     memory.fill(r, 0, 16);
@@ -78,7 +146,8 @@ export function cpu_record_save(v: Vcpu, p: usize): void {
   const cpu = cpu_of(v);
   memory.fill(p, 0, sizeof_hvm_hw_cpu);
   fpu_save(cpu, p);
-  for (let i: u32 = 0; i < 16; i++) store<u64>(p + hvm_hw_cpu__rax + ((<usize>i) << 3), load<u64>(gpr(cpu, register_at(i))));
+  for (let i: u32 = 0; i < 16; i++)
+    store<u64>(p + hvm_hw_cpu__rax + ((<usize>i) << 3), load<u64>(gpr(cpu, register_at(i))));
   store<u64>(p, cpu.rip, hvm_hw_cpu__rip);
   store<u64>(p, flags_get(cpu), hvm_hw_cpu__rflags);
   store<u64>(p, cpu.cr0, hvm_hw_cpu__cr0);
@@ -136,7 +205,8 @@ export function cpu_record_load(v: Vcpu, p: usize): i32 {
   if (load<u32>(p, hvm_hw_cpu__flags) & XEN_X86_FPU_INITIALISED) {
     if (!fpu_load(cpu, p)) return -EINVAL;
   } else fpu_reset(cpu);
-  for (let i: u32 = 0; i < 16; i++) store<u64>(gpr(cpu, register_at(i)), load<u64>(p + hvm_hw_cpu__rax + ((<usize>i) << 3)));
+  for (let i: u32 = 0; i < 16; i++)
+    store<u64>(gpr(cpu, register_at(i)), load<u64>(p + hvm_hw_cpu__rax + ((<usize>i) << 3)));
   cpu.rip = load<u64>(p, hvm_hw_cpu__rip);
   flags_set(cpu, (load<u64>(p, hvm_hw_cpu__rflags) & RFLAGS_VALID) | 2);
   cpu.cr0 = cr0 | 0x10;
@@ -152,8 +222,14 @@ export function cpu_record_load(v: Vcpu, p: usize): i32 {
   cpu.dr7 = (load<u64>(p, hvm_hw_cpu__dr7) & 0xffff2fff) | 0x400;
   for (let i: u32 = 0; i < 8; i++) {
     const at = p + ((<usize>i) << 2);
-    set_segment(cpu, segment_at(i), load<u32>(at, hvm_hw_cpu__cs_sel), load<u64>(at + ((<usize>i) << 2), hvm_hw_cpu__cs_base),
-      load<u32>(at, hvm_hw_cpu__cs_limit), load<u32>(at, hvm_hw_cpu__cs_arbytes));
+    set_segment(
+      cpu,
+      segment_at(i),
+      load<u32>(at, hvm_hw_cpu__cs_sel),
+      load<u64>(at + ((<usize>i) << 2), hvm_hw_cpu__cs_base),
+      load<u32>(at, hvm_hw_cpu__cs_limit),
+      load<u32>(at, hvm_hw_cpu__cs_arbytes),
+    );
   }
   cpu.idt_base = load<u64>(p, hvm_hw_cpu__idtr_base);
   cpu.gdt_base = load<u64>(p, hvm_hw_cpu__gdtr_base);
@@ -243,7 +319,11 @@ export function vcpu_initialise(v: Vcpu, a: usize): i32 {
   const r = a + vcpu_hvm_context__cpu_regs;
   const cpu = cpu_of(v);
   if (mode == VCPU_HVM_MODE_64B) {
-    const rc = check_control(load<u64>(r, vcpu_hvm_x86_64__cr0), load<u64>(r, vcpu_hvm_x86_64__cr4), load<u64>(r, vcpu_hvm_x86_64__efer));
+    const rc = check_control(
+      load<u64>(r, vcpu_hvm_x86_64__cr0),
+      load<u64>(r, vcpu_hvm_x86_64__cr4),
+      load<u64>(r, vcpu_hvm_x86_64__efer),
+    );
     if (rc) return rc;
     // rax rcx rdx rbx rsp rbp rsi rdi, the registers' own order
     memory.copy(changetype<usize>(cpu), r, 64);
@@ -257,7 +337,11 @@ export function vcpu_initialise(v: Vcpu, a: usize): i32 {
     for (let i = 0; i < 4; i++) set_segment(cpu, data_segment(i), 0, 0, 0xffffffff, 0xc93);
     set_segment(cpu, SEG_TR, 0, 0, 0x67, 0x8b);
   } else if (mode == VCPU_HVM_MODE_32B) {
-    const rc = check_control(load<u32>(r, vcpu_hvm_x86_32__cr0), load<u32>(r, vcpu_hvm_x86_32__cr4), load<u64>(r, vcpu_hvm_x86_32__efer));
+    const rc = check_control(
+      load<u32>(r, vcpu_hvm_x86_32__cr0),
+      load<u32>(r, vcpu_hvm_x86_32__cr4),
+      load<u64>(r, vcpu_hvm_x86_32__efer),
+    );
     if (rc) return rc;
     initialise_32(cpu, r);
   } else return -EINVAL;
@@ -273,8 +357,8 @@ function initialise_32(cpu: Cpu, r: usize): void {
   // eax ecx edx ebx esp ebp esi edi
   for (let i: u32 = 0; i < 8; i++) store<u64>(gpr(cpu, i), load<u32>(r + ((<usize>i) << 2)));
   cpu.rip = load<u32>(r, vcpu_hvm_x86_32__eip);
-  flags_set(cpu, (<u64>load<u32>(r, vcpu_hvm_x86_32__eflags) & RFLAGS_VALID) | 2);
-  cpu.cr0 = <u64>load<u32>(r, vcpu_hvm_x86_32__cr0) | 0x10;
+  flags_set(cpu, ((<u64>load<u32>(r, vcpu_hvm_x86_32__eflags)) & RFLAGS_VALID) | 2);
+  cpu.cr0 = (<u64>load<u32>(r, vcpu_hvm_x86_32__cr0)) | 0x10;
   cpu.cr3 = load<u32>(r, vcpu_hvm_x86_32__cr3);
   cpu.cr4 = load<u32>(r, vcpu_hvm_x86_32__cr4);
   cpu.efer = load<u64>(r, vcpu_hvm_x86_32__efer);
@@ -282,7 +366,13 @@ function initialise_32(cpu: Cpu, r: usize): void {
   for (let i: u32 = 0; i < 5; i++) {
     const n = i == 0 ? SEG_CS : i == 4 ? SEG_TR : data_segment(i - 1);
     const at = r + ((<usize>i) << 2);
-    set_segment(cpu, n, 0, load<u32>(at, vcpu_hvm_x86_32__cs_base), load<u32>(at, vcpu_hvm_x86_32__cs_limit),
-      load<u16>(r + ((<usize>i) << 1), vcpu_hvm_x86_32__cs_ar));
+    set_segment(
+      cpu,
+      n,
+      0,
+      load<u32>(at, vcpu_hvm_x86_32__cs_base),
+      load<u32>(at, vcpu_hvm_x86_32__cs_limit),
+      load<u16>(r + ((<usize>i) << 1), vcpu_hvm_x86_32__cs_ar),
+    );
   }
 }

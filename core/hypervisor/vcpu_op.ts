@@ -1,11 +1,41 @@
 // VCPUOP_* and set_timer_op.
 import {
-  EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSYS, ENXIO, ETIME, RUNSTATE_offline, RUNSTATE_blocked, sizeof_vcpu_hvm_context, sizeof_vcpu_info,
-  sizeof_vcpu_register_vcpu_info, sizeof_vcpu_runstate_info, sizeof_vcpu_set_singleshot_timer, sizeof_vcpu_time_info, VCPU_SSHOTTMR_future,
-  vcpu_register_vcpu_info__mfn, vcpu_register_vcpu_info__offset, vcpu_set_singleshot_timer__flags,
-  vcpu_set_singleshot_timer__timeout_abs_ns, VCPUOP_down, VCPUOP_get_runstate_info, VCPUOP_initialise, VCPUOP_is_up,
-  VCPUOP_register_runstate_memory_area, VCPUOP_register_vcpu_info, VCPUOP_register_vcpu_time_memory_area, VCPUOP_send_nmi,
-  VCPUOP_set_periodic_timer, VCPUOP_set_singleshot_timer, VCPUOP_stop_periodic_timer, VCPUOP_stop_singleshot_timer, VCPUOP_up, vcpu_info__evtchn_pending_sel,
+  EBUSY,
+  EEXIST,
+  EFAULT,
+  EINVAL,
+  ENOENT,
+  ENOMEM,
+  ENOSYS,
+  ENXIO,
+  ETIME,
+  RUNSTATE_offline,
+  RUNSTATE_blocked,
+  sizeof_vcpu_hvm_context,
+  sizeof_vcpu_info,
+  sizeof_vcpu_register_vcpu_info,
+  sizeof_vcpu_runstate_info,
+  sizeof_vcpu_set_singleshot_timer,
+  sizeof_vcpu_time_info,
+  VCPU_SSHOTTMR_future,
+  vcpu_register_vcpu_info__mfn,
+  vcpu_register_vcpu_info__offset,
+  vcpu_set_singleshot_timer__flags,
+  vcpu_set_singleshot_timer__timeout_abs_ns,
+  VCPUOP_down,
+  VCPUOP_get_runstate_info,
+  VCPUOP_initialise,
+  VCPUOP_is_up,
+  VCPUOP_register_runstate_memory_area,
+  VCPUOP_register_vcpu_info,
+  VCPUOP_register_vcpu_time_memory_area,
+  VCPUOP_send_nmi,
+  VCPUOP_set_periodic_timer,
+  VCPUOP_set_singleshot_timer,
+  VCPUOP_stop_periodic_timer,
+  VCPUOP_stop_singleshot_timer,
+  VCPUOP_up,
+  vcpu_info__evtchn_pending_sel,
 } from '../gen/abi';
 import { nmi_raise } from '../arch/x86/interrupts';
 import { INVALID_MFN, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
@@ -14,7 +44,18 @@ import { mark_events_pending } from './event_channel';
 import { copy_from_guest, copy_to_guest, get_guest, guest_word, handle_to_gpa } from './guest_access';
 import { p2m_own_ram } from './p2m';
 import { area_second, runstate_fill, runstate_publish, system_time, time_publish } from './time';
-import { cpu_of, NEVER, Vcpu, vcpu_arg, VCPU_INFO_REGISTERED, VCPU_INITIALISED, vcpu_kick, vcpu_runstate, vcpu_unblock, VCPU_UP } from './vcpu';
+import {
+  cpu_of,
+  NEVER,
+  Vcpu,
+  vcpu_arg,
+  VCPU_INFO_REGISTERED,
+  VCPU_INITIALISED,
+  vcpu_kick,
+  vcpu_runstate,
+  vcpu_unblock,
+  VCPU_UP,
+} from './vcpu';
 import { vcpu_initialise } from './vcpu_context';
 
 /** Shorter periods would let a guest keep the hypervisor busy with its own timer. */
@@ -112,8 +153,9 @@ function register_info(caller: Vcpu, d: Domain, v: Vcpu, arg: u64): i64 {
   const a = vcpu_arg(caller);
   if (!copy_from_guest(caller, a, arg, sizeof_vcpu_register_vcpu_info)) return -EFAULT;
   const offset = load<u32>(a, vcpu_register_vcpu_info__offset);
+  if (offset > PAGE_SIZE - sizeof_vcpu_info) return -ENXIO;
   // An unaligned one could not be updated atomically.
-  if (v.flags & VCPU_INFO_REGISTERED || offset > PAGE_SIZE - sizeof_vcpu_info || offset & 7) return -EINVAL;
+  if (v.flags & VCPU_INFO_REGISTERED || offset & 7) return -EINVAL;
   if (v != caller && v.flags & VCPU_UP) return -EINVAL;
   const mfn = p2m_own_ram(d, load<u64>(a, vcpu_register_vcpu_info__mfn));
   if (mfn == INVALID_MFN) return -EINVAL;

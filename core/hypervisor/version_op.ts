@@ -1,10 +1,36 @@
 // XENVER_*, VMASST_*: who we say we are. Texts are written by the platform into the host's text area (version_text.ts).
 import {
-  EFAULT, EINVAL, ENODATA, ENOSYS, sizeof_xen_compile_info, sizeof_xen_feature_info, VMASST_CMD_disable, VMASST_CMD_enable, VMASST_TYPE_runstate_update_flag,
-  XEN_CAPABILITIES_INFO_LEN, XEN_CHANGESET_INFO_LEN, XEN_EXTRAVERSION_LEN, xen_feature_info__submap, xen_feature_info__submap_idx,
-  XENFEAT_auto_translated_physmap, XENFEAT_dom0, XENFEAT_hvm_callback_vector, XENFEAT_hvm_safe_pvclock, XENFEAT_memory_op_vnode_supported,
-  XENFEAT_not_direct_mapped, XENFEAT_writable_page_tables, XENVER_capabilities, XENVER_changeset, XENVER_commandline, XENVER_compile_info,
-  XENVER_extraversion, XENVER_get_features, XENVER_guest_handle, XENVER_pagesize, XENVER_platform_parameters, XENVER_version,
+  EFAULT,
+  EINVAL,
+  ENODATA,
+  ENOSYS,
+  sizeof_xen_compile_info,
+  sizeof_xen_feature_info,
+  VMASST_CMD_disable,
+  VMASST_CMD_enable,
+  VMASST_TYPE_runstate_update_flag,
+  XEN_CAPABILITIES_INFO_LEN,
+  XEN_CHANGESET_INFO_LEN,
+  XEN_EXTRAVERSION_LEN,
+  xen_feature_info__submap,
+  xen_feature_info__submap_idx,
+  XENFEAT_auto_translated_physmap,
+  XENFEAT_dom0,
+  XENFEAT_hvm_callback_vector,
+  XENFEAT_hvm_safe_pvclock,
+  XENFEAT_memory_op_vnode_supported,
+  XENFEAT_not_direct_mapped,
+  XENFEAT_writable_page_tables,
+  XENVER_capabilities,
+  XENVER_changeset,
+  XENVER_commandline,
+  XENVER_compile_info,
+  XENVER_extraversion,
+  XENVER_get_features,
+  XENVER_guest_handle,
+  XENVER_pagesize,
+  XENVER_platform_parameters,
+  XENVER_version,
 } from '../gen/abi';
 import { XSM_xen_version__commandline } from '../gen/xsm';
 import { xsm_check } from './xsm';
@@ -40,8 +66,13 @@ function denied(v: Vcpu, arg: u64): i64 {
 
 /** XENFEAT_* of a translated guest. */
 function features(d: Domain): u32 {
-  let f: u32 = (1 << XENFEAT_writable_page_tables) | (1 << XENFEAT_auto_translated_physmap) | (1 << XENFEAT_hvm_callback_vector) |
-    (1 << XENFEAT_hvm_safe_pvclock) | (1 << XENFEAT_memory_op_vnode_supported) | (1 << XENFEAT_not_direct_mapped);
+  let f: u32 =
+    (1 << XENFEAT_writable_page_tables) |
+    (1 << XENFEAT_auto_translated_physmap) |
+    (1 << XENFEAT_hvm_callback_vector) |
+    (1 << XENFEAT_hvm_safe_pvclock) |
+    (1 << XENFEAT_memory_op_vnode_supported) |
+    (1 << XENFEAT_not_direct_mapped);
   if (is_privileged(d)) f |= 1 << XENFEAT_dom0;
   return f;
 }

@@ -29,7 +29,10 @@ export const VERSION_TEXTS: VersionTexts = {
 export function versionTextBytes(t: VersionTexts = VERSION_TEXTS): Uint8Array {
   const text =
     field(t.extraversion, 16) +
-    field(t.compiler, 64) + field(t.compileBy, 16) + field(t.compileDomain, 32) + field(t.compileDate, 32) +
+    field(t.compiler, 64) +
+    field(t.compileBy, 16) +
+    field(t.compileDomain, 32) +
+    field(t.compileDate, 32) +
     field(t.changeset, 64) +
     field(t.capabilities, 1024) +
     field(t.commandline, 1024);

@@ -96,13 +96,27 @@ const PAGES_PER_WASM_PAGE: u32 = 16;
  * Lay machine memory out. Called once, before any pCPU starts, on memory that has never been used (it reads as zero).
  * Returns 0, or -1 if the memory is too small for its own tables.
  */
-export function host_init(wasm_pages: u32, tables_size: u32, pcpus: u32, flags: u32, clock_base: f64, wallclock: f64): i32 {
+export function host_init(
+  wasm_pages: u32,
+  tables_size: u32,
+  pcpus: u32,
+  flags: u32,
+  clock_base: f64,
+  wallclock: f64,
+): i32 {
   const h = host();
-  if (h.magic == HOST_MAGIC || pcpus == 0 || pcpus > <u32>MAX_PCPUS || wasm_pages < 2 || wasm_pages > 0x10000) return -1;
+  if (h.magic == HOST_MAGIC || pcpus == 0 || pcpus > <u32>MAX_PCPUS || wasm_pages < 2 || wasm_pages > 0x10000)
+    return -1;
   // The last 64 KiB stay unused, so no mfn << 12 or address sum of a frame wraps.
   const frames = (wasm_pages - 1) * PAGES_PER_WASM_PAGE;
-  const need = <u64>HOST_END + LOG_RING_SIZE + <u64>MAILBOX_SLOTS * MAILBOX_SIZE + tables_size + <u64>frames * FRAME_ENTRY_SIZE +
-    <u64>pcpus * PCPU_AREA_SIZE + 4 * PAGE_SIZE;
+  const need =
+    <u64>HOST_END +
+    LOG_RING_SIZE +
+    <u64>MAILBOX_SLOTS * MAILBOX_SIZE +
+    tables_size +
+    <u64>frames * FRAME_ENTRY_SIZE +
+    <u64>pcpus * PCPU_AREA_SIZE +
+    4 * PAGE_SIZE;
   if (need >= (<u64>frames) << PAGE_SHIFT) return -1;
   let p: usize = align(HOST_END);
   h.log_ring = <u32>p;

@@ -12,7 +12,7 @@ export const INVALID_MFN: Mfn = 0xffffffff;
 
 /** Byte address of frame `mfn`; the caller has checked that the frame exists. */
 @inline export function mfn_to_ptr(mfn: Mfn): usize {
-  return <usize>mfn << PAGE_SHIFT;
+  return (<usize>mfn) << PAGE_SHIFT;
 }
 
 /** Frame that holds byte address `p`. */

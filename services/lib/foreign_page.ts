@@ -10,7 +10,7 @@ export class ForeignPage implements RingPage {
   readonly #at: number;
 
   constructor(calls: Hypercalls, domid: number, gfn: number, at: number) {
-    calls.mapForeign(domid, [gfn], at);
+    calls.mapForeign(domid, gfn, 1, at);
     this.#calls = calls;
     this.#at = at;
   }
@@ -34,6 +34,6 @@ export class ForeignPage implements RingPage {
   }
 
   close(): void {
-    this.#calls.unmap([this.#at]);
+    this.#calls.unmap(this.#at, 1);
   }
 }

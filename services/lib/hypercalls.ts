@@ -42,12 +42,7 @@ export class Hypercalls {
   }
 
   /** Calls with a structure as the last argument, filled by `fill`; gives the structure as the hypervisor left it. */
-  #op<F extends Fields>(
-    hypercall: string,
-    op: string,
-    s: Struct<F>,
-    fill: (v: View<F>, cmd: number) => void,
-  ): View<F> {
+  #op<F extends Fields>(hypercall: string, op: string, s: Struct<F>, fill: (v: View<F>, cmd: number) => void): View<F> {
     const { nr, cmd } = numbers(hypercall, op);
     const { view: v, bytes } = make(s);
     fill(v, cmd);
@@ -63,35 +58,32 @@ export class Hypercalls {
   /** The last call's return value. */
   result = 0;
 
-  /** A u64 list in the argument area; `at` bytes into it. */
-  #list(values: readonly (number | bigint)[], at = LIST): number {
-    const bytes = new Uint8Array(8 * values.length);
-    const dv = new DataView(bytes.buffer);
-    values.forEach((v, i) => dv.setBigUint64(8 * i, BigInt(v), true));
-    this.mailbox.write(this.mailbox.ram.gpa + at, bytes);
+  /** A u64 list in the argument area, `at` bytes into it: `count` values by their index, each a frame number below 2^53. */
+  #list(count: number, value: (i: number) => number, at = LIST): number {
+    const words = new Uint32Array(2 * count);
+    for (let i = 0; i < count; i++) {
+      const v = value(i);
+      words[2 * i] = v;
+      words[2 * i + 1] = v / 2 ** 32;
+    }
+    this.mailbox.write(this.mailbox.ram.gpa + at, new Uint8Array(words.buffer));
     return this.mailbox.ram.gpa + at;
   }
 
   // ---- event channels
   allocUnbound(domid: number, remote: number): number {
-    const v = this.#op('event_channel_op', 'EVTCHNOP_alloc_unbound',
-      eventChannel.evtchn_alloc_unbound,
-      (a) => {
-        a.dom = domid;
-        a.remote_dom = remote;
-      },
-    );
+    const v = this.#op('event_channel_op', 'EVTCHNOP_alloc_unbound', eventChannel.evtchn_alloc_unbound, (a) => {
+      a.dom = domid;
+      a.remote_dom = remote;
+    });
     return v.port;
   }
 
   bindInterdomain(remote: number, port: number): number {
-    const v = this.#op('event_channel_op', 'EVTCHNOP_bind_interdomain',
-      eventChannel.evtchn_bind_interdomain,
-      (a) => {
-        a.remote_dom = remote;
-        a.remote_port = port;
-      },
-    );
+    const v = this.#op('event_channel_op', 'EVTCHNOP_bind_interdomain', eventChannel.evtchn_bind_interdomain, (a) => {
+      a.remote_dom = remote;
+      a.remote_port = port;
+    });
     return v.local_port;
   }
 
@@ -102,11 +94,7 @@ export class Hypercalls {
   }
 
   // ---- domains
-  #domctl(
-    op: string,
-    domid: number,
-    fill: (v: View<typeof domctl.xen_domctl.fields>) => void = () => {},
-  ) {
+  #domctl(op: string, domid: number, fill: (v: View<typeof domctl.xen_domctl.fields>) => void = () => {}) {
     return this.#op('domctl', op, domctl.xen_domctl, (v, cmd) => {
       v.cmd = cmd;
       v.interface_version = abi.XEN_DOMCTL_INTERFACE_VERSION;
@@ -184,60 +172,45 @@ export class Hypercalls {
   populate(domid: number, first: number, count: number): void {
     for (let done = 0; done < count; ) {
       const n = Math.min(BATCH, count - done);
-      const list = this.#list(Array.from({ length: n }, (_, i) => first + done + i));
-      this.#op('memory_op', 'XENMEM_populate_physmap',
-        memory.xen_memory_reservation,
-        (r) => {
-          r.extent_start = BigInt(list);
-          r.nr_extents = BigInt(n);
-          r.domid = domid;
-        },
-      );
+      const list = this.#list(n, (i) => first + done + i);
+      this.#op('memory_op', 'XENMEM_populate_physmap', memory.xen_memory_reservation, (r) => {
+        r.extent_start = BigInt(list);
+        r.nr_extents = BigInt(n);
+        r.domid = domid;
+      });
       if (this.result !== n) throw new XenError('XENMEM_populate_physmap', 12);
       done += n;
     }
   }
 
-  /** Maps frames of another domain at `at` of this one's pseudo-physical space. */
-  mapForeign(domid: number, gfns: readonly number[], at: number): void {
-    for (let done = 0; done < gfns.length; done += BATCH) {
-      const part = gfns.slice(done, done + BATCH);
-      const idxs = this.#list(part);
-      const gpfns = this.#list(
-        part.map((_, i) => at + done + i),
-        LIST + 8 * BATCH,
-      );
-      const errs = this.#list(
-        part.map(() => 0),
-        LIST + 16 * BATCH,
-      );
-      this.#op('memory_op', 'XENMEM_add_to_physmap_batch',
-        memory.xen_add_to_physmap_batch,
-        (a) => {
-          a.domid = abi.DOMID_SELF;
-          a.space = abi.XENMAPSPACE_gmfn_foreign;
-          a.size = part.length;
-          a.u.foreign_domid = domid;
-          a.idxs = BigInt(idxs);
-          a.gpfns = BigInt(gpfns);
-          a.errs = BigInt(errs);
-        },
-      );
-      const errors = new Int32Array(this.mailbox.read(errs, 4 * part.length).slice().buffer);
+  /** Maps `count` frames of another domain, from `first`, at frame `at` of this one's pseudo-physical space; what was there goes. */
+  mapForeign(domid: number, first: number, count: number, at: number): void {
+    for (let done = 0; done < count; done += BATCH) {
+      const n = Math.min(BATCH, count - done);
+      const idxs = this.#list(n, (i) => first + done + i);
+      const gpfns = this.#list(n, (i) => at + done + i, LIST + 8 * BATCH);
+      const errs = this.#list(n, () => 0, LIST + 16 * BATCH);
+      this.#op('memory_op', 'XENMEM_add_to_physmap_batch', memory.xen_add_to_physmap_batch, (a) => {
+        a.domid = abi.DOMID_SELF;
+        a.space = abi.XENMAPSPACE_gmfn_foreign;
+        a.size = n;
+        a.u.foreign_domid = domid;
+        a.idxs = BigInt(idxs);
+        a.gpfns = BigInt(gpfns);
+        a.errs = BigInt(errs);
+      });
+      const errors = new Int32Array(this.mailbox.read(errs, 4 * n).slice().buffer);
       const bad = errors.find((e) => e !== 0);
       if (bad !== undefined) throw new XenError('XENMEM_add_to_physmap_batch', -bad);
     }
   }
 
-  unmap(gfns: readonly number[]): void {
-    for (const gfn of gfns)
-      this.#op('memory_op', 'XENMEM_remove_from_physmap',
-        memory.xen_remove_from_physmap,
-        (r) => {
-          r.domid = abi.DOMID_SELF;
-          r.gpfn = BigInt(gfn);
-        },
-      );
+  unmap(first: number, count: number): void {
+    for (let i = 0; i < count; i++)
+      this.#op('memory_op', 'XENMEM_remove_from_physmap', memory.xen_remove_from_physmap, (r) => {
+        r.domid = abi.DOMID_SELF;
+        r.gpfn = BigInt(first + i);
+      });
   }
 
   setMemoryMap(domid: number, entries: readonly { addr: number; size: number; type: number }[]): void {

@@ -1,5 +1,5 @@
 // core.wasm with one domain whose vCPU is driven from outside: the seam between the recorded cases and the engine.
-import { createDomain, Service } from '../../core/hypervisor/test_machine.ts';
+import { createDomain, Service } from '../hypervisor.ts';
 import { instantiate, loadCore } from '../../platform/core.ts';
 import { PAGES, type Stepper } from './engine.ts';
 

@@ -37,17 +37,22 @@ export function agrees(file: string): void {
       const differences = diff(c, machine.run(c.bytes, c.mode, c.state));
       if (differences.length === 0) continue;
       tally.bad++;
-      if (tally.bad <= EACH) tally.lines.push(`  #${c.n} ${Buffer.from(c.bytes).toString('hex')}: ${differences.join('; ')}`);
+      if (tally.bad <= EACH)
+        tally.lines.push(`  #${c.n} ${Buffer.from(c.bytes).toString('hex')}: ${differences.join('; ')}`);
     }
     const failed = [...tallies].filter(([, tally]) => tally.bad > 0 && !(tally.name in OPEN));
     const names = new Set([...tallies.values()].map((tally) => tally.name));
     const stillBad = new Set([...tallies.values()].filter((tally) => tally.bad > 0).map((tally) => tally.name));
     const agree = Object.keys(OPEN).filter((name) => names.has(name) && !stillBad.has(name));
     assert.deepEqual(agree, [], 'these rows agree now: take them from OPEN');
-    const list = failed.slice(0, ROWS).map(([where, { all: n, bad, lines }]) => [`${bad} of ${n}: ${where}`, ...lines].join('\n'));
+    const list = failed
+      .slice(0, ROWS)
+      .map(([where, { all: n, bad, lines }]) => [`${bad} of ${n}: ${where}`, ...lines].join('\n'));
     assert.ok(all > 0, 'no cases');
     assert.equal(failed.length, 0, `${failed.length} of ${tallies.size} groups differ\n${list.join('\n')}`);
     const known = [...stillBad].filter((name) => name in OPEN);
-    t.diagnostic(`${all} cases${known.length ? `, of which these rows differ and are known: ${known.join(' ')}` : ' agree'}`);
+    t.diagnostic(
+      `${all} cases${known.length ? `, of which these rows differ and are known: ${known.join(' ')}` : ' agree'}`,
+    );
   });
 }

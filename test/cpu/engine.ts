@@ -1,5 +1,15 @@
 // The engine as the machine of the recorded cases: user mode of a long-mode vCPU, one instruction at a time.
-import { CODE, CODE_SIZE, SELECTORS, WINDOW, WINDOW_SIZE, windowOf, type Mode, type Result, type State } from './replay.ts';
+import {
+  CODE,
+  CODE_SIZE,
+  SELECTORS,
+  WINDOW,
+  WINDOW_SIZE,
+  windowOf,
+  type Mode,
+  type Result,
+  type State,
+} from './replay.ts';
 import { canonicalFx, FLAGS_SEEN } from './machine.ts';
 
 /** What the tests need of a core: a vCPU's Cpu, its memory, one step. */
@@ -19,7 +29,19 @@ const EXIT_EXCEPTION = 1;
 /** Offsets in Cpu (core/arch/x86/cpu.ts). */
 const AT = {
   ...{ plus4g: 144, minus4g: 152, lfr: 160, lfc: 168, rip: 176, rflags: 184, base: 192, excVector: 280, excError: 284 },
-  ...{ cpl: 292, cr0: 320, cr2: 328, cr3: 336, cr4: 344, xcr0: 360, efer: 368, segments: 1024, fcw: 1152, fsw: 1154, ftw: 1156 },
+  ...{
+    cpl: 292,
+    cr0: 320,
+    cr2: 328,
+    cr3: 336,
+    cr4: 344,
+    xcr0: 360,
+    efer: 368,
+    segments: 1024,
+    fcw: 1152,
+    fsw: 1154,
+    ftw: 1156,
+  },
   ...{ mxcsr: 1176, fpr: 1184, xmm: 1312, gdtBase: 552, idtBase: 560, gdtLimit: 568, idtLimit: 572, tr: 1024 + 16 * 7 },
 };
 const TABLES = 0x1000;

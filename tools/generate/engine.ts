@@ -272,7 +272,10 @@ export function generateEngine(root: string = ROOT): { path: string; text: strin
   const cold = coldGroups(all);
   const ids = PSEUDO.map((name) => `export const FORM_${name}: u32 = ${all.byKey.get(`#${name}`)!.id};`);
   return [
-    { path: 'core/gen/forms.ts', text: `${NOTE}${ids.join('\n')}\nexport const FORMS: u32 = ${all.forms.length};\n${usesStack(all)}` },
+    {
+      path: 'core/gen/forms.ts',
+      text: `${NOTE}${ids.join('\n')}\nexport const FORMS: u32 = ${all.forms.length};\n${usesStack(all)}`,
+    },
     { path: 'core/gen/cold.ts', text: cold.text },
     { path: 'core/gen/run.ts', text: run(all, cold) },
     { path: 'build/x86.tables', text: decodeTable(all) },

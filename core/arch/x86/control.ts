@@ -64,7 +64,7 @@ function gp(cpu: Cpu): i32 {
 function pdptes_legal(cpu: Cpu, cr3: u64): bool {
   const mfn = engine_gfn_frame(cpu, (cr3 & 0xffffffff) >> 12, false);
   if (mfn == INVALID_MFN) return false;
-  const p = mfn_to_ptr(mfn) + (<usize>cr3 & 0xfe0);
+  const p = mfn_to_ptr(mfn) + ((<usize>cr3) & 0xfe0);
   for (let i: usize = 0; i < 32; i += 8) {
     const e = atomic.load<u64>(p + i);
     if (e & 1 && e & (PHYS_RESERVED | 0x1e6)) return false;
@@ -94,7 +94,8 @@ export function write_cr0(cpu: Cpu, value: u64): i32 {
       efer &= ~EFER_LMA;
     }
   }
-  if (changed & (CR0_PG | CR0_CD | CR0_NW) && pae_paging(v, cpu.cr4, efer) && !pdptes_legal(cpu, cpu.cr3)) return gp(cpu);
+  if (changed & (CR0_PG | CR0_CD | CR0_NW) && pae_paging(v, cpu.cr4, efer) && !pdptes_legal(cpu, cpu.cr3))
+    return gp(cpu);
   cpu.cr0 = v;
   cpu.efer = efer;
   if (changed & (CR0_PG | CR0_PE | CR0_WP)) tlb_flush(cpu);
@@ -137,7 +138,7 @@ export function read_cr8(cpu: Cpu): u64 {
 
 export function write_cr8(cpu: Cpu, v: u64): i32 {
   if (v >> 4) return gp(cpu);
-  lapic_set_tpr(cpu, <u32>v << 4);
+  lapic_set_tpr(cpu, (<u32>v) << 4);
   return 0;
 }
 
@@ -182,7 +183,7 @@ export function debug_register(cpu: Cpu, n: u32): i32 {
 export function read_dr(cpu: Cpu, n: i32): u64 {
   if (n == 6) return cpu.dr6;
   if (n == 7) return cpu.dr7;
-  return load<u64>(changetype<usize>(cpu) + offsetof<Cpu>('dr0') + (<usize>n << 3));
+  return load<u64>(changetype<usize>(cpu) + offsetof<Cpu>('dr0') + ((<usize>n) << 3));
 }
 
 /** Breakpoints are kept but never hit: the engine does not compare addresses with them. */
@@ -191,6 +192,6 @@ export function write_dr(cpu: Cpu, n: i32, v: u64): i32 {
     if (v >> 32) return gp(cpu);
     if (n == 6) cpu.dr6 = (v & DR6_BITS) | DR6_FIXED;
     else cpu.dr7 = (v & DR7_BITS) | DR7_FIXED;
-  } else store<u64>(changetype<usize>(cpu) + offsetof<Cpu>('dr0') + (<usize>n << 3), v);
+  } else store<u64>(changetype<usize>(cpu) + offsetof<Cpu>('dr0') + ((<usize>n) << 3), v);
   return 0;
 }

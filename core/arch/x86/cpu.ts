@@ -201,5 +201,5 @@ export const EXIT_BUDGET: i32 = 7; // budget used or kicked: the caller decides
 export const EXIT_STOP: i32 = 8; // single-step scratch run ended
 
 @inline export function seg(cpu: Cpu, i: i32): Segment {
-  return changetype<Segment>(changetype<usize>(cpu) + CPU_SEGMENTS + (<usize>i << 4));
+  return changetype<Segment>(changetype<usize>(cpu) + CPU_SEGMENTS + ((<usize>i) << 4));
 }

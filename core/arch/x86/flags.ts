@@ -23,8 +23,8 @@ export function get_flags6(cpu: Cpu): u32 {
   if (!(popcnt<u64>((r ^ (c >>> 8)) & 0xff) & 1)) f |= PF;
   if (c & 8) f |= AF;
   if (r == 0) f |= ZF;
-  f |= <u32>((r >>> 63) ^ ((c >>> 16) & 1)) << 7;
-  f |= (cf ^ (<u32>(c >>> 62) & 1)) << 11;
+  f |= (<u32>((r >>> 63) ^ ((c >>> 16) & 1))) << 7;
+  f |= (cf ^ ((<u32>(c >>> 62)) & 1)) << 11;
   return f;
 }
 
@@ -50,6 +50,6 @@ export function flags_get(cpu: Cpu): u64 {
 
 /** Set the whole RFLAGS register; the caller has applied privilege and reserved-bit rules. */
 export function flags_set(cpu: Cpu, v: u64): void {
-  set_flags6(cpu, <u32>v & ARITH);
+  set_flags6(cpu, (<u32>v) & ARITH);
   cpu.rflags = (v & ~(<u64>ARITH)) | 2;
 }

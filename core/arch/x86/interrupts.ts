@@ -82,16 +82,16 @@ function deliver_protected(cpu: Cpu, vector: u32, error: u32, flags: u32, rip: u
   const entry = cpu.idt_base + <u64>(vector * size);
   if (!sys_probe(cpu, entry, size, false)) return 1;
   const gate = sys_ld<u64>(cpu, entry);
-  const type = <u32>(gate >> 40) & 0x1f;
+  const type = (<u32>(gate >> 40)) & 0x1f;
   // Gates: 5 task, 6 and 7 16-bit, 14 and 15 32-bit (in long mode 64-bit, the only ones). Task gates are not supported: #GP.
   if (type != 14 && type != 15 && (long || (type != 6 && type != 7))) return raise(cpu, EXC_GP, idt_error);
-  if (soft && (<u32>(gate >> 45) & 3) < cpu.cpl) return raise(cpu, EXC_GP, idt_error);
+  if (soft && ((<u32>(gate >> 45)) & 3) < cpu.cpl) return raise(cpu, EXC_GP, idt_error);
   if (!((gate >> 47) & 1)) return raise(cpu, EXC_NP, idt_error);
   let target = (gate & 0xffff) | ((gate >> 32) & 0xffff0000);
   if (long) target |= sys_ld<u64>(cpu, entry + 8) << 32;
   else if (type < 8) target &= 0xffff;
 
-  const selector = <u32>(gate >> 16) & 0xffff;
+  const selector = (<u32>(gate >> 16)) & 0xffff;
   if (!(selector & 0xfffc)) return raise(cpu, EXC_GP, ext);
   if (!sg.read_descriptor(cpu, selector, EXC_GP, ext)) return 1;
   const code = sg.descriptor;
@@ -113,7 +113,7 @@ function deliver_protected(cpu: Cpu, vector: u32, error: u32, flags: u32, rip: u
   const old_ss = seg(cpu, SEG_SS).selector;
   const old_cs = seg(cpu, SEG_CS).selector;
   if (long) {
-    const ist = <u32>(gate >> 32) & 7;
+    const ist = (<u32>(gate >> 32)) & 7;
     let sp = cpu.rsp;
     if (ist) {
       if (!tss_ist(cpu, ist, ext)) return 1;

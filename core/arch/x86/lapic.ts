@@ -123,7 +123,7 @@ export function lapic_set_base(cpu: Cpu, v: u64): bool {
 /** Highest vector of one of the 256-bit registers, -1 if it is empty. */
 function highest(cpu: Cpu, r: usize): i32 {
   for (let i = 7; i >= 0; i--) {
-    const w = atomic.load<u32>(regs(cpu) + r + (<usize>i << 4));
+    const w = atomic.load<u32>(regs(cpu) + r + ((<usize>i) << 4));
     if (w) return (i << 5) + 31 - <i32>clz(w);
   }
   return -1;
@@ -132,8 +132,8 @@ function highest(cpu: Cpu, r: usize): i32 {
 function priority(cpu: Cpu): u32 {
   const tpr = get(cpu, TPR);
   const isr = highest(cpu, ISR);
-  if (isr < 0 || (tpr & 0xf0) >= (<u32>isr & 0xf0)) return tpr;
-  return <u32>isr & 0xf0;
+  if (isr < 0 || (tpr & 0xf0) >= ((<u32>isr) & 0xf0)) return tpr;
+  return (<u32>isr) & 0xf0;
 }
 
 function enabled(cpu: Cpu): bool {
@@ -162,7 +162,7 @@ export function lapic_pending(cpu: Cpu): i32 {
   const summary = atomic.load<u32>(own(cpu) + IRR_SUMMARY);
   if (!summary || !enabled(cpu)) return -1;
   const vector = highest(cpu, IRR);
-  if (vector < 0 || (<u32>vector & 0xf0) <= (priority(cpu) & 0xf0)) return -1;
+  if (vector < 0 || ((<u32>vector) & 0xf0) <= (priority(cpu) & 0xf0)) return -1;
   return vector;
 }
 
@@ -172,7 +172,7 @@ export function lapic_ack(cpu: Cpu, vector: u32): void {
   const bit: u32 = 1 << (vector & 31);
   const irr = regs(cpu) + IRR + (word << 4);
   if (atomic.and<u32>(irr, ~bit) == bit) {
-    atomic.and<u32>(own(cpu) + IRR_SUMMARY, ~(<u32>1 << word));
+    atomic.and<u32>(own(cpu) + IRR_SUMMARY, ~((<u32>1) << word));
     // Somebody may have raised another one in between.
     if (atomic.load<u32>(irr)) atomic.or<u32>(own(cpu) + IRR_SUMMARY, 1 << word);
   }
@@ -183,8 +183,8 @@ export function lapic_ack(cpu: Cpu, vector: u32): void {
 function eoi(cpu: Cpu): void {
   const vector = highest(cpu, ISR);
   if (vector < 0) return;
-  const isr = ISR + (<usize>(vector >> 5) << 4);
-  put(cpu, isr, get(cpu, isr) & ~(<u32>1 << (vector & 31)));
+  const isr = ISR + ((<usize>(vector >> 5)) << 4);
+  put(cpu, isr, get(cpu, isr) & ~((<u32>1) << (vector & 31)));
 }
 
 export function lapic_get_tpr(cpu: Cpu): u32 {
@@ -228,8 +228,8 @@ export function lapic_ipi_matches(cpu: Cpu, sender: Cpu, icr: u64): bool {
 
 /** Take command `icr` as one of its targets. INIT and start-up commands change no running vCPU here: the hypervisor acts on them. */
 export function lapic_ipi_accept(cpu: Cpu, icr: u64): void {
-  const mode = <u32>(icr >> 8) & 7;
-  if (mode <= 1) lapic_raise(cpu, <u32>icr & 0xff);
+  const mode = (<u32>(icr >> 8)) & 7;
+  if (mode <= 1) lapic_raise(cpu, (<u32>icr) & 0xff);
   else if (mode == 4) {
     nmi_raise(cpu);
     atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), 0);
@@ -238,8 +238,8 @@ export function lapic_ipi_accept(cpu: Cpu, icr: u64): void {
 
 /** Send a command: to oneself if one is a target. */
 export function lapic_ipi(cpu: Cpu, icr: u64): void {
-  const mode = <u32>(icr >> 8) & 7;
-  if (mode <= 1 && (<u32>icr & 0xff) < 16) {
+  const mode = (<u32>(icr >> 8)) & 7;
+  if (mode <= 1 && ((<u32>icr) & 0xff) < 16) {
     error(cpu, ERROR_SEND_VECTOR);
     return;
   }
@@ -307,10 +307,18 @@ function read(cpu: Cpu, r: usize): u32 {
 
 function write(cpu: Cpu, r: usize, v: u32): void {
   switch (<u32>r) {
-    case <u32>TPR: lapic_set_tpr(cpu, v); break;
-    case <u32>EOI: eoi(cpu); break;
-    case <u32>LDR: put(cpu, LDR, v & 0xff000000); break;
-    case <u32>DFR: put(cpu, DFR, v | 0x0fffffff); break;
+    case <u32>TPR:
+      lapic_set_tpr(cpu, v);
+      break;
+    case <u32>EOI:
+      eoi(cpu);
+      break;
+    case <u32>LDR:
+      put(cpu, LDR, v & 0xff000000);
+      break;
+    case <u32>DFR:
+      put(cpu, DFR, v | 0x0fffffff);
+      break;
     case <u32>SVR:
       put(cpu, SVR, v & 0x1ff);
       if (!(v & SVR_ENABLED)) for (let l = LVT_TIMER; l <= LVT_ERROR; l += 16) put(cpu, l, get(cpu, l) | LVT_MASKED);
@@ -320,10 +328,12 @@ function write(cpu: Cpu, r: usize, v: u32): void {
       store<u32>(own(cpu), 0, ERRORS);
       break;
     case <u32>ICR:
-      put(cpu, ICR, v & 0xcdfff & ~<u32>0x1000);
-      lapic_ipi(cpu, <u64>get(cpu, ICR) | ((<u64>get(cpu, ICR_HIGH)) << 32));
+      put(cpu, ICR, v & 0xcdfff & ~(<u32>0x1000));
+      lapic_ipi(cpu, (<u64>get(cpu, ICR)) | ((<u64>get(cpu, ICR_HIGH)) << 32));
       break;
-    case <u32>ICR_HIGH: put(cpu, ICR_HIGH, v & 0xff000000); break;
+    case <u32>ICR_HIGH:
+      put(cpu, ICR_HIGH, v & 0xff000000);
+      break;
     case <u32>LVT_TIMER:
     case <u32>LVT_THERMAL:
     case <u32>LVT_COUNTERS:
@@ -342,7 +352,8 @@ function write(cpu: Cpu, r: usize, v: u32): void {
       if (left) timer_start(cpu, left);
       break;
     }
-    default: break;
+    default:
+      break;
   }
 }
 
@@ -355,7 +366,7 @@ export function lapic_mmio(cpu: Cpu, offset: u32, size: i32, write_: bool, data:
     if (!write_) memory.fill(data, 0xff, size);
     return 0;
   }
-  const r = <usize>offset & 0xff0;
+  const r = (<usize>offset) & 0xff0;
   if (write_) {
     if (size == 4 && !(offset & 15) && r < PAGE_END) write(cpu, r, load<u32>(data));
     return 0;
@@ -374,11 +385,19 @@ export let lapic_value: u64 = 0;
 
 /** RDMSR 0x800..0x8ff (SDM table 10-6); false = #GP. */
 export function lapic_read_msr(cpu: Cpu, msr: u32): bool {
-  const r = <usize>(msr & 0xff) << 4;
+  const r = (<usize>(msr & 0xff)) << 4;
   if (!x2apic(cpu)) return false;
   const readable =
-    r == ID || r == VERSION || r == TPR || r == PPR || r == LDR || r == SVR || (r >= ISR && r <= ESR) || r == ICR ||
-    (r >= LVT_TIMER && r <= TIMER_CURRENT) || r == TIMER_DIVIDE;
+    r == ID ||
+    r == VERSION ||
+    r == TPR ||
+    r == PPR ||
+    r == LDR ||
+    r == SVR ||
+    (r >= ISR && r <= ESR) ||
+    r == ICR ||
+    (r >= LVT_TIMER && r <= TIMER_CURRENT) ||
+    r == TIMER_DIVIDE;
   if (!readable) return false;
   lapic_value = read(cpu, r);
   if (r == ICR) lapic_value |= (<u64>get(cpu, ICR_HIGH)) << 32;
@@ -387,14 +406,14 @@ export function lapic_read_msr(cpu: Cpu, msr: u32): bool {
 
 /** WRMSR 0x800..0x8ff; false = #GP (reserved bits, read-only registers). */
 export function lapic_write_msr(cpu: Cpu, msr: u32, v: u64): bool {
-  const r = <usize>(msr & 0xff) << 4;
+  const r = (<usize>(msr & 0xff)) << 4;
   if (!x2apic(cpu)) return false;
   let legal: u64 = 0;
   if (r == TPR || r == SELF_IPI) legal = 0xff;
   else if (r == EOI || r == ESR) legal = 0;
   else if (r == SVR) legal = 0x1ff;
   else if (r == ICR) legal = 0xffffffff000ccfff;
-  else if (r >= LVT_TIMER && r <= LVT_ERROR) legal = <u64>lvt_mask(r) | 0x5000;
+  else if (r >= LVT_TIMER && r <= LVT_ERROR) legal = (<u64>lvt_mask(r)) | 0x5000;
   else if (r == TIMER_INITIAL) legal = 0xffffffff;
   else if (r == TIMER_DIVIDE) legal = 11;
   else return false;
@@ -448,7 +467,7 @@ export function lapic_restore_regs(cpu: Cpu, from: usize): void {
   // Vectors 0-15 do not exist.
   for (let r = ISR; r < ESR; r += 0x80) put(cpu, r, get(cpu, r) & 0xffff0000);
   let summary: u32 = 0;
-  for (let i: u32 = 0; i < 8; i++) if (get(cpu, IRR + (<usize>i << 4))) summary |= 1 << i;
+  for (let i: u32 = 0; i < 8; i++) if (get(cpu, IRR + ((<usize>i) << 4))) summary |= 1 << i;
   atomic.store<u32>(own(cpu) + IRR_SUMMARY, summary);
   timer_start(cpu, get(cpu, TIMER_CURRENT));
 }

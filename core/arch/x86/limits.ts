@@ -7,5 +7,5 @@ export const PHYS_RESERVED: u64 = ~(((<u64>1) << PHYS_BITS) - 1);
 
 /** Bits 63-47 are equal (48-bit linear addresses). Addresses of 32-bit modes always pass. */
 @inline export function canonical(va: u64): bool {
-  return ((<i64>va << 16) >> 16) == <i64>va;
+  return ((<i64>va) << 16) >> 16 == <i64>va;
 }

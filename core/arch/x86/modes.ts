@@ -15,7 +15,8 @@ export const MODE_X87: u32 = 512; // x87 instructions do not fault (CR0.EM = TS 
 export const MODE_SSE: u32 = 1024; // SSE instructions do not fault (CR0.EM = TS = 0, CR4.OSFXSR = 1)
 export const MODE_MMX: u32 = 2048; // as MODE_X87, for MMX
 /** Part of the key of decoded code: how bytes decode and which units fault. Privilege is checked when the instruction runs. */
-export const MODE_CODE_KEY: u32 = MODE_CS64 | MODE_CS32 | MODE_FLAT | MODE_X87 | MODE_SSE | MODE_SS32 | MODE_PE | MODE_VM86;
+export const MODE_CODE_KEY: u32 =
+  MODE_CS64 | MODE_CS32 | MODE_FLAT | MODE_X87 | MODE_SSE | MODE_SS32 | MODE_PE | MODE_VM86;
 
 const ATTR_DB: u32 = 0x400;
 const ATTR_L: u32 = 0x200;
@@ -40,7 +41,8 @@ export function update_mode(cpu: Cpu): void {
     if (cs.attr & ATTR_DB) m |= MODE_CS32;
     if (seg(cpu, SEG_SS).attr & ATTR_DB) m |= MODE_SS32;
     const flat_cs = cs.base == 0 && cs.limit == 0xffffffff && (cs.attr & (ATTR_P | 0x1a)) == (ATTR_P | 0x1a);
-    if (m & MODE_PE && flat_cs && flat_data(cpu, SEG_SS) && flat_data(cpu, SEG_DS) && flat_data(cpu, SEG_ES)) m |= MODE_FLAT;
+    if (m & MODE_PE && flat_cs && flat_data(cpu, SEG_SS) && flat_data(cpu, SEG_DS) && flat_data(cpu, SEG_ES))
+      m |= MODE_FLAT;
   }
   if (cpu.cpl == 3) m |= MODE_USER;
   if (cpu.cpl == 0) m |= MODE_CPL0;

@@ -26,7 +26,15 @@ export function push_mask(cpu: Cpu): u64 {
  * Begin a frame of `count` slots of `width` bytes under stack pointer `pointer`; `system`: written with supervisor privilege
  * though the CPL may be 3. False = an exception is pending. Segment limits are the caller's business.
  */
-export function push_begin(cpu: Cpu, ss_base: u64, pointer: u64, mask: u64, width: i32, count: i32, system: bool): bool {
+export function push_begin(
+  cpu: Cpu,
+  ss_base: u64,
+  pointer: u64,
+  mask: u64,
+  width: i32,
+  count: i32,
+  system: bool,
+): bool {
   base = ss_base;
   sp = pointer;
   sp_mask = mask;
@@ -65,6 +73,6 @@ export function push(cpu: Cpu, value: u64): void {
 
 /** Make the frame's lower end the stack pointer. A 16-bit stack keeps the bits above. */
 export function push_commit(cpu: Cpu): void {
-  if (sp_mask == 0xffff) cpu.rsp = (cpu.rsp & ~<u64>0xffff) | sp;
+  if (sp_mask == 0xffff) cpu.rsp = (cpu.rsp & ~(<u64>0xffff)) | sp;
   else cpu.rsp = sp;
 }

@@ -33,17 +33,17 @@ const ATTR_VM86: u16 = 0xf3;
 }
 
 @inline export function desc_limit(d: u64): u32 {
-  const raw = (<u32>d & 0xffff) | (<u32>(d >> 32) & 0xf0000);
+  const raw = ((<u32>d) & 0xffff) | ((<u32>(d >> 32)) & 0xf0000);
   return d & DESC_G ? (raw << 12) | 0xfff : raw;
 }
 
 @inline export function desc_dpl(d: u64): u32 {
-  return <u32>(d >> 45) & 3;
+  return (<u32>(d >> 45)) & 3;
 }
 
 /** Type of a system descriptor. */
 @inline export function desc_type(d: u64): u32 {
-  return <u32>(d >> 40) & 0xf;
+  return (<u32>(d >> 40)) & 0xf;
 }
 
 @inline export function desc_is_code(d: u64): bool {
@@ -95,7 +95,7 @@ export function set_accessed(cpu: Cpu, selector: u32, d: u64): bool {
   if (d & DESC_ACCESSED) return true;
   const va = descriptor_va(cpu, selector, 8) + 5;
   if (!sys_probe(cpu, va, 1, true)) return false;
-  sys_st<u8>(cpu, va, <u8>(d >> 40) | 1);
+  sys_st<u8>(cpu, va, (<u8>(d >> 40)) | 1);
   return true;
 }
 
@@ -135,11 +135,11 @@ export function set_flat(cpu: Cpu, i: i32, selector: u32, attr: u16): void {
 export function set_real(cpu: Cpu, i: i32, selector: u16): void {
   const s = seg(cpu, i);
   s.selector = selector;
-  s.base = <u64>selector << 4;
+  s.base = (<u64>selector) << 4;
   if (cpu.mode & MODE_VM86) {
     s.limit = 0xffff;
     s.attr = ATTR_VM86;
-  } else s.attr = (s.attr & 0xf00 & ~<u16>0x200) | ATTR_REAL;
+  } else s.attr = (s.attr & 0xf00 & ~(<u16>0x200)) | ATTR_REAL;
 }
 
 /** To be called after a change of CPL, segments, CR0, CR4, EFER or RFLAGS.VM/AC: everything derived follows. */
@@ -216,7 +216,7 @@ export function drop_privileged_segments(cpu: Cpu): void {
     const s = seg(cpu, i);
     const conforming = (s.attr & (ATTR_CODE | ATTR_EXPAND_DOWN)) == (ATTR_CODE | ATTR_EXPAND_DOWN);
     // A null selector points to no segment: a base that was written to it stays.
-    if (s.selector & 0xfffc && !conforming && ((<u32>s.attr >> 5) & 3) < cpu.cpl) set_null(cpu, i, 0);
+    if (s.selector & 0xfffc && !conforming && (((<u32>s.attr) >> 5) & 3) < cpu.cpl) set_null(cpu, i, 0);
   }
 }
 

@@ -70,9 +70,28 @@ before(async () => {
       return null;
     }
   };
-  const flags = ['--runtime', 'stub', '--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '64'];
+  const flags = [
+    '--runtime',
+    'stub',
+    '--importMemory',
+    '--sharedMemory',
+    '--initialMemory',
+    '1',
+    '--maximumMemory',
+    '64',
+  ];
   const { error, stderr } = await main(
-    ['core/arch/x86/system_entry.ts', '--baseDir', ROOT, '--outFile', 'system.wasm', ...flags, '--enable', 'threads', '-O1'],
+    [
+      'core/arch/x86/system_entry.ts',
+      '--baseDir',
+      ROOT,
+      '--outFile',
+      'system.wasm',
+      ...flags,
+      '--enable',
+      'threads',
+      '-O1',
+    ],
     { readFile, writeFile: (_: string, data: Uint8Array) => void (wasm = data), listFiles: () => [] },
   );
   assert.equal(error, null, stderr.toString());
@@ -178,8 +197,7 @@ function protected32(cpl: 0 | 3): void {
 }
 
 const frame = (va: number, n: number) => Array.from({ length: n }, (_, i) => g64(va + 8 * i));
-const frame32 = (va: number, n: number) =>
-  Array.from({ length: n }, (_, i) => view.getUint32(BASE + va + 4 * i, true));
+const frame32 = (va: number, n: number) => Array.from({ length: n }, (_, i) => view.getUint32(BASE + va + 4 * i, true));
 const pending = () => [get32('EXIT'), get32('EXC_VECTOR'), get32('EXC_ERROR')];
 
 test('64-bit: a page fault of user code and IRETQ back', () => {
@@ -442,7 +460,10 @@ test('FXSAVE, XSAVE and their restores', () => {
   assert.deepEqual(Buffer.from(state), Buffer.from(before));
   p64(0x11200, 1n);
   assert.equal(core.xrstor(), 0);
-  assert.ok(state.subarray(160).every((b) => b === 0), 'SSE state is initial');
+  assert.ok(
+    state.subarray(160).every((b) => b === 0),
+    'SSE state is initial',
+  );
   p64(0x11200, 7n);
   assert.equal(core.xrstor(), 1);
   assert.deepEqual(pending(), [1, 13, 0], 'a component that XCR0 lacks');

@@ -75,37 +75,95 @@ export function segment(i: i32, selector: u32): i32 {
 }
 
 // Instructions; the test has written the micro-op.
-export function int(): i32 { return INT(cpu, uop); }
-export function syscall(): i32 { return SYSCALL(cpu, uop); }
-export function sysret64(): i32 { return SYSRET<u64>(cpu, uop); }
-export function sysret32(): i32 { return SYSRET<u32>(cpu, uop); }
-export function sysenter(): i32 { return SYSENTER(cpu, uop); }
-export function sysexit64(): i32 { return SYSEXIT<u64>(cpu, uop); }
-export function iret16(): i32 { return IRET<u16>(cpu, uop); }
-export function iret32(): i32 { return IRET<u32>(cpu, uop); }
-export function iret64(): i32 { return IRET<u64>(cpu, uop); }
-export function retf32(): i32 { return RET_far<u32>(cpu, uop); }
-export function callf32(): i32 { return CALL_far<u32>(cpu, uop); }
-export function jmpf32(): i32 { return JMP_far<u32>(cpu, uop); }
-export function mov_cr(): i32 { return MOV_cr<u64>(cpu, uop); }
-export function pushf64(): i32 { return PUSHF<u64>(cpu, uop); }
-export function popf64(): i32 { return POPF<u64>(cpu, uop); }
-export function fxsave(): i32 { return FXSAVE64(cpu, uop); }
-export function fxrstor(): i32 { return FXRSTOR64(cpu, uop); }
-export function xsave(): i32 { return XSAVE64(cpu, uop); }
-export function xrstor(): i32 { return XRSTOR64(cpu, uop); }
-export function lar(): i32 { return LAR<u32>(cpu, uop); }
-export function lsl(): i32 { return LSL<u32>(cpu, uop); }
-export function ltr(): i32 { return LTR(cpu, uop); }
-export function verw(): i32 { return VERW(cpu, uop); }
+export function int(): i32 {
+  return INT(cpu, uop);
+}
+export function syscall(): i32 {
+  return SYSCALL(cpu, uop);
+}
+export function sysret64(): i32 {
+  return SYSRET<u64>(cpu, uop);
+}
+export function sysret32(): i32 {
+  return SYSRET<u32>(cpu, uop);
+}
+export function sysenter(): i32 {
+  return SYSENTER(cpu, uop);
+}
+export function sysexit64(): i32 {
+  return SYSEXIT<u64>(cpu, uop);
+}
+export function iret16(): i32 {
+  return IRET<u16>(cpu, uop);
+}
+export function iret32(): i32 {
+  return IRET<u32>(cpu, uop);
+}
+export function iret64(): i32 {
+  return IRET<u64>(cpu, uop);
+}
+export function retf32(): i32 {
+  return RET_far<u32>(cpu, uop);
+}
+export function callf32(): i32 {
+  return CALL_far<u32>(cpu, uop);
+}
+export function jmpf32(): i32 {
+  return JMP_far<u32>(cpu, uop);
+}
+export function mov_cr(): i32 {
+  return MOV_cr<u64>(cpu, uop);
+}
+export function pushf64(): i32 {
+  return PUSHF<u64>(cpu, uop);
+}
+export function popf64(): i32 {
+  return POPF<u64>(cpu, uop);
+}
+export function fxsave(): i32 {
+  return FXSAVE64(cpu, uop);
+}
+export function fxrstor(): i32 {
+  return FXRSTOR64(cpu, uop);
+}
+export function xsave(): i32 {
+  return XSAVE64(cpu, uop);
+}
+export function xrstor(): i32 {
+  return XRSTOR64(cpu, uop);
+}
+export function lar(): i32 {
+  return LAR<u32>(cpu, uop);
+}
+export function lsl(): i32 {
+  return LSL<u32>(cpu, uop);
+}
+export function ltr(): i32 {
+  return LTR(cpu, uop);
+}
+export function verw(): i32 {
+  return VERW(cpu, uop);
+}
 
 // The local APIC
-export function apic_raise(vector: u32): void { apic.lapic_raise(cpu, vector); }
-export function apic_pending(): i32 { return apic.lapic_pending(cpu); }
-export function apic_ack(vector: u32): void { apic.lapic_ack(cpu, vector); }
-export function apic_set_base(v: u64): bool { return apic.lapic_set_base(cpu, v); }
-export function apic_write(msr: u32, v: u64): bool { return apic.lapic_write_msr(cpu, msr, v); }
-export function apic_read(msr: u32): u64 { return apic.lapic_read_msr(cpu, msr) ? apic.lapic_value : ~0; }
+export function apic_raise(vector: u32): void {
+  apic.lapic_raise(cpu, vector);
+}
+export function apic_pending(): i32 {
+  return apic.lapic_pending(cpu);
+}
+export function apic_ack(vector: u32): void {
+  apic.lapic_ack(cpu, vector);
+}
+export function apic_set_base(v: u64): bool {
+  return apic.lapic_set_base(cpu, v);
+}
+export function apic_write(msr: u32, v: u64): bool {
+  return apic.lapic_write_msr(cpu, msr, v);
+}
+export function apic_read(msr: u32): u64 {
+  return apic.lapic_read_msr(cpu, msr) ? apic.lapic_value : ~0;
+}
 export function apic_mmio_write(offset: u32, v: u32): void {
   store<u32>(0x30200, v);
   apic.lapic_mmio(cpu, offset, 4, true, 0x30200);
@@ -114,8 +172,12 @@ export function apic_mmio_read(offset: u32): u32 {
   apic.lapic_mmio(cpu, offset, 4, false, 0x30200);
   return load<u32>(0x30200);
 }
-export function apic_poll(): void { apic.lapic_timer_poll(cpu); }
-export function apic_deadline(): u64 { return apic.lapic_timer_deadline(cpu); }
+export function apic_poll(): void {
+  apic.lapic_timer_poll(cpu);
+}
+export function apic_deadline(): u64 {
+  return apic.lapic_timer_deadline(cpu);
+}
 export function apic_copy(): void {
   apic.lapic_save(cpu, 0x31000);
   apic.lapic_save_regs(cpu, 0x31100);

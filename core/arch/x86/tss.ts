@@ -52,7 +52,7 @@ export function tss_ist(cpu: Cpu, ist: u32, ext: u32): bool {
 /** May the present code access `size` ports from `port`? False = an exception is pending. */
 export function io_check(cpu: Cpu, port: u32, size: i32): bool {
   const vm86 = (cpu.rflags & 0x20000) != 0;
-  if (!(cpu.mode & MODE_PE) || (!vm86 && cpu.cpl <= (<u32>(cpu.rflags & IOPL) >> 12))) return true;
+  if (!(cpu.mode & MODE_PE) || (!vm86 && cpu.cpl <= (<u32>(cpu.rflags & IOPL)) >> 12)) return true;
   const tr = seg(cpu, SEG_TR);
   // A 16-bit TSS has no map. Two bytes of it are read whatever the port; both have to lie inside the limit.
   let allowed = (tr.attr & 8) != 0 && IO_MAP_BASE + 1 <= tr.limit;
@@ -62,7 +62,7 @@ export function io_check(cpu: Cpu, port: u32, size: i32): bool {
     allowed = at + 1 <= tr.limit;
     if (allowed) {
       if (!sys_probe(cpu, tr.base + at, 2, false)) return false;
-      const bits = <u32>sys_ld<u16>(cpu, tr.base + at) >> (port & 7);
+      const bits = (<u32>sys_ld<u16>(cpu, tr.base + at)) >> (port & 7);
       allowed = (bits & ((1 << size) - 1)) == 0;
     }
   }

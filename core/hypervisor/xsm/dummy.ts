@@ -1,6 +1,13 @@
 // The default module: Xen's rules without a policy, by the hook's class in the hypercall table.
 import { EPERM } from '../../gen/abi';
-import { XSM_CLASS_DM_PRIV, XSM_CLASS_HOOK, XSM_CLASS_PRIV, XSM_CLASS_TARGET, XSM_CLASS_XS_PRIV, xsm_class } from '../../gen/xsm';
+import {
+  XSM_CLASS_DM_PRIV,
+  XSM_CLASS_HOOK,
+  XSM_CLASS_PRIV,
+  XSM_CLASS_TARGET,
+  XSM_CLASS_XS_PRIV,
+  xsm_class,
+} from '../../gen/xsm';
 import { Domain, DOMAIN_XENSTORE, is_privileged } from '../domain';
 
 export function dummy_check(hook: i32, subject: Domain, target: Domain | null): i32 {

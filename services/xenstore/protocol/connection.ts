@@ -47,6 +47,8 @@ export class Connection {
   outstanding = 0;
   /** Called when there is something new to send, or requests are taken again. It must only schedule: the store may be mid-change. */
   onReady: (() => void) | undefined;
+  /** Called with each whole message, for traces. */
+  onMessage: ((direction: 'in' | 'out', type: number, payload: Uint8Array) => void) | undefined;
 
   readonly #limits: () => ConnectionLimits;
   readonly #handle: (connection: Connection, request: Request) => void;
@@ -129,6 +131,7 @@ export class Connection {
     const payload = this.#body;
     this.#body = undefined;
     this.#filled = 0;
+    this.onMessage?.('in', type, payload);
     this.#handle(this, { type, reqId, txId, payload });
   }
 
@@ -149,6 +152,7 @@ export class Connection {
   #enqueue(bytes: Uint8Array, event: string | undefined, origin: Connection | undefined): void {
     if (!this.usable) return;
     if (this.#queued + bytes.length > this.#limits().queue) return this.fail(RING_ERROR.COMM);
+    this.onMessage?.('out', decodeHeader(bytes).type, bytes.subarray(HEADER_SIZE));
     const message = { bytes, sent: 0, event, origin, since: this.#now() };
     this.#queue.push(message);
     this.#queued += bytes.length;

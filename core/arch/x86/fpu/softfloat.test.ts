@@ -172,7 +172,17 @@ const exponent = (f: Format, bits: bigint): number =>
 const split = (bits: bigint): Bits => ({ m: bits & M64, se: Number(bits >> 64n) });
 
 /** Expected result with the denormal-operand flag, or null (invalid, division by zero: tested apart). */
-function expected(op: number, f: Format, out: Format, a: bigint, b: bigint, rc: number, daz: boolean, ftz: boolean, p?: number) {
+function expected(
+  op: number,
+  f: Format,
+  out: Format,
+  a: bigint,
+  b: bigint,
+  rc: number,
+  daz: boolean,
+  ftz: boolean,
+  p?: number,
+) {
   const [x, y] = [value(f, a), value(f, b)];
   if (daz && x.denormal) Object.assign(x, { n: 0n, denormal: false });
   if (daz && y.denormal) Object.assign(y, { n: 0n, denormal: false });
@@ -257,7 +267,10 @@ test('nearest rounding agrees with JavaScript', () => {
   const view = new DataView(new ArrayBuffer(8));
   const number = (bits: bigint): number => (view.setBigUint64(0, bits), view.getFloat64(0));
   const ops = [(a: number, b: number) => a + b, (a: number, b: number) => a - b, (a: number, b: number) => a * b];
-  ops.push((a, b) => a / b, (a) => Math.sqrt(a));
+  ops.push(
+    (a, b) => a / b,
+    (a) => Math.sqrt(a),
+  );
   for (let i = 0; i < 20000; i++) {
     const op = pick(5);
     const [a, b] = [operand(F64), operand(F64)];
@@ -271,8 +284,15 @@ test('nearest rounding agrees with JavaScript', () => {
 });
 
 test('NaNs, infinities, zeros: the cases that IEEE leaves to x86', () => {
-  const [inf, one, qnan, snan, indefinite] = [0x7ffn << 52n, 0x3ffn << 52n, 0x7ff8000000001234n, 0x7ff0000000000abcn, 0xfff8n << 48n];
-  const sse = (op: number, a: bigint, b: bigint): string => hex(BigInt.asUintN(64, sf.op64(0x1f80, op, a, b, 0)), sf.flags());
+  const [inf, one, qnan, snan, indefinite] = [
+    0x7ffn << 52n,
+    0x3ffn << 52n,
+    0x7ff8000000001234n,
+    0x7ff0000000000abcn,
+    0xfff8n << 48n,
+  ];
+  const sse = (op: number, a: bigint, b: bigint): string =>
+    hex(BigInt.asUintN(64, sf.op64(0x1f80, op, a, b, 0)), sf.flags());
   assert.equal(sse(0, qnan, snan), hex(qnan, 1)); // the first operand's payload
   assert.equal(sse(0, snan, qnan), hex(snan | (1n << 51n), 1));
   assert.equal(sse(0, 1n, qnan), hex(qnan, 0)); // a NaN hides the denormal operand

@@ -119,7 +119,7 @@ export function unpack_a<T>(bits: u64): void {
   const field = sizeof<T>() == 4 ? 0xff : 0x7ff;
   const bias = field >> 1;
   const s = <u32>(bits >> (sizeof<T>() * 8 - 1));
-  const e = <i32>(bits >> fb) & field;
+  const e = (<i32>(bits >> fb)) & field;
   const f = (bits << (63 - fb)) & (TOP - 1);
   if (e == field) set_a(f == 0 ? INF : f & QUIET ? QNAN : SNAN, s, 0, f | TOP, false);
   else if (e) set_a(FINITE, s, e - bias, f | TOP, false);
@@ -141,7 +141,7 @@ export function unpack_a80(m: u64, se: u32): void {
 export function unpack_a_int(v: i64): void {
   if (v == 0) return set_a(ZERO, 0, 0, 0, false);
   const m = v < 0 ? -v : v;
-  set_a(FINITE, <u32>(v < 0), 63 - <i32>clz(m), <u64>m << clz(m), false);
+  set_a(FINITE, <u32>(v < 0), 63 - <i32>clz(m), (<u64>m) << clz(m), false);
 }
 
 /** b = a. */
@@ -189,7 +189,8 @@ export function nan2(): bool {
   if (a_c == SNAN || b_c == SNAN) sf_flags |= IE;
   let first = a_c >= QNAN;
   if (sf_is_x87 && first && b_c >= QNAN) {
-    if (a_c != b_c) first = a_c == QNAN; // a quiet NaN wins over a signalling one
+    if (a_c != b_c)
+      first = a_c == QNAN; // a quiet NaN wins over a signalling one
     else first = a_m > b_m || (a_m == b_m && a_s < b_s);
   }
   if (!first) set_r(QNAN, b_s, 0, b_m | QUIET, 0);
@@ -219,10 +220,10 @@ export function nan1(): bool {
 function shift_right_r(n: u32): void {
   if (n == 0) return;
   if (n < 64) {
-    r_l = (r_l >> n) | (r_m << (64 - n)) | <u64>((r_l << (64 - n)) != 0);
+    r_l = (r_l >> n) | (r_m << (64 - n)) | (<u64>(r_l << (64 - n) != 0));
     r_m >>= n;
   } else if (n < 128) {
-    r_l = (r_m >> (n - 64)) | <u64>((r_l | (n > 64 ? r_m << (128 - n) : 0)) != 0);
+    r_l = (r_m >> (n - 64)) | (<u64>((r_l | (n > 64 ? r_m << (128 - n) : 0)) != 0));
     r_m = 0;
   } else {
     r_l = <u64>((r_m | r_l) != 0);
@@ -240,7 +241,7 @@ function shift_right_r(n: u32): void {
 /** Round r_m:r_l to its highest p bits; returns true on a carry out of bit 63 (r_m is then 0). */
 function round_bits(p: u32): bool {
   const unit: u64 = (<u64>1) << (64 - p);
-  const rest = p == 64 ? r_l : (r_m << p) | <u64>(r_l != 0);
+  const rest = p == 64 ? r_l : (r_m << p) | (<u64>(r_l != 0));
   r_m &= ~(unit - 1);
   if (rest == 0) return false;
   sf_flags |= PE;
@@ -254,7 +255,7 @@ function round_bits(p: u32): bool {
 @inline function rounds_to_next_power(p: u32): bool {
   const unit: u64 = (<u64>1) << (64 - p);
   if (~r_m & ~(unit - 1)) return false; // some kept bit is 0
-  return rounds_up(p == 64 ? r_l : (r_m << p) | <u64>(r_l != 0), true);
+  return rounds_up(p == 64 ? r_l : (r_m << p) | (<u64>(r_l != 0)), true);
 }
 
 /**
@@ -418,7 +419,7 @@ export function sf_div(): void {
   const q = big ? div128(a_m >> 1, a_m << 63, b_m) : div128(a_m, 0, b_m);
   const rem = w_lo;
   // What is below the quotient's last bit matters to rounding only as: nothing, less than half, half, more.
-  const l: u64 = rem == 0 ? 0 : rem < b_m - rem ? 1 : TOP | <u64>(rem > b_m - rem);
+  const l: u64 = rem == 0 ? 0 : rem < b_m - rem ? 1 : TOP | (<u64>(rem > b_m - rem));
   set_r(FINITE, s, a_e - b_e - <i32>!big, q, l);
 }
 
@@ -587,7 +588,7 @@ export function sf_rem(nearest: bool): i32 {
   }
   if (rem == 0) set_r(ZERO, a_s, 0, 0, 0);
   else set_r(FINITE, s, e - <i32>clz(rem), rem << clz(rem), 0);
-  return partial ? -1 : <i32>q & 7;
+  return partial ? -1 : (<i32>q) & 7;
 }
 
 /** FPREM1 with |b|/4 <= ... |a| < |b|, exponents one apart: a stays, or becomes a - b where |a| > |b|/2. */

@@ -11,13 +11,20 @@ function unpack2<T>(a: u64, b: u64): void {
 
 function binary(op: i32): void {
   switch (op) {
-    case 0: return sf.sf_add(0);
-    case 1: return sf.sf_add(1);
-    case 2: return sf.sf_mul();
-    case 3: return sf.sf_div();
-    case 4: return sf.sf_sqrt();
-    case 5: return sf.sf_convert(false);
-    default: return sf.sf_round_int(sf.sf_rc);
+    case 0:
+      return sf.sf_add(0);
+    case 1:
+      return sf.sf_add(1);
+    case 2:
+      return sf.sf_mul();
+    case 3:
+      return sf.sf_div();
+    case 4:
+      return sf.sf_sqrt();
+    case 5:
+      return sf.sf_convert(false);
+    default:
+      return sf.sf_round_int(sf.sf_rc);
   }
 }
 

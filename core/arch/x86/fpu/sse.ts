@@ -33,14 +33,22 @@ const FAST: u32 = 0x1020;
 /** The last operation raised an unmasked exception: #XM is pending, the destination must not change. */
 export let sse_fault: bool = false;
 
-@inline export function mxcsr(cpu: Cpu): u32 { return load<u32>(changetype<usize>(cpu) + CPU_MXCSR); }
-@inline function is_fast(mx: u32): bool { return (mx & FAST_MASK) == FAST; }
+@inline export function mxcsr(cpu: Cpu): u32 {
+  return load<u32>(changetype<usize>(cpu) + CPU_MXCSR);
+}
+@inline function is_fast(mx: u32): bool {
+  return (mx & FAST_MASK) == FAST;
+}
 
 /** Begin soft operations. */
-@inline export function begin(cpu: Cpu): void { sf.sf_sse(mxcsr(cpu)); }
+@inline export function begin(cpu: Cpu): void {
+  sf.sf_sse(mxcsr(cpu));
+}
 
 /** Take the flags of all lanes into MXCSR; an unmasked one raises #XM, or #UD without CR4.OSXMMEXCPT (SDM vol. 3, 2.5). */
-export function finish(cpu: Cpu): void { take(cpu, sf.sf_result_flags()); }
+export function finish(cpu: Cpu): void {
+  take(cpu, sf.sf_result_flags());
+}
 
 function take(cpu: Cpu, flags: u32): void {
   store<u32>(changetype<usize>(cpu) + CPU_MXCSR, mxcsr(cpu) | flags);
@@ -67,12 +75,20 @@ function take(cpu: Cpu, flags: u32): void {
   }
   return i ? i64x2.replace_lane(w, 1, v) : i64x2.replace_lane(w, 0, v);
 }
-@inline function lanes<T>(scalar: bool): i32 { return scalar ? 1 : 16 / sizeof<T>(); }
+@inline function lanes<T>(scalar: bool): i32 {
+  return scalar ? 1 : 16 / sizeof<T>();
+}
 
 // ---- which lanes the fast paths may take: all-ones masks
-@inline function splat_min<T>(): v128 { return sizeof<T>() == 4 ? i32x4.splat(0x00800000) : i64x2.splat(0x0010000000000000); }
-@inline function splat_max<T>(): v128 { return sizeof<T>() == 4 ? i32x4.splat(0x7f7fffff) : i64x2.splat(0x7fefffffffffffff); }
-@inline function is_zero<T>(x: v128): v128 { return v128.eq<T>(x, i64x2.splat(0)); }
+@inline function splat_min<T>(): v128 {
+  return sizeof<T>() == 4 ? i32x4.splat(0x00800000) : i64x2.splat(0x0010000000000000);
+}
+@inline function splat_max<T>(): v128 {
+  return sizeof<T>() == 4 ? i32x4.splat(0x7f7fffff) : i64x2.splat(0x7fefffffffffffff);
+}
+@inline function is_zero<T>(x: v128): v128 {
+  return v128.eq<T>(x, i64x2.splat(0));
+}
 @inline function normal_or_zero<T>(x: v128): v128 {
   const a = v128.abs<T>(x);
   return v128.or(v128.and(v128.ge<T>(a, splat_min<T>()), v128.le<T>(a, splat_max<T>())), is_zero<T>(x));
@@ -90,14 +106,20 @@ function take(cpu: Cpu, flags: u32): void {
 
 @inline function native<T>(op: i32, x: v128, y: v128): v128 {
   switch (op) {
-    case ADD: return v128.add<T>(x, y);
-    case SUB: return v128.sub<T>(x, y);
-    case MUL: return v128.mul<T>(x, y);
-    case DIV: return v128.div<T>(x, y);
-    case SQRT: return v128.sqrt<T>(y);
-    default: return sizeof<T>() == 4
-      ? i32x4.shuffle(v128.sub<T>(x, y), v128.add<T>(x, y), 0, 5, 2, 7)
-      : i64x2.shuffle(v128.sub<T>(x, y), v128.add<T>(x, y), 0, 3);
+    case ADD:
+      return v128.add<T>(x, y);
+    case SUB:
+      return v128.sub<T>(x, y);
+    case MUL:
+      return v128.mul<T>(x, y);
+    case DIV:
+      return v128.div<T>(x, y);
+    case SQRT:
+      return v128.sqrt<T>(y);
+    default:
+      return sizeof<T>() == 4
+        ? i32x4.shuffle(v128.sub<T>(x, y), v128.add<T>(x, y), 0, 5, 2, 7)
+        : i64x2.shuffle(v128.sub<T>(x, y), v128.add<T>(x, y), 0, 3);
   }
 }
 
@@ -144,11 +166,21 @@ function soft<T>(op: i32, x: u64, y: u64): u64 {
     sf.unpack_a<T>(x);
   }
   switch (op) {
-    case ADD: sf.sf_add(0); break;
-    case SUB: sf.sf_add(1); break;
-    case MUL: sf.sf_mul(); break;
-    case DIV: sf.sf_div(); break;
-    case SQRT: sf.sf_sqrt(); break;
+    case ADD:
+      sf.sf_add(0);
+      break;
+    case SUB:
+      sf.sf_add(1);
+      break;
+    case MUL:
+      sf.sf_mul();
+      break;
+    case DIV:
+      sf.sf_div();
+      break;
+    case SQRT:
+      sf.sf_sqrt();
+      break;
     default: {
       // the second operand if unordered or equal; a denormal taken as zero stays one
       const order = sf.sf_compare(false);
@@ -175,7 +207,8 @@ export function compare<T>(cpu: Cpu, predicate: i32, scalar: bool, x: v128, y: v
   }
   r = x;
   begin(cpu);
-  for (let i = 0, n = lanes<T>(scalar); i < n; i++) r = with_lane<T>(r, i, soft_compare<T>(predicate, lane<T>(x, i), lane<T>(y, i)) ? ~0 : 0);
+  for (let i = 0, n = lanes<T>(scalar); i < n; i++)
+    r = with_lane<T>(r, i, soft_compare<T>(predicate, lane<T>(x, i), lane<T>(y, i)) ? ~0 : 0);
   finish(cpu);
   return r;
 }
@@ -243,7 +276,9 @@ function end_step(before: u32): void {
   sf.sf_clear(~0);
   return before;
 }
-@inline function stopped(): bool { return (sf.sf_flags & ~sf.sf_masks) != 0; }
+@inline function stopped(): bool {
+  return (sf.sf_flags & ~sf.sf_masks) != 0;
+}
 
 /** DPPS, DPPD: products of the lanes that imm bits 4-7 choose, summed pairwise, to the lanes of imm bits 0-3. */
 export function dot<T>(cpu: Cpu, imm: i32, x: v128, y: v128): v128 {
@@ -256,7 +291,8 @@ export function dot<T>(cpu: Cpu, imm: i32, x: v128, y: v128): v128 {
 function soft_dot<T>(imm: i32, x: v128, y: v128): v128 {
   let p = i64x2.splat(0);
   const n = lanes<T>(false);
-  for (let i = 0; i < n; i++) if ((imm >> (4 + i)) & 1) p = with_lane<T>(p, i, soft<T>(MUL, lane<T>(x, i), lane<T>(y, i)));
+  for (let i = 0; i < n; i++)
+    if ((imm >> (4 + i)) & 1) p = with_lane<T>(p, i, soft<T>(MUL, lane<T>(x, i), lane<T>(y, i)));
   end_step(0);
   if (stopped()) return p;
   let before = next_step();

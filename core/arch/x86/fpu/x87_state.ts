@@ -17,21 +17,43 @@ export const FSW_CC: u32 = FSW_C0 | FSW_C1 | FSW_C2 | FSW_C3;
 export const FSW_B: u32 = 0x8000;
 const MF: u32 = 16;
 
-@inline export function fcw(cpu: Cpu): u32 { return load<u16>(changetype<usize>(cpu) + CPU_FCW); }
-@inline export function set_fcw(cpu: Cpu, v: u32): void { store<u16>(changetype<usize>(cpu) + CPU_FCW, <u16>v); }
-@inline export function fsw(cpu: Cpu): u32 { return load<u16>(changetype<usize>(cpu) + CPU_FSW); }
-@inline export function set_fsw(cpu: Cpu, v: u32): void { store<u16>(changetype<usize>(cpu) + CPU_FSW, <u16>v); }
-@inline export function ftw(cpu: Cpu): u32 { return load<u8>(changetype<usize>(cpu) + CPU_FTW); }
-@inline export function set_ftw(cpu: Cpu, v: u32): void { store<u8>(changetype<usize>(cpu) + CPU_FTW, <u8>v); }
-@inline export function top(cpu: Cpu): u32 { return (fsw(cpu) >> 11) & 7; }
-@inline function physical(cpu: Cpu, i: u32): u32 { return (top(cpu) + i) & 7; }
+@inline export function fcw(cpu: Cpu): u32 {
+  return load<u16>(changetype<usize>(cpu) + CPU_FCW);
+}
+@inline export function set_fcw(cpu: Cpu, v: u32): void {
+  store<u16>(changetype<usize>(cpu) + CPU_FCW, <u16>v);
+}
+@inline export function fsw(cpu: Cpu): u32 {
+  return load<u16>(changetype<usize>(cpu) + CPU_FSW);
+}
+@inline export function set_fsw(cpu: Cpu, v: u32): void {
+  store<u16>(changetype<usize>(cpu) + CPU_FSW, <u16>v);
+}
+@inline export function ftw(cpu: Cpu): u32 {
+  return load<u8>(changetype<usize>(cpu) + CPU_FTW);
+}
+@inline export function set_ftw(cpu: Cpu, v: u32): void {
+  store<u8>(changetype<usize>(cpu) + CPU_FTW, <u8>v);
+}
+@inline export function top(cpu: Cpu): u32 {
+  return (fsw(cpu) >> 11) & 7;
+}
+@inline function physical(cpu: Cpu, i: u32): u32 {
+  return (top(cpu) + i) & 7;
+}
 /** Address of ST(i): significand, then sign and exponent. */
 @inline export function st(cpu: Cpu, i: u32): usize {
   return changetype<usize>(cpu) + CPU_FPR + ((<usize>physical(cpu, i)) << 4);
 }
-@inline export function is_empty(cpu: Cpu, i: u32): bool { return !((ftw(cpu) >> physical(cpu, i)) & 1); }
-@inline export function set_valid(cpu: Cpu, i: u32): void { set_ftw(cpu, ftw(cpu) | (1 << physical(cpu, i))); }
-@inline export function set_empty(cpu: Cpu, i: u32): void { set_ftw(cpu, ftw(cpu) & ~(1 << physical(cpu, i))); }
+@inline export function is_empty(cpu: Cpu, i: u32): bool {
+  return !((ftw(cpu) >> physical(cpu, i)) & 1);
+}
+@inline export function set_valid(cpu: Cpu, i: u32): void {
+  set_ftw(cpu, ftw(cpu) | (1 << physical(cpu, i)));
+}
+@inline export function set_empty(cpu: Cpu, i: u32): void {
+  set_ftw(cpu, ftw(cpu) & ~(1 << physical(cpu, i)));
+}
 /** Turn the stack: TOP += n. */
 @inline export function turn(cpu: Cpu, n: u32): void {
   const s = fsw(cpu);
@@ -75,7 +97,7 @@ export function begin_mem(cpu: Cpu, u: usize, size: i32, write: bool): usize {
   begin(cpu, u);
   const s = (uop_m(u) >>> 2) & 7;
   const c = changetype<usize>(cpu);
-  const offset = va - load<u64>(c + 192 + (<usize>s << 3));
+  const offset = va - load<u64>(c + 192 + ((<usize>s) << 3));
   const long = (cpu.mode & MODE_CS64) != 0;
   store<u64>(c, long ? offset : offset & 0xffffffff, CPU_FDP);
   store<u16>(c, long ? 0 : seg(cpu, <i32>s).selector, CPU_FDS);

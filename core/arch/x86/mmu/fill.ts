@@ -2,7 +2,19 @@
 import { Cpu } from '../cpu';
 import { canonical } from '../limits';
 import { raise, raise_pf, EXC_GP } from '../exceptions';
-import { drop_code, walk, mark_used, walk_error, walk_gpa, walk_perms, walk_dirty, ACCESS_WRITE, ACCESS_EXEC, PERM_W, PERM_X } from './paging';
+import {
+  drop_code,
+  walk,
+  mark_used,
+  walk_error,
+  walk_gpa,
+  walk_perms,
+  walk_dirty,
+  ACCESS_WRITE,
+  ACCESS_EXEC,
+  PERM_W,
+  PERM_X,
+} from './paging';
 import { WALK_RETRIES } from './walk';
 import { INVALID_MFN } from '../../../shared/memory';
 import { FRAME_CODE, frame } from '../../../shared/frame_table';

@@ -63,7 +63,7 @@ let path_wide: bool = false;
 /** The walk's entry `depth`, read atomically. An entry outside RAM reads as all ones, as unclaimed bus reads do. */
 function read_entry(cpu: Cpu, gpa: u64, wide: bool): u64 {
   const mfn = engine_gfn_frame(cpu, gpa >> 12, false);
-  const slot = changetype<usize>(cpu) + CPU_WALK + (<usize>path_length << 4);
+  const slot = changetype<usize>(cpu) + CPU_WALK + ((<usize>path_length) << 4);
   path_length++;
   if (mfn == INVALID_MFN) {
     store<u32>(slot, 0);
@@ -112,7 +112,7 @@ function walk_wide(cpu: Cpu, va: u64, long: bool): bool {
     if (level == 4) bad |= PTE_PS;
     const offset: u64 = ((<u64>1) << shift) - 1;
     // A large page's address is aligned to its size; bit 12 of the entry is PAT.
-    if (leaf && level > 1) bad |= offset & ~<u64>0x1fff;
+    if (leaf && level > 1) bad |= offset & ~(<u64>0x1fff);
     if (e & bad) return reserved_bit();
     rights = (rights & e) | ((rights | e) & PTE_NX);
     if (leaf) {
@@ -195,7 +195,7 @@ export function drop_code(mfn: Mfn): void {
  */
 export function mark_used(cpu: Cpu): bool {
   for (let i = 0; i < path_length; i++) {
-    const slot = changetype<usize>(cpu) + CPU_WALK + (<usize>i << 4);
+    const slot = changetype<usize>(cpu) + CPU_WALK + ((<usize>i) << 4);
     const p = <usize>load<u32>(slot);
     if (!p) continue;
     const old = load<u64>(slot, 8);

@@ -55,9 +55,28 @@ before(async () => {
       return null;
     }
   };
-  const flags = ['--runtime', 'stub', '--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '32'];
+  const flags = [
+    '--runtime',
+    'stub',
+    '--importMemory',
+    '--sharedMemory',
+    '--initialMemory',
+    '1',
+    '--maximumMemory',
+    '32',
+  ];
   const { error, stderr } = await main(
-    ['core/arch/x86/mmu/walk_entry.ts', '--baseDir', ROOT, '--outFile', 'walk.wasm', ...flags, '--enable', 'threads', '-O1'],
+    [
+      'core/arch/x86/mmu/walk_entry.ts',
+      '--baseDir',
+      ROOT,
+      '--outFile',
+      'walk.wasm',
+      ...flags,
+      '--enable',
+      'threads',
+      '-O1',
+    ],
     { readFile, writeFile: (_: string, data: Uint8Array) => void (wasm = data), listFiles: () => [] },
   );
   assert.equal(error, null, stderr.toString());
@@ -203,7 +222,14 @@ for (let i = 0; i < 16; i++) {
   const nxe = i & 8 ? 0x800n : 0n;
   const cr0 = PG_PE | wp;
   const what = `WP ${i & 1}, SMEP/SMAP ${(i >> 1) & 3}`;
-  MODES.push({ name: `4-level, ${what}, NXE ${nxe}`, cr0, cr4: 0x20n | protection, efer: 0x500n | nxe, levels: 4, size: 8 });
+  MODES.push({
+    name: `4-level, ${what}, NXE ${nxe}`,
+    cr0,
+    cr4: 0x20n | protection,
+    efer: 0x500n | nxe,
+    levels: 4,
+    size: 8,
+  });
   MODES.push({ name: `PAE, ${what}, NXE ${nxe}`, cr0, cr4: 0x20n | protection, efer: nxe, levels: 3, size: 8 });
   const pse = i & 8 ? 0x10n : 0n;
   MODES.push({ name: `32-bit, ${what}, PSE ${pse}`, cr0, cr4: pse | protection, efer: 0n, levels: 2, size: 4 });
@@ -218,7 +244,10 @@ test('random tables: the walker and the model agree', () => {
     const bits = m.levels === 4 ? 48 : 32;
     for (let i = 0; i < 1500; i++) {
       const cr3 = m.levels === 3 ? BigInt(rnd(128) * 32) : BigInt(rnd(FRAMES)) << 12n;
-      let va = BigInt.asUintN(bits, (BigInt(rnd(0x10000)) << 32n) | (BigInt(rnd(0x10000)) << 16n) | BigInt(rnd(0x10000)));
+      let va = BigInt.asUintN(
+        bits,
+        (BigInt(rnd(0x10000)) << 32n) | (BigInt(rnd(0x10000)) << 16n) | BigInt(rnd(0x10000)),
+      );
       if (bits === 48) va = BigInt.asUintN(64, BigInt.asIntN(48, va));
       const [access, table] = [rnd(3), rnd(3)];
       walker.configure(m.cr0, cr3, m.cr4, m.efer);

@@ -79,66 +79,162 @@
   return 0;
 }
 
-@inline export function JO<B, V>(b: B, u: usize): usize { return b.jcc(u, cO<B, V>(b)); }
-@inline export function SETO<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cO<B, V>(b)); }
-@inline export function CMOVO<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cO<B, V>(b)); }
+@inline export function JO<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cO<B, V>(b));
+}
+@inline export function SETO<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cO<B, V>(b));
+}
+@inline export function CMOVO<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cO<B, V>(b));
+}
 
-@inline export function JNO<B, V>(b: B, u: usize): usize { return b.jcc(u, cNO<B, V>(b)); }
-@inline export function SETNO<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cNO<B, V>(b)); }
-@inline export function CMOVNO<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cNO<B, V>(b)); }
+@inline export function JNO<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cNO<B, V>(b));
+}
+@inline export function SETNO<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cNO<B, V>(b));
+}
+@inline export function CMOVNO<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cNO<B, V>(b));
+}
 
-@inline export function JB<B, V>(b: B, u: usize): usize { return b.jcc(u, cB<B, V>(b)); }
-@inline export function SETB<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cB<B, V>(b)); }
-@inline export function CMOVB<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cB<B, V>(b)); }
+@inline export function JB<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cB<B, V>(b));
+}
+@inline export function SETB<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cB<B, V>(b));
+}
+@inline export function CMOVB<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cB<B, V>(b));
+}
 
-@inline export function JNB<B, V>(b: B, u: usize): usize { return b.jcc(u, cNB<B, V>(b)); }
-@inline export function SETNB<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cNB<B, V>(b)); }
-@inline export function CMOVNB<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cNB<B, V>(b)); }
+@inline export function JNB<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cNB<B, V>(b));
+}
+@inline export function SETNB<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cNB<B, V>(b));
+}
+@inline export function CMOVNB<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cNB<B, V>(b));
+}
 
-@inline export function JZ<B, V>(b: B, u: usize): usize { return b.jcc(u, cZ<B, V>(b)); }
-@inline export function SETZ<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cZ<B, V>(b)); }
-@inline export function CMOVZ<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cZ<B, V>(b)); }
+@inline export function JZ<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cZ<B, V>(b));
+}
+@inline export function SETZ<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cZ<B, V>(b));
+}
+@inline export function CMOVZ<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cZ<B, V>(b));
+}
 
-@inline export function JNZ<B, V>(b: B, u: usize): usize { return b.jcc(u, cNZ<B, V>(b)); }
-@inline export function SETNZ<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cNZ<B, V>(b)); }
-@inline export function CMOVNZ<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cNZ<B, V>(b)); }
+@inline export function JNZ<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cNZ<B, V>(b));
+}
+@inline export function SETNZ<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cNZ<B, V>(b));
+}
+@inline export function CMOVNZ<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cNZ<B, V>(b));
+}
 
-@inline export function JBE<B, V>(b: B, u: usize): usize { return b.jcc(u, cBE<B, V>(b)); }
-@inline export function SETBE<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cBE<B, V>(b)); }
-@inline export function CMOVBE<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cBE<B, V>(b)); }
+@inline export function JBE<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cBE<B, V>(b));
+}
+@inline export function SETBE<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cBE<B, V>(b));
+}
+@inline export function CMOVBE<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cBE<B, V>(b));
+}
 
-@inline export function JNBE<B, V>(b: B, u: usize): usize { return b.jcc(u, cNBE<B, V>(b)); }
-@inline export function SETNBE<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cNBE<B, V>(b)); }
-@inline export function CMOVNBE<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cNBE<B, V>(b)); }
+@inline export function JNBE<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cNBE<B, V>(b));
+}
+@inline export function SETNBE<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cNBE<B, V>(b));
+}
+@inline export function CMOVNBE<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cNBE<B, V>(b));
+}
 
-@inline export function JS<B, V>(b: B, u: usize): usize { return b.jcc(u, cS<B, V>(b)); }
-@inline export function SETS<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cS<B, V>(b)); }
-@inline export function CMOVS<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cS<B, V>(b)); }
+@inline export function JS<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cS<B, V>(b));
+}
+@inline export function SETS<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cS<B, V>(b));
+}
+@inline export function CMOVS<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cS<B, V>(b));
+}
 
-@inline export function JNS<B, V>(b: B, u: usize): usize { return b.jcc(u, cNS<B, V>(b)); }
-@inline export function SETNS<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cNS<B, V>(b)); }
-@inline export function CMOVNS<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cNS<B, V>(b)); }
+@inline export function JNS<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cNS<B, V>(b));
+}
+@inline export function SETNS<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cNS<B, V>(b));
+}
+@inline export function CMOVNS<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cNS<B, V>(b));
+}
 
-@inline export function JP<B, V>(b: B, u: usize): usize { return b.jcc(u, cP<B, V>(b)); }
-@inline export function SETP<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cP<B, V>(b)); }
-@inline export function CMOVP<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cP<B, V>(b)); }
+@inline export function JP<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cP<B, V>(b));
+}
+@inline export function SETP<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cP<B, V>(b));
+}
+@inline export function CMOVP<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cP<B, V>(b));
+}
 
-@inline export function JNP<B, V>(b: B, u: usize): usize { return b.jcc(u, cNP<B, V>(b)); }
-@inline export function SETNP<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cNP<B, V>(b)); }
-@inline export function CMOVNP<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cNP<B, V>(b)); }
+@inline export function JNP<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cNP<B, V>(b));
+}
+@inline export function SETNP<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cNP<B, V>(b));
+}
+@inline export function CMOVNP<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cNP<B, V>(b));
+}
 
-@inline export function JL<B, V>(b: B, u: usize): usize { return b.jcc(u, cL<B, V>(b)); }
-@inline export function SETL<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cL<B, V>(b)); }
-@inline export function CMOVL<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cL<B, V>(b)); }
+@inline export function JL<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cL<B, V>(b));
+}
+@inline export function SETL<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cL<B, V>(b));
+}
+@inline export function CMOVL<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cL<B, V>(b));
+}
 
-@inline export function JNL<B, V>(b: B, u: usize): usize { return b.jcc(u, cNL<B, V>(b)); }
-@inline export function SETNL<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cNL<B, V>(b)); }
-@inline export function CMOVNL<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cNL<B, V>(b)); }
+@inline export function JNL<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cNL<B, V>(b));
+}
+@inline export function SETNL<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cNL<B, V>(b));
+}
+@inline export function CMOVNL<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cNL<B, V>(b));
+}
 
-@inline export function JLE<B, V>(b: B, u: usize): usize { return b.jcc(u, cLE<B, V>(b)); }
-@inline export function SETLE<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cLE<B, V>(b)); }
-@inline export function CMOVLE<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cLE<B, V>(b)); }
+@inline export function JLE<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cLE<B, V>(b));
+}
+@inline export function SETLE<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cLE<B, V>(b));
+}
+@inline export function CMOVLE<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cLE<B, V>(b));
+}
 
-@inline export function JNLE<B, V>(b: B, u: usize): usize { return b.jcc(u, cNLE<B, V>(b)); }
-@inline export function SETNLE<B, V, T, D>(b: B, u: usize): i32 { return set<B, V, T, D>(b, u, cNLE<B, V>(b)); }
-@inline export function CMOVNLE<B, V, T, D, S>(b: B, u: usize): i32 { return move<B, V, T, D, S>(b, u, cNLE<B, V>(b)); }
+@inline export function JNLE<B, V>(b: B, u: usize): usize {
+  return b.jcc(u, cNLE<B, V>(b));
+}
+@inline export function SETNLE<B, V, T, D>(b: B, u: usize): i32 {
+  return set<B, V, T, D>(b, u, cNLE<B, V>(b));
+}
+@inline export function CMOVNLE<B, V, T, D, S>(b: B, u: usize): i32 {
+  return move<B, V, T, D, S>(b, u, cNLE<B, V>(b));
+}

@@ -56,7 +56,7 @@ export function DIV<T>(cpu: Cpu, u: usize): i32 {
     return 0;
   }
   const w: u64 = 8 * sizeof<T>();
-  const n: u64 = sizeof<T>() == 1 ? cpu.rax & 0xffff : ((<u64>b.getr<T>(16)) << w) | <u64>b.getr<T>(0);
+  const n: u64 = sizeof<T>() == 1 ? cpu.rax & 0xffff : ((<u64>b.getr<T>(16)) << w) | (<u64>b.getr<T>(0));
   if (n >> w >= d) return raise(cpu, 0, 0); // a zero divisor too
   store_quotient<T>(b, n / d, n % d);
   return 0;
@@ -75,8 +75,12 @@ export function IDIV<T>(cpu: Cpu, u: usize): i32 {
   const d = b.sx<T>(b.rd<T, E>(u, p));
   if (sizeof<T>() == 8) return idiv128(cpu, d);
   const w: i64 = 8 * sizeof<T>();
-  const n: i64 = sizeof<T>() == 1 ? <i64>(<i16>cpu.rax) : sizeof<T>() == 2 ? <i64>(<i32>((cpu.rdx << 16) | (cpu.rax & 0xffff)))
-    : <i64>((cpu.rdx << 32) | (cpu.rax & 0xffffffff));
+  const n: i64 =
+    sizeof<T>() == 1
+      ? <i64>(<i16>cpu.rax)
+      : sizeof<T>() == 2
+        ? <i64>(<i32>((cpu.rdx << 16) | (cpu.rax & 0xffff)))
+        : <i64>((cpu.rdx << 32) | (cpu.rax & 0xffffffff));
   if (d == 0 || (n == i64.MIN_VALUE && d == -1)) return raise(cpu, 0, 0);
   const q = n / d;
   if (b.sx<T>(q) != q) return raise(cpu, 0, 0);
@@ -134,14 +138,14 @@ function rotate_carry<T>(cpu: Cpu, u: usize, left: bool): i32 {
       c = out;
     } else {
       const out = x & 1;
-      x = (x >> 1 & ~((<u64>1) << (w - 1))) | (c << (w - 1));
+      x = ((x >> 1) & ~((<u64>1) << (w - 1))) | (c << (w - 1));
       c = out;
     }
   }
-  const top = <u32>(x >> (w - 1)) & 1;
-  const ov = left ? top ^ <u32>c : top ^ (<u32>(x >> (w - 2)) & 1);
+  const top = (<u32>(x >> (w - 1))) & 1;
+  const ov = left ? top ^ (<u32>c) : top ^ ((<u32>(x >> (w - 2))) & 1);
   b.wr<T, E>(u, p, <i64>x);
-  set_flags6(cpu, (f & ~(CF | OF)) | <u32>c | (ov << 11));
+  set_flags6(cpu, (f & ~(CF | OF)) | (<u32>c) | (ov << 11));
   return 0;
 }
 
@@ -173,7 +177,7 @@ function decimal(cpu: Cpu, sign: i32): i32 {
     out |= CF;
   } else if (sign > 0) out &= ~CF;
   store<u8>(changetype<usize>(cpu), <u8>al);
-  set_flags6(cpu, out | flags_of_al(<u32>al & 0xff));
+  set_flags6(cpu, out | flags_of_al((<u32>al) & 0xff));
   return 0;
 }
 
@@ -199,17 +203,17 @@ function ascii(cpu: Cpu, by: i32): i32 {
 }
 
 export function AAM(cpu: Cpu, u: usize): i32 {
-  const d = <u32>uop_imm(u) & 0xff;
+  const d = (<u32>uop_imm(u)) & 0xff;
   if (d == 0) return raise(cpu, 0, 0);
-  const al = <u32>cpu.rax & 0xff;
+  const al = (<u32>cpu.rax) & 0xff;
   store<u16>(changetype<usize>(cpu), <u16>(((al / d) << 8) | al % d));
   set_flags6(cpu, flags_of_al(al % d));
   return 0;
 }
 
 export function AAD(cpu: Cpu, u: usize): i32 {
-  const ax = <u32>cpu.rax & 0xffff;
-  const al = ((ax & 0xff) + (ax >> 8) * (<u32>uop_imm(u) & 0xff)) & 0xff;
+  const ax = (<u32>cpu.rax) & 0xffff;
+  const al = ((ax & 0xff) + (ax >> 8) * ((<u32>uop_imm(u)) & 0xff)) & 0xff;
   store<u16>(changetype<usize>(cpu), <u16>al);
   set_flags6(cpu, flags_of_al(al));
   return 0;
@@ -237,7 +241,7 @@ export function CRC32<T, S>(cpu: Cpu, u: usize): i32 {
   let x = <u64>b.rd<S, E>(u, p);
   let crc = reg_get<u32>(cpu, uop_r(u));
   for (let i: u32 = 0; i < sizeof<S>(); i++) {
-    crc ^= <u32>x & 0xff;
+    crc ^= (<u32>x) & 0xff;
     for (let k = 0; k < 8; k++) crc = (crc >>> 1) ^ (0x82f63b78 & (0 - (crc & 1)));
     x >>= 8;
   }

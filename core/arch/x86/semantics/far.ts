@@ -17,7 +17,7 @@ let to_offset: u64 = 0;
 /** The target, from memory or from the instruction (offset in disp, selector in imm). */
 @inline function read_target<T>(cpu: Cpu, u: usize): bool {
   if (!uop_ismem(u)) {
-    to_selector = <u32>uop_imm(u) & 0xffff;
+    to_selector = (<u32>uop_imm(u)) & 0xffff;
     to_offset = <u64>(<T>uop_disp(u));
     return true;
   }
@@ -104,7 +104,7 @@ function gate(cpu: Cpu, u: usize, selector: u32, d: u64, call: bool): i32 {
     if (high & 0x1f0000000000) return raise(cpu, EXC_GP, error);
     ip |= high << 32;
   }
-  const code = <u32>(d >> 16) & 0xffff;
+  const code = (<u32>(d >> 16)) & 0xffff;
   if (!(code & 0xfffc)) return gp0(cpu);
   if (!sg.read_descriptor(cpu, code, EXC_GP, 0)) return 1;
   const cd = sg.descriptor;
@@ -118,7 +118,7 @@ function gate(cpu: Cpu, u: usize, selector: u32, d: u64, call: bool): i32 {
   if (call) {
     if (cpl == cpu.cpl) {
       if (!push_return(cpu, u, width)) return 1;
-    } else if (!(long ? push_inner_long(cpu, u, cpl) : push_inner(cpu, u, cpl, width, <i32>(d >> 32) & 31))) return 1;
+    } else if (!(long ? push_inner_long(cpu, u, cpl) : push_inner(cpu, u, cpl, width, (<i32>(d >> 32)) & 31))) return 1;
   }
   return enter(cpu, code, cd, cpl, ip);
 }

@@ -23,7 +23,7 @@ const DPL3: u16 = 0x60;
 
 /** An instruction that has cleared TF on its way into a handler is not followed by its own single-step trap. */
 function no_step(cpu: Cpu, before: u64): void {
-  if (before & ~cpu.rflags & <u64>TF) cpu.shadow = 1;
+  if (before & ~cpu.rflags & (<u64>TF)) cpu.shadow = 1;
 }
 
 /** A trap through the IDT that returns to the next instruction; if it cannot be delivered this instruction faults. */
@@ -38,7 +38,7 @@ function trap(cpu: Cpu, u: usize, vector: u32, kind: u32): i32 {
 
 export function INT(cpu: Cpu, u: usize): i32 {
   if (cpu.rflags & VM && iopl(cpu) < 3) return gp0(cpu);
-  return trap(cpu, u, <u32>uop_imm(u) & 0xff, EVENT_SOFT);
+  return trap(cpu, u, (<u32>uop_imm(u)) & 0xff, EVENT_SOFT);
 }
 
 export function INT3(cpu: Cpu, u: usize): i32 {
@@ -68,7 +68,7 @@ export function SYSCALL(cpu: Cpu, u: usize): i32 {
   cpu.rcx = next_ip(cpu, u);
   cpu.r11 = flags & ~RF;
   flags_set(cpu, flags & ~(cpu.sfmask | RF));
-  const cs = <u32>(cpu.star >> 32) & 0xffff;
+  const cs = (<u32>(cpu.star >> 32)) & 0xffff;
   set_pair(cpu, cs, CODE64, (cs & 0xfffc) + 8, 0);
   no_step(cpu, flags);
   return go(cpu, cpu.lstar);
@@ -87,9 +87,9 @@ export function SYSRET<T>(cpu: Cpu, u: usize): i32 {
 }
 
 export function SYSENTER(cpu: Cpu, u: usize): i32 {
-  const cs = <u32>cpu.sysenter_cs & 0xfffc;
+  const cs = (<u32>cpu.sysenter_cs) & 0xfffc;
   if (!(cpu.mode & MODE_PE) || !cs) return gp0(cpu);
-  cpu.rflags &= ~(VM | <u64>IF | RF);
+  cpu.rflags &= ~(VM | (<u64>IF) | RF);
   const long = (cpu.efer & EFER_LMA) != 0;
   set_pair(cpu, cs, long ? CODE64 : CODE32, cs + 8, 0);
   cpu.rsp = long ? cpu.sysenter_esp : cpu.sysenter_esp & 0xffffffff;
@@ -97,7 +97,7 @@ export function SYSENTER(cpu: Cpu, u: usize): i32 {
 }
 
 export function SYSEXIT<T>(cpu: Cpu, u: usize): i32 {
-  const cs = <u32>cpu.sysenter_cs & 0xfffc;
+  const cs = (<u32>cpu.sysenter_cs) & 0xfffc;
   if (!(cpu.mode & MODE_PE) || !cs || !cpl0(cpu)) return gp0(cpu);
   const wide = sizeof<T>() == 8;
   if (wide && (!canonical(cpu.rcx) || !canonical(cpu.rdx))) return gp0(cpu);

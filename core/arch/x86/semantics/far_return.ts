@@ -22,7 +22,7 @@ let ret_flags: u64 = 0;
   if (!peek<T>(cpu, 0)) return false;
   ret_ip = peeked;
   if (!peek<T>(cpu, sizeof<T>())) return false;
-  ret_cs = <u32>peeked & 0xffff;
+  ret_cs = (<u32>peeked) & 0xffff;
   return true;
 }
 
@@ -83,7 +83,7 @@ function pop_outer<T>(cpu: Cpu, offset: i32, code: u64, cpl: u32): bool {
   if (!peek<T>(cpu, offset)) return false;
   new_sp = peeked;
   if (!peek<T>(cpu, offset + sizeof<T>())) return false;
-  new_ss = <u32>peeked & 0xffff;
+  new_ss = (<u32>peeked) & 0xffff;
   new_ss_desc = 0;
   if (!(new_ss & 0xfffc)) {
     // Null is a stack segment for 64-bit code below privilege 3.
@@ -139,7 +139,7 @@ export function IRET<T>(cpu: Cpu, u: usize): i32 {
   if (!protected_mode(cpu)) {
     if (ret_ip > <u64>seg(cpu, SEG_CS).limit) return gp0(cpu);
     stack_set(cpu, cpu.rsp + 3 * size, push_mask(cpu));
-    set_flags(cpu, vm86 ? mask & ~<u64>0x3000 : mask);
+    set_flags(cpu, vm86 ? mask & ~(<u64>0x3000) : mask);
     nmi_unblock(cpu);
     return real_cs(cpu);
   }

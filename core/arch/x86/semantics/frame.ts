@@ -15,7 +15,7 @@ export function PUSHA<T>(cpu: Cpu, u: usize): i32 {
     const va = slot<T>(cpu, -i * <i64>sizeof<T>());
     if (va == FAULT_ADDRESS || !probe_range(cpu, va, sizeof<T>(), true)) return 1;
   }
-  for (let i = 1; i <= 8; i++) st<T>(cpu, slot<T>(cpu, -i * <i64>sizeof<T>()), reg_get<T>(cpu, <u32>(i - 1) << 3));
+  for (let i = 1; i <= 8; i++) st<T>(cpu, slot<T>(cpu, -i * <i64>sizeof<T>()), reg_get<T>(cpu, (<u32>(i - 1)) << 3));
   stack_add(cpu, -8 * <i64>sizeof<T>());
   return 0;
 }
@@ -25,7 +25,7 @@ export function POPA<T>(cpu: Cpu, u: usize): i32 {
   for (let i = 0; i < 8; i++) {
     const va = slot<T>(cpu, i * <i64>sizeof<T>());
     if (va == FAULT_ADDRESS || !probe_range(cpu, va, sizeof<T>(), false)) return 1;
-    if (i != 3) reg_set<T>(cpu, <u32>(7 - i) << 3, ld<T>(cpu, va));
+    if (i != 3) reg_set<T>(cpu, (<u32>(7 - i)) << 3, ld<T>(cpu, va));
   }
   stack_add(cpu, 8 * <i64>sizeof<T>());
   return 0;

@@ -360,10 +360,23 @@ import { add_carries, carries, cf, flags_add, flags_logic, flags_mul, flags_sub,
   flags_zf<B, V>(b, zero);
 }
 
-@inline export function NOP<B, V>(b: B, u: usize): i32 { return 0; }
-@inline export function PAUSE<B, V>(b: B, u: usize): i32 { return 0; }
-@inline export function NOP_rm<B, V, T, K>(b: B, u: usize): i32 { return 0; }
+@inline export function NOP<B, V>(b: B, u: usize): i32 {
+  return 0;
+}
+@inline export function PAUSE<B, V>(b: B, u: usize): i32 {
+  return 0;
+}
+@inline export function NOP_rm<B, V, T, K>(b: B, u: usize): i32 {
+  return 0;
+}
 /** Fences: Wasm's plain accesses on one thread are in order, and locked ones are sequentially consistent. */
-@inline export function LFENCE<B, V>(b: B, u: usize): i32 { return 0; }
-@inline export function MFENCE<B, V>(b: B, u: usize): i32 { b.fence(); return 0; }
-@inline export function SFENCE<B, V>(b: B, u: usize): i32 { return 0; }
+@inline export function LFENCE<B, V>(b: B, u: usize): i32 {
+  return 0;
+}
+@inline export function MFENCE<B, V>(b: B, u: usize): i32 {
+  b.fence();
+  return 0;
+}
+@inline export function SFENCE<B, V>(b: B, u: usize): i32 {
+  return 0;
+}

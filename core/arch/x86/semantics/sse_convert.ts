@@ -22,12 +22,24 @@ import { Xe } from '../../../engine/operand';
   b.wr<T, D>(u, b.k(1), r);
   return 0;
 }
-@inline export function CVTSI2SS<B, V, W, T, D, S>(b: B, u: usize): i32 { return from_general<B, V, W, T, D, S, f32>(b, u); }
-@inline export function CVTSI2SD<B, V, W, T, D, S>(b: B, u: usize): i32 { return from_general<B, V, W, T, D, S, f64>(b, u); }
-@inline export function CVTSS2SI<B, V, W, T, D, S>(b: B, u: usize): i32 { return to_general<B, V, W, T, D, S, f32>(b, u, false); }
-@inline export function CVTSD2SI<B, V, W, T, D, S>(b: B, u: usize): i32 { return to_general<B, V, W, T, D, S, f64>(b, u, false); }
-@inline export function CVTTSS2SI<B, V, W, T, D, S>(b: B, u: usize): i32 { return to_general<B, V, W, T, D, S, f32>(b, u, true); }
-@inline export function CVTTSD2SI<B, V, W, T, D, S>(b: B, u: usize): i32 { return to_general<B, V, W, T, D, S, f64>(b, u, true); }
+@inline export function CVTSI2SS<B, V, W, T, D, S>(b: B, u: usize): i32 {
+  return from_general<B, V, W, T, D, S, f32>(b, u);
+}
+@inline export function CVTSI2SD<B, V, W, T, D, S>(b: B, u: usize): i32 {
+  return from_general<B, V, W, T, D, S, f64>(b, u);
+}
+@inline export function CVTSS2SI<B, V, W, T, D, S>(b: B, u: usize): i32 {
+  return to_general<B, V, W, T, D, S, f32>(b, u, false);
+}
+@inline export function CVTSD2SI<B, V, W, T, D, S>(b: B, u: usize): i32 {
+  return to_general<B, V, W, T, D, S, f64>(b, u, false);
+}
+@inline export function CVTTSS2SI<B, V, W, T, D, S>(b: B, u: usize): i32 {
+  return to_general<B, V, W, T, D, S, f32>(b, u, true);
+}
+@inline export function CVTTSD2SI<B, V, W, T, D, S>(b: B, u: usize): i32 {
+  return to_general<B, V, W, T, D, S, f64>(b, u, true);
+}
 
 // ---- formats
 @inline function formats<B, V, W, D, S, T, U>(b: B, u: usize, n: i32, keep: bool): i32 {
@@ -37,15 +49,27 @@ import { Xe } from '../../../engine/operand';
   const y = bytes == 16 ? b.vld(q) : b.pair(bytes == 8 ? b.vld64(q) : b.vld32(q), b.k(0));
   return finish<B, V, W, D>(b, u, b.fconvert<T, U>(n, keep ? b.vreg<D>(u) : b.v128_zero(), y));
 }
-@inline export function CVTSS2SD<B, V, W, D, S>(b: B, u: usize): i32 { return formats<B, V, W, D, S, f32, f64>(b, u, 1, true); }
-@inline export function CVTSD2SS<B, V, W, D, S>(b: B, u: usize): i32 { return formats<B, V, W, D, S, f64, f32>(b, u, 1, true); }
-@inline export function CVTPS2PD<B, V, W, D, S>(b: B, u: usize): i32 { return formats<B, V, W, D, S, f32, f64>(b, u, 2, false); }
-@inline export function CVTPD2PS<B, V, W, D, S>(b: B, u: usize): i32 { return formats<B, V, W, D, S, f64, f32>(b, u, 2, false); }
+@inline export function CVTSS2SD<B, V, W, D, S>(b: B, u: usize): i32 {
+  return formats<B, V, W, D, S, f32, f64>(b, u, 1, true);
+}
+@inline export function CVTSD2SS<B, V, W, D, S>(b: B, u: usize): i32 {
+  return formats<B, V, W, D, S, f64, f32>(b, u, 1, true);
+}
+@inline export function CVTPS2PD<B, V, W, D, S>(b: B, u: usize): i32 {
+  return formats<B, V, W, D, S, f32, f64>(b, u, 2, false);
+}
+@inline export function CVTPD2PS<B, V, W, D, S>(b: B, u: usize): i32 {
+  return formats<B, V, W, D, S, f64, f32>(b, u, 2, false);
+}
 
 // ---- packed integers
 @inline function from_packed<B, V, W, D, S, F>(b: B, u: usize, n: i32, keep: bool): i32 {
   // an MMX register asks for pending x87 exceptions and takes the x87 registers over; memory does neither
-  const q = b.vinreg<S>(u) ? b.vat<S>(u, n * 4, false) : isMmx<S>() ? b.vat<Xe>(u, 8, false) : b.vat<S>(u, n * 4, false);
+  const q = b.vinreg<S>(u)
+    ? b.vat<S>(u, n * 4, false)
+    : isMmx<S>()
+      ? b.vat<Xe>(u, 8, false)
+      : b.vat<S>(u, n * 4, false);
   if (b.bad(q)) return 1;
   if (b.vinreg<S>(u)) b.vused<S>();
   const y = n == 4 ? b.vld(q) : b.pair(b.vld64(q), b.k(0));
@@ -60,15 +84,39 @@ import { Xe } from '../../../engine/operand';
   const y = n * sizeof<F>() == 16 ? b.vld(q) : b.pair(b.vld64(q), b.k(0));
   return finish<B, V, W, D>(b, u, b.fto_int32<F>(n, truncate, y));
 }
-@inline export function CVTDQ2PS<B, V, W, D, S>(b: B, u: usize): i32 { return from_packed<B, V, W, D, S, f32>(b, u, 4, false); }
-@inline export function CVTDQ2PD<B, V, W, D, S>(b: B, u: usize): i32 { return from_packed<B, V, W, D, S, f64>(b, u, 2, false); }
-@inline export function CVTPI2PS<B, V, W, D, S>(b: B, u: usize): i32 { return from_packed<B, V, W, D, S, f32>(b, u, 2, true); }
-@inline export function CVTPI2PD<B, V, W, D, S>(b: B, u: usize): i32 { return from_packed<B, V, W, D, S, f64>(b, u, 2, false); }
-@inline export function CVTPS2DQ<B, V, W, D, S>(b: B, u: usize): i32 { return to_packed<B, V, W, D, S, f32>(b, u, 4, false); }
-@inline export function CVTTPS2DQ<B, V, W, D, S>(b: B, u: usize): i32 { return to_packed<B, V, W, D, S, f32>(b, u, 4, true); }
-@inline export function CVTPD2DQ<B, V, W, D, S>(b: B, u: usize): i32 { return to_packed<B, V, W, D, S, f64>(b, u, 2, false); }
-@inline export function CVTTPD2DQ<B, V, W, D, S>(b: B, u: usize): i32 { return to_packed<B, V, W, D, S, f64>(b, u, 2, true); }
-@inline export function CVTPS2PI<B, V, W, D, S>(b: B, u: usize): i32 { return to_packed<B, V, W, D, S, f32>(b, u, 2, false); }
-@inline export function CVTTPS2PI<B, V, W, D, S>(b: B, u: usize): i32 { return to_packed<B, V, W, D, S, f32>(b, u, 2, true); }
-@inline export function CVTPD2PI<B, V, W, D, S>(b: B, u: usize): i32 { return to_packed<B, V, W, D, S, f64>(b, u, 2, false); }
-@inline export function CVTTPD2PI<B, V, W, D, S>(b: B, u: usize): i32 { return to_packed<B, V, W, D, S, f64>(b, u, 2, true); }
+@inline export function CVTDQ2PS<B, V, W, D, S>(b: B, u: usize): i32 {
+  return from_packed<B, V, W, D, S, f32>(b, u, 4, false);
+}
+@inline export function CVTDQ2PD<B, V, W, D, S>(b: B, u: usize): i32 {
+  return from_packed<B, V, W, D, S, f64>(b, u, 2, false);
+}
+@inline export function CVTPI2PS<B, V, W, D, S>(b: B, u: usize): i32 {
+  return from_packed<B, V, W, D, S, f32>(b, u, 2, true);
+}
+@inline export function CVTPI2PD<B, V, W, D, S>(b: B, u: usize): i32 {
+  return from_packed<B, V, W, D, S, f64>(b, u, 2, false);
+}
+@inline export function CVTPS2DQ<B, V, W, D, S>(b: B, u: usize): i32 {
+  return to_packed<B, V, W, D, S, f32>(b, u, 4, false);
+}
+@inline export function CVTTPS2DQ<B, V, W, D, S>(b: B, u: usize): i32 {
+  return to_packed<B, V, W, D, S, f32>(b, u, 4, true);
+}
+@inline export function CVTPD2DQ<B, V, W, D, S>(b: B, u: usize): i32 {
+  return to_packed<B, V, W, D, S, f64>(b, u, 2, false);
+}
+@inline export function CVTTPD2DQ<B, V, W, D, S>(b: B, u: usize): i32 {
+  return to_packed<B, V, W, D, S, f64>(b, u, 2, true);
+}
+@inline export function CVTPS2PI<B, V, W, D, S>(b: B, u: usize): i32 {
+  return to_packed<B, V, W, D, S, f32>(b, u, 2, false);
+}
+@inline export function CVTTPS2PI<B, V, W, D, S>(b: B, u: usize): i32 {
+  return to_packed<B, V, W, D, S, f32>(b, u, 2, true);
+}
+@inline export function CVTPD2PI<B, V, W, D, S>(b: B, u: usize): i32 {
+  return to_packed<B, V, W, D, S, f64>(b, u, 2, false);
+}
+@inline export function CVTTPD2PI<B, V, W, D, S>(b: B, u: usize): i32 {
+  return to_packed<B, V, W, D, S, f64>(b, u, 2, true);
+}

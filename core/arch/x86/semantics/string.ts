@@ -42,7 +42,7 @@ const REPNZ: i32 = 2;
 }
 
 @inline function step<T>(cpu: Cpu): i64 {
-  return cpu.rflags & <u64>DF ? -(<i64>sizeof<T>()) : <i64>sizeof<T>();
+  return cpu.rflags & (<u64>DF) ? -(<i64>sizeof<T>()) : <i64>sizeof<T>();
 }
 
 /** Has somebody asked for the vCPU's attention? Then a repetition stops between elements. */
@@ -63,7 +63,7 @@ const REPNZ: i32 = 2;
 
 /** Runs of elements may be moved at once when addresses do not wrap below 64 bits and no limit is checked. */
 @inline function runs(cpu: Cpu): bool {
-  return (cpu.mode & MODE_CS64) != 0 && !(cpu.rflags & <u64>DF);
+  return (cpu.mode & MODE_CS64) != 0 && !(cpu.rflags & (<u64>DF));
 }
 
 export function MOVS<T>(cpu: Cpu, u: usize): i32 {
@@ -77,7 +77,8 @@ export function MOVS<T>(cpu: Cpu, u: usize): i32 {
     const q = write_ptr(cpu, d, sizeof<T>());
     if (q == 0) return 1;
     let n: u64 = 1;
-    if (rep && runs(cpu) && p >= BOUNCE_LIMIT && q >= BOUNCE_LIMIT) n = in_page<T>(s, in_page<T>(d, count_left(cpu, u)));
+    if (rep && runs(cpu) && p >= BOUNCE_LIMIT && q >= BOUNCE_LIMIT)
+      n = in_page<T>(s, in_page<T>(d, count_left(cpu, u)));
     if (n > 1 && address_width_mask(u) == ~0) {
       copy_up<T>(q, p, <usize>n * sizeof<T>());
       const by = <i64>(n * sizeof<T>());

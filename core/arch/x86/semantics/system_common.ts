@@ -33,7 +33,7 @@ export function ud(cpu: Cpu): i32 {
 }
 
 @inline export function iopl(cpu: Cpu): u32 {
-  return <u32>(cpu.rflags >> 12) & 3;
+  return (<u32>(cpu.rflags >> 12)) & 3;
 }
 
 /** The next instruction's offset in CS. */
@@ -101,5 +101,5 @@ export function stack_move(cpu: Cpu, n: i32): void {
 }
 
 export function stack_set(cpu: Cpu, sp: u64, mask: u64): void {
-  cpu.rsp = mask == 0xffff ? (cpu.rsp & ~<u64>0xffff) | (sp & 0xffff) : sp & mask;
+  cpu.rsp = mask == 0xffff ? (cpu.rsp & ~(<u64>0xffff)) | (sp & 0xffff) : sp & mask;
 }

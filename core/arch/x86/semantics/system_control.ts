@@ -33,12 +33,23 @@ function set_edx_eax(cpu: Cpu, v: u64): void {
 export function MOV_from_cr<T>(cpu: Cpu, u: usize): i32 {
   let v: u64;
   switch (number(u)) {
-    case 0: v = cpu.cr0; break;
-    case 2: v = cpu.cr2; break;
-    case 3: v = cpu.cr3; break;
-    case 4: v = cpu.cr4; break;
-    case 8: v = control.read_cr8(cpu); break;
-    default: return ud(cpu);
+    case 0:
+      v = cpu.cr0;
+      break;
+    case 2:
+      v = cpu.cr2;
+      break;
+    case 3:
+      v = cpu.cr3;
+      break;
+    case 4:
+      v = cpu.cr4;
+      break;
+    case 8:
+      v = control.read_cr8(cpu);
+      break;
+    default:
+      return ud(cpu);
   }
   if (!cpl0(cpu)) return gp0(cpu);
   reg_set<T>(cpu, uop_b(u), <T>v);
@@ -51,10 +62,14 @@ export function MOV_cr<T>(cpu: Cpu, u: usize): i32 {
   if (n == 1 || (n > 4 && n != 8)) return ud(cpu);
   if (!cpl0(cpu)) return gp0(cpu);
   switch (n) {
-    case 0: return control.write_cr0(cpu, v) ? 1 : leave(cpu, u);
-    case 3: return control.write_cr3(cpu, v) ? 1 : leave(cpu, u);
-    case 4: return control.write_cr4(cpu, v) ? 1 : leave(cpu, u);
-    case 8: return control.write_cr8(cpu, v) ? 1 : leave(cpu, u);
+    case 0:
+      return control.write_cr0(cpu, v) ? 1 : leave(cpu, u);
+    case 3:
+      return control.write_cr3(cpu, v) ? 1 : leave(cpu, u);
+    case 4:
+      return control.write_cr4(cpu, v) ? 1 : leave(cpu, u);
+    case 8:
+      return control.write_cr8(cpu, v) ? 1 : leave(cpu, u);
     default:
       cpu.cr2 = v;
       return leave(cpu, u);
@@ -190,7 +205,7 @@ export function RDMSR(cpu: Cpu, u: usize): i32 {
 export function WRMSR(cpu: Cpu, u: usize): i32 {
   if (!cpl0(cpu) || !msr_write(cpu, <u32>cpu.rcx, edx_eax(cpu))) return gp0(cpu);
   // The write may have been an interrupt to oneself, or have lowered the priority under a waiting one.
-  return cpu.rflags & <u64>IF && interrupt_waits(cpu) ? leave(cpu, u) : 0;
+  return cpu.rflags & (<u64>IF) && interrupt_waits(cpu) ? leave(cpu, u) : 0;
 }
 
 function tsc_refused(cpu: Cpu): bool {

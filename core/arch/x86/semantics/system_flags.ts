@@ -3,7 +3,19 @@ import { Cpu, EXIT_HALT } from '../cpu';
 import { MODE_PE } from '../modes';
 import { flags_get, flags_set, IF, TF } from '../flags';
 import { push, push_commit } from '../push';
-import { cpl0, gp0, interrupt_waits, iopl, leave, next_ip, peek, peeked, stack_begin, stack_move, ud } from './system_common';
+import {
+  cpl0,
+  gp0,
+  interrupt_waits,
+  iopl,
+  leave,
+  next_ip,
+  peek,
+  peeked,
+  stack_begin,
+  stack_move,
+  ud,
+} from './system_common';
 import { tlb_select } from '../../../engine/tlb';
 
 const VM: u64 = 0x20000;
@@ -41,7 +53,7 @@ export function POPF<T>(cpu: Cpu, u: usize): i32 {
   stack_move(cpu, sizeof<T>());
   const changed = old ^ cpu.rflags;
   if (changed & AC) tlb_select(cpu);
-  if (cpu.rflags & <u64>TF || (changed & cpu.rflags & <u64>IF && interrupt_waits(cpu))) return leave(cpu, u);
+  if (cpu.rflags & (<u64>TF) || (changed & cpu.rflags & (<u64>IF) && interrupt_waits(cpu))) return leave(cpu, u);
   return 0;
 }
 
@@ -52,14 +64,14 @@ function may_switch(cpu: Cpu): bool {
 
 export function CLI(cpu: Cpu, u: usize): i32 {
   if (!may_switch(cpu)) return gp0(cpu);
-  cpu.rflags &= ~<u64>IF;
+  cpu.rflags &= ~(<u64>IF);
   return 0;
 }
 
 /** The instruction after an STI that turned interrupts on still runs without them. */
 export function STI(cpu: Cpu, u: usize): i32 {
   if (!may_switch(cpu)) return gp0(cpu);
-  if (cpu.rflags & <u64>IF) return 0;
+  if (cpu.rflags & (<u64>IF)) return 0;
   cpu.rflags |= <u64>IF;
   if (!interrupt_waits(cpu)) return 0;
   cpu.shadow = 1;

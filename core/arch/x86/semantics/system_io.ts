@@ -8,7 +8,7 @@ const SLOT_RDX: u32 = 16;
 
 /** DX, which the decoder leaves as a register of the micro-op, or the immediate byte. */
 @inline function port(cpu: Cpu, u: usize): u32 {
-  return uop_r(u) == SLOT_RDX || uop_b(u) == SLOT_RDX ? <u32>cpu.rdx & 0xffff : <u32>uop_imm(u) & 0xff;
+  return uop_r(u) == SLOT_RDX || uop_b(u) == SLOT_RDX ? (<u32>cpu.rdx) & 0xffff : (<u32>uop_imm(u)) & 0xff;
 }
 
 /** One transfer, checked: 0, or 1 with an exception pending or a device model to wait for. Input is in engine_port_value. */
@@ -27,5 +27,5 @@ export function IN<T = u8>(cpu: Cpu, u: usize): i32 {
 }
 
 export function OUT<T = u8>(cpu: Cpu, u: usize): i32 {
-  return port_access(cpu, port(cpu, u), sizeof<T>(), true, <u32><T>cpu.rax);
+  return port_access(cpu, port(cpu, u), sizeof<T>(), true, <u32>(<T>cpu.rax));
 }

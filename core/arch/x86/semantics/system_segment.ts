@@ -20,7 +20,7 @@ import { reg_get, reg_set, uop_b, uop_ismem, uop_r } from '../../../engine/uop';
 
 /** After a load of a segment register: a new decoding mode leaves the loop; a load of SS holds interrupts and traps off. */
 function loaded(cpu: Cpu, u: usize, i: i32, before: u32, blocks: bool): i32 {
-  if (blocks && i == SEG_SS && (cpu.rflags & <u64>TF || interrupt_waits(cpu))) {
+  if (blocks && i == SEG_SS && (cpu.rflags & (<u64>TF) || interrupt_waits(cpu))) {
     cpu.shadow = 1;
     return leave(cpu, u);
   }
@@ -38,7 +38,7 @@ export function POP_sreg<T>(cpu: Cpu, u: usize): i32 {
   const before = cpu.mode;
   const mask = push_mask(cpu);
   if (!peek<T>(cpu, 0)) return 1;
-  if (sg.load_segment(cpu, sreg(u), <u32>peeked & 0xffff)) return 1;
+  if (sg.load_segment(cpu, sreg(u), (<u32>peeked) & 0xffff)) return 1;
   stack_set(cpu, cpu.rsp + sizeof<T>(), mask);
   return loaded(cpu, u, sreg(u), before, true);
 }
@@ -168,7 +168,7 @@ export function LTR(cpu: Cpu, u: usize): i32 {
   if (!(d & sg.DESC_P)) return raise(cpu, EXC_NP, selector & 0xfffc);
   const busy = sg.descriptor_va(cpu, selector, 8) + 5;
   if (!sys_probe(cpu, busy, 1, true)) return 1;
-  sys_st<u8>(cpu, busy, <u8>(d >> 40) | 2);
+  sys_st<u8>(cpu, busy, (<u8>(d >> 40)) | 2);
   sg.set_segment(cpu, SEG_TR, selector, d);
   seg(cpu, SEG_TR).base |= base_high;
   seg(cpu, SEG_TR).attr |= 2;
@@ -216,7 +216,8 @@ export function LAR<T>(cpu: Cpu, u: usize): i32 {
   if (!protected_mode(cpu)) return ud(cpu);
   const found = question(cpu, u);
   if (found == 2) return 1;
-  if (!found || !visible(cpu, sg.descriptor, asked, cpu.efer & 0x400 ? LAR_TYPES_LONG : LAR_TYPES)) return answer(cpu, false);
+  if (!found || !visible(cpu, sg.descriptor, asked, cpu.efer & 0x400 ? LAR_TYPES_LONG : LAR_TYPES))
+    return answer(cpu, false);
   reg_set<T>(cpu, uop_r(u), <T>((sg.descriptor >> 32) & 0xf0ff00));
   return answer(cpu, true);
 }
@@ -225,7 +226,8 @@ export function LSL<T>(cpu: Cpu, u: usize): i32 {
   if (!protected_mode(cpu)) return ud(cpu);
   const found = question(cpu, u);
   if (found == 2) return 1;
-  if (!found || !visible(cpu, sg.descriptor, asked, cpu.efer & 0x400 ? LSL_TYPES_LONG : LSL_TYPES)) return answer(cpu, false);
+  if (!found || !visible(cpu, sg.descriptor, asked, cpu.efer & 0x400 ? LSL_TYPES_LONG : LSL_TYPES))
+    return answer(cpu, false);
   reg_set<T>(cpu, uop_r(u), <T>sg.desc_limit(sg.descriptor));
   return answer(cpu, true);
 }
@@ -250,7 +252,7 @@ export function ARPL(cpu: Cpu, u: usize): i32 {
   let p = rm_read(cpu, u, 2);
   if (p == 0) return 1;
   const selector = <u32>load<u16>(p);
-  const rpl = <u32>reg_get<u16>(cpu, uop_r(u)) & 3;
+  const rpl = (<u32>reg_get<u16>(cpu, uop_r(u))) & 3;
   if ((selector & 3) >= rpl) return answer(cpu, false);
   if (uop_ismem(u)) {
     p = mem_write(cpu, u, 2);
@@ -327,7 +329,7 @@ export function LMSW(cpu: Cpu, u: usize): i32 {
   if (!cpl0(cpu)) return gp0(cpu);
   const p = rm_read(cpu, u, 2);
   if (p == 0) return 1;
-  const v = <u64>load<u16>(p) & 15;
-  if (write_cr0(cpu, (cpu.cr0 & ~<u64>14) | v)) return 1;
+  const v = (<u64>load<u16>(p)) & 15;
+  if (write_cr0(cpu, (cpu.cr0 & ~(<u64>14)) | v)) return 1;
   return leave(cpu, u);
 }

@@ -1,6 +1,19 @@
 // FXSAVE, FXRSTOR, XSAVE, XRSTOR, MXCSR (SDM vol. 1, 10.5 and 13.4-13.8). The images are in the standard format: 512 bytes of x87
 // and SSE state, then for XSAVE a header of 64 bytes. State components: bit 0 x87, bit 1 SSE.
-import { Cpu, CPU_FCS, CPU_FCW, CPU_FDP, CPU_FDS, CPU_FIP, CPU_FOP, CPU_FPR, CPU_FSW, CPU_FTW, CPU_MXCSR, CPU_XMM } from '../cpu';
+import {
+  Cpu,
+  CPU_FCS,
+  CPU_FCW,
+  CPU_FDP,
+  CPU_FDS,
+  CPU_FIP,
+  CPU_FOP,
+  CPU_FPR,
+  CPU_FSW,
+  CPU_FTW,
+  CPU_MXCSR,
+  CPU_XMM,
+} from '../cpu';
 import { CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE } from '../control';
 import { raise, EXC_NM } from '../exceptions';
 import { gp0, long_code, mem_write, rm_read, ud } from './system_common';
@@ -32,8 +45,8 @@ function image(cpu: Cpu, u: usize, size: i32, align: u64, write: bool, first: u6
 /** Physical register of ST(i). */
 @inline function st_reg(cpu: Cpu, i: i32): usize {
   const c = changetype<usize>(cpu);
-  const top = (<i32>load<u16>(c + CPU_FSW) >> 11) & 7;
-  return c + CPU_FPR + (<usize>((top + i) & 7) << 4);
+  const top = ((<i32>load<u16>(c + CPU_FSW)) >> 11) & 7;
+  return c + CPU_FPR + ((<usize>((top + i) & 7)) << 4);
 }
 
 function save_x87(cpu: Cpu, va: u64, wide: bool): void {
@@ -112,7 +125,7 @@ function fxsave(cpu: Cpu, u: usize, wide: bool): i32 {
   if (cpu.cr0 & (CR0_EM | CR0_TS)) return raise(cpu, EXC_NM, 0);
   let va = image(cpu, u, 512, 16, true, 511, 0);
   if (!va) return 1;
-  va &= ~<u64>1;
+  va &= ~(<u64>1);
   save_x87(cpu, va, wide);
   save_mxcsr(cpu, va);
   if (cpu.cr4 & CR4_OSFXSR) save_xmm(cpu, va);
@@ -123,7 +136,7 @@ function fxrstor(cpu: Cpu, u: usize, wide: bool): i32 {
   if (cpu.cr0 & (CR0_EM | CR0_TS)) return raise(cpu, EXC_NM, 0);
   let va = image(cpu, u, 512, 16, false, 511, 0);
   if (!va) return 1;
-  va &= ~<u64>1;
+  va &= ~(<u64>1);
   const mxcsr = ld<u32>(cpu, va + 24);
   if (mxcsr & ~MXCSR_BITS) return gp0(cpu);
   restore_x87(cpu, va, wide);
@@ -163,7 +176,7 @@ function xsave(cpu: Cpu, u: usize, wide: bool): i32 {
   if (xsave_refused(cpu)) return 1;
   let va = image(cpu, u, XSAVE_BYTES, 64, true, 0, XSAVE_BYTES - 1);
   if (!va) return 1;
-  va &= ~<u64>1;
+  va &= ~(<u64>1);
   const what = requested(cpu);
   if (what & X87) save_x87(cpu, va, wide);
   if (what & SSE) {
@@ -184,7 +197,7 @@ function xrstor(cpu: Cpu, u: usize, wide: bool): i32 {
   if (xsave_refused(cpu)) return 1;
   let va = image(cpu, u, XSAVE_BYTES, 64, false, 0, XSAVE_HEADER);
   if (!va) return 1;
-  va &= ~<u64>1;
+  va &= ~(<u64>1);
   if (!header_legal(cpu, va)) return gp0(cpu);
   const what = requested(cpu);
   const present = ld<u64>(cpu, va + XSAVE_HEADER);

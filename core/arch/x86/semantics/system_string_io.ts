@@ -12,7 +12,7 @@ import { uop_disp } from '../../../engine/uop';
 import { engine_port_value } from '../../../hypervisor/engine';
 
 @inline function port(cpu: Cpu): u32 {
-  return <u32>cpu.rdx & 0xffff;
+  return (<u32>cpu.rdx) & 0xffff;
 }
 
 /** ES:rDI; ES cannot be overridden. */
@@ -24,7 +24,7 @@ function destination(cpu: Cpu, u: usize, size: i32): u64 {
 }
 
 @inline function moved<T>(cpu: Cpu, u: usize, index: u64): u64 {
-  const by: u64 = cpu.rflags & <u64>DF ? 0 - <u64>sizeof<T>() : <u64>sizeof<T>();
+  const by: u64 = cpu.rflags & (<u64>DF) ? 0 - <u64>sizeof<T>() : <u64>sizeof<T>();
   return width_merge(index, index + by, address_width_mask(u));
 }
 

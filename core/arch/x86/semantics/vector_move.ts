@@ -2,7 +2,9 @@
 import { isMmx, isXmm } from '../../../engine/eval_vector';
 import { isXe } from '../../../engine/operand';
 
-@inline function isVector<K>(): bool { return isMmx<K>() || isXmm<K>(); }
+@inline function isVector<K>(): bool {
+  return isMmx<K>() || isXmm<K>();
+}
 
 // ---- whole registers
 /** D is written as it is: a register whole, memory 16 bytes. */
@@ -15,17 +17,39 @@ import { isXe } from '../../../engine/operand';
   return 0;
 }
 
-@inline export function MOVUPS<B, V, W, D, S>(b: B, u: usize): i32 { return move<B, V, W, D, S>(b, u); }
-@inline export function MOVUPD<B, V, W, D, S>(b: B, u: usize): i32 { return move<B, V, W, D, S>(b, u); }
-@inline export function MOVAPS<B, V, W, D, S>(b: B, u: usize): i32 { return move<B, V, W, D, S>(b, u); }
-@inline export function MOVAPD<B, V, W, D, S>(b: B, u: usize): i32 { return move<B, V, W, D, S>(b, u); }
-@inline export function MOVDQA<B, V, W, D, S>(b: B, u: usize): i32 { return move<B, V, W, D, S>(b, u); }
-@inline export function MOVDQU<B, V, W, D, S>(b: B, u: usize): i32 { return move<B, V, W, D, S>(b, u); }
-@inline export function MOVNTPS<B, V, W, D, S>(b: B, u: usize): i32 { return move<B, V, W, D, S>(b, u); }
-@inline export function MOVNTPD<B, V, W, D, S>(b: B, u: usize): i32 { return move<B, V, W, D, S>(b, u); }
-@inline export function MOVNTDQ<B, V, W, D, S>(b: B, u: usize): i32 { return move<B, V, W, D, S>(b, u); }
-@inline export function MOVNTDQA<B, V, W, D, S>(b: B, u: usize): i32 { return move<B, V, W, D, S>(b, u); }
-@inline export function LDDQU<B, V, W, D, S>(b: B, u: usize): i32 { return move<B, V, W, D, S>(b, u); }
+@inline export function MOVUPS<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move<B, V, W, D, S>(b, u);
+}
+@inline export function MOVUPD<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move<B, V, W, D, S>(b, u);
+}
+@inline export function MOVAPS<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move<B, V, W, D, S>(b, u);
+}
+@inline export function MOVAPD<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move<B, V, W, D, S>(b, u);
+}
+@inline export function MOVDQA<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move<B, V, W, D, S>(b, u);
+}
+@inline export function MOVDQU<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move<B, V, W, D, S>(b, u);
+}
+@inline export function MOVNTPS<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move<B, V, W, D, S>(b, u);
+}
+@inline export function MOVNTPD<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move<B, V, W, D, S>(b, u);
+}
+@inline export function MOVNTDQ<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move<B, V, W, D, S>(b, u);
+}
+@inline export function MOVNTDQA<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move<B, V, W, D, S>(b, u);
+}
+@inline export function LDDQU<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move<B, V, W, D, S>(b, u);
+}
 
 // ---- scalars. Register to register keeps the rest of the destination, a load clears it
 @inline export function MOVSS<B, V, W, D, S>(b: B, u: usize): i32 {
@@ -72,12 +96,24 @@ import { isXe } from '../../../engine/operand';
   return 0;
 }
 
-@inline export function MOVLPS<B, V, W, D, S>(b: B, u: usize): i32 { return move_half<B, V, W, D, S>(b, u, 0, 0); }
-@inline export function MOVLPD<B, V, W, D, S>(b: B, u: usize): i32 { return move_half<B, V, W, D, S>(b, u, 0, 0); }
-@inline export function MOVHPS<B, V, W, D, S>(b: B, u: usize): i32 { return move_half<B, V, W, D, S>(b, u, 8, 8); }
-@inline export function MOVHPD<B, V, W, D, S>(b: B, u: usize): i32 { return move_half<B, V, W, D, S>(b, u, 8, 8); }
-@inline export function MOVHLPS<B, V, W, D, S>(b: B, u: usize): i32 { return move_half<B, V, W, D, S>(b, u, 0, 8); }
-@inline export function MOVLHPS<B, V, W, D, S>(b: B, u: usize): i32 { return move_half<B, V, W, D, S>(b, u, 8, 0); }
+@inline export function MOVLPS<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move_half<B, V, W, D, S>(b, u, 0, 0);
+}
+@inline export function MOVLPD<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move_half<B, V, W, D, S>(b, u, 0, 0);
+}
+@inline export function MOVHPS<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move_half<B, V, W, D, S>(b, u, 8, 8);
+}
+@inline export function MOVHPD<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move_half<B, V, W, D, S>(b, u, 8, 8);
+}
+@inline export function MOVHLPS<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move_half<B, V, W, D, S>(b, u, 0, 8);
+}
+@inline export function MOVLHPS<B, V, W, D, S>(b: B, u: usize): i32 {
+  return move_half<B, V, W, D, S>(b, u, 8, 0);
+}
 
 @inline export function MOVSLDUP<B, V, W, D, S>(b: B, u: usize): i32 {
   const q = b.vsrc<D, S>(u);
@@ -128,7 +164,9 @@ import { isXe } from '../../../engine/operand';
   return 0;
 }
 
-@inline export function MOVNTQ<B, V, W, D, S>(b: B, u: usize): i32 { return MOVQ<B, V, W, D, S>(b, u); }
+@inline export function MOVNTQ<B, V, W, D, S>(b: B, u: usize): i32 {
+  return MOVQ<B, V, W, D, S>(b, u);
+}
 
 @inline export function MOVQ2DQ<B, V, W, D, S>(b: B, u: usize): i32 {
   const q = b.vat<S>(u, 8, false);
@@ -151,8 +189,12 @@ import { isXe } from '../../../engine/operand';
   return b.vst_masked(u, b.vreg<D>(u), b.i8x16_bitmask(b.vval<S>(q)), isMmx<D>() ? 8 : 16);
 }
 
-@inline export function MASKMOVDQU<B, V, W, D, S>(b: B, u: usize): i32 { return store_masked<B, V, W, D, S>(b, u); }
-@inline export function MASKMOVQ<B, V, W, D, S>(b: B, u: usize): i32 { return store_masked<B, V, W, D, S>(b, u); }
+@inline export function MASKMOVDQU<B, V, W, D, S>(b: B, u: usize): i32 {
+  return store_masked<B, V, W, D, S>(b, u);
+}
+@inline export function MASKMOVQ<B, V, W, D, S>(b: B, u: usize): i32 {
+  return store_masked<B, V, W, D, S>(b, u);
+}
 
 @inline export function PMOVMSKB<B, V, W, D, S>(b: B, u: usize): i32 {
   const q = b.vat<S>(u, 16, false);

@@ -328,11 +328,19 @@ import { isE, isG, isR, isXr } from '../../../engine/operand';
   return 0;
 }
 
-@inline export function PEXTRB<B, V, W, D, S, I>(b: B, u: usize): i32 { return extract<B, V, u8, D, S, I>(b, u); }
-@inline export function PEXTRW<B, V, W, D, S, I>(b: B, u: usize): i32 { return extract<B, V, u16, D, S, I>(b, u); }
-@inline export function EXTRACTPS<B, V, W, D, S, I>(b: B, u: usize): i32 { return extract<B, V, u32, D, S, I>(b, u); }
+@inline export function PEXTRB<B, V, W, D, S, I>(b: B, u: usize): i32 {
+  return extract<B, V, u8, D, S, I>(b, u);
+}
+@inline export function PEXTRW<B, V, W, D, S, I>(b: B, u: usize): i32 {
+  return extract<B, V, u16, D, S, I>(b, u);
+}
+@inline export function EXTRACTPS<B, V, W, D, S, I>(b: B, u: usize): i32 {
+  return extract<B, V, u32, D, S, I>(b, u);
+}
 /** Also PEXTRQ. */
-@inline export function PEXTRD<B, V, W, T, D, S, I>(b: B, u: usize): i32 { return extract<B, V, T, D, S, I>(b, u); }
+@inline export function PEXTRD<B, V, W, T, D, S, I>(b: B, u: usize): i32 {
+  return extract<B, V, T, D, S, I>(b, u);
+}
 
 // ---- extend the low lanes
 @inline export function PMOVSXBW<B, V, W, D, S>(b: B, u: usize): i32 {
@@ -342,7 +350,9 @@ import { isE, isG, isR, isXr } from '../../../engine/operand';
 
 @inline export function PMOVSXBD<B, V, W, D, S>(b: B, u: usize): i32 {
   const q = b.vat<S>(u, 4, false);
-  return b.bad(q) ? 1 : b.vput<D>(u, b.i32x4_extend_low_i16x8_s(b.i16x8_extend_low_i8x16_s(b.pair(b.vld32(q), b.k(0)))));
+  return b.bad(q)
+    ? 1
+    : b.vput<D>(u, b.i32x4_extend_low_i16x8_s(b.i16x8_extend_low_i8x16_s(b.pair(b.vld32(q), b.k(0)))));
 }
 
 @inline export function PMOVSXBQ<B, V, W, D, S>(b: B, u: usize): i32 {
@@ -359,7 +369,9 @@ import { isE, isG, isR, isXr } from '../../../engine/operand';
 
 @inline export function PMOVSXWQ<B, V, W, D, S>(b: B, u: usize): i32 {
   const q = b.vat<S>(u, 4, false);
-  return b.bad(q) ? 1 : b.vput<D>(u, b.i64x2_extend_low_i32x4_s(b.i32x4_extend_low_i16x8_s(b.pair(b.vld32(q), b.k(0)))));
+  return b.bad(q)
+    ? 1
+    : b.vput<D>(u, b.i64x2_extend_low_i32x4_s(b.i32x4_extend_low_i16x8_s(b.pair(b.vld32(q), b.k(0)))));
 }
 
 @inline export function PMOVSXDQ<B, V, W, D, S>(b: B, u: usize): i32 {
@@ -374,7 +386,9 @@ import { isE, isG, isR, isXr } from '../../../engine/operand';
 
 @inline export function PMOVZXBD<B, V, W, D, S>(b: B, u: usize): i32 {
   const q = b.vat<S>(u, 4, false);
-  return b.bad(q) ? 1 : b.vput<D>(u, b.i32x4_extend_low_i16x8_u(b.i16x8_extend_low_i8x16_u(b.pair(b.vld32(q), b.k(0)))));
+  return b.bad(q)
+    ? 1
+    : b.vput<D>(u, b.i32x4_extend_low_i16x8_u(b.i16x8_extend_low_i8x16_u(b.pair(b.vld32(q), b.k(0)))));
 }
 
 @inline export function PMOVZXBQ<B, V, W, D, S>(b: B, u: usize): i32 {
@@ -391,7 +405,9 @@ import { isE, isG, isR, isXr } from '../../../engine/operand';
 
 @inline export function PMOVZXWQ<B, V, W, D, S>(b: B, u: usize): i32 {
   const q = b.vat<S>(u, 4, false);
-  return b.bad(q) ? 1 : b.vput<D>(u, b.i64x2_extend_low_i32x4_u(b.i32x4_extend_low_i16x8_u(b.pair(b.vld32(q), b.k(0)))));
+  return b.bad(q)
+    ? 1
+    : b.vput<D>(u, b.i64x2_extend_low_i32x4_u(b.i32x4_extend_low_i16x8_u(b.pair(b.vld32(q), b.k(0)))));
 }
 
 @inline export function PMOVZXDQ<B, V, W, D, S>(b: B, u: usize): i32 {

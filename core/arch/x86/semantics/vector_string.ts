@@ -13,7 +13,7 @@ const OUTPUT: i32 = 0x40;
 const SLOT_RCX: u32 = 8;
 
 @inline function splat(p: usize, i: i32, imm: i32): v128 {
-  return imm & WORDS ? v128.load16_splat(p + (<usize>i << 1)) : v128.load8_splat(p + <usize>i);
+  return imm & WORDS ? v128.load16_splat(p + ((<usize>i) << 1)) : v128.load8_splat(p + <usize>i);
 }
 
 /** One bit an element. */
@@ -54,9 +54,11 @@ function aggregate(p: usize, q: usize, n1: i32, n2: i32, imm: i32): i32 {
       for (let i = 0; i < n1; i++) r |= equal(splat(p, i, imm), y, imm);
       return r & valid;
     case 1: // ranges, each of two elements
-      for (let i = 0; i + 1 < n1; i += 2) r |= not_above(splat(p, i, imm), y, imm) & not_above(y, splat(p, i + 1, imm), imm);
+      for (let i = 0; i + 1 < n1; i += 2)
+        r |= not_above(splat(p, i, imm), y, imm) & not_above(y, splat(p, i + 1, imm), imm);
       return r & valid;
-    case 2: { // equal each; elements past both ends are equal
+    case 2: {
+      // equal each; elements past both ends are equal
       const first = (1 << n1) - 1;
       return (equal(v128.load(p), y, imm) & valid & first) | (all & ~(valid | first));
     }

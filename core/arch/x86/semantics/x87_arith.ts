@@ -5,8 +5,27 @@ import { CF, PF, ZF, set_flags6 } from '../flags';
 import { uop_b } from '../../../engine/uop';
 import * as sf from '../fpu/softfloat';
 import {
-  begin, begin_mem, fcw, fsw, FSW_C0, FSW_C1, FSW_C2, FSW_C3, FSW_CC, get_a, get_b, has_st0, is_empty, pop, put_indefinite, put_r, put_raw, set_fsw,
-  settle, st, stack_fault,
+  begin,
+  begin_mem,
+  fcw,
+  fsw,
+  FSW_C0,
+  FSW_C1,
+  FSW_C2,
+  FSW_C3,
+  FSW_CC,
+  get_a,
+  get_b,
+  has_st0,
+  is_empty,
+  pop,
+  put_indefinite,
+  put_r,
+  put_raw,
+  set_fsw,
+  settle,
+  st,
+  stack_fault,
 } from '../fpu/x87_state';
 
 // Operations as ModRM.reg counts them; the reversed ones swap their operands.
@@ -17,7 +36,9 @@ const SUBR = 5;
 const DIV = 6;
 const DIVR = 7;
 
-@inline function sti(u: usize): u32 { return (uop_b(u) >> 3) & 7; }
+@inline function sti(u: usize): u32 {
+  return (uop_b(u) >> 3) & 7;
+}
 
 /** r = a op b. */
 @inline function compute(op: i32): void {
@@ -62,48 +83,132 @@ const DIVR = 7;
   return 0;
 }
 
-export function FADD_m32(cpu: Cpu, u: usize): i32 { return arith_mem<f32>(cpu, u, ADD); }
-export function FMUL_m32(cpu: Cpu, u: usize): i32 { return arith_mem<f32>(cpu, u, MUL); }
-export function FSUB_m32(cpu: Cpu, u: usize): i32 { return arith_mem<f32>(cpu, u, SUB); }
-export function FSUBR_m32(cpu: Cpu, u: usize): i32 { return arith_mem<f32>(cpu, u, SUBR); }
-export function FDIV_m32(cpu: Cpu, u: usize): i32 { return arith_mem<f32>(cpu, u, DIV); }
-export function FDIVR_m32(cpu: Cpu, u: usize): i32 { return arith_mem<f32>(cpu, u, DIVR); }
-export function FADD_m64(cpu: Cpu, u: usize): i32 { return arith_mem<f64>(cpu, u, ADD); }
-export function FMUL_m64(cpu: Cpu, u: usize): i32 { return arith_mem<f64>(cpu, u, MUL); }
-export function FSUB_m64(cpu: Cpu, u: usize): i32 { return arith_mem<f64>(cpu, u, SUB); }
-export function FSUBR_m64(cpu: Cpu, u: usize): i32 { return arith_mem<f64>(cpu, u, SUBR); }
-export function FDIV_m64(cpu: Cpu, u: usize): i32 { return arith_mem<f64>(cpu, u, DIV); }
-export function FDIVR_m64(cpu: Cpu, u: usize): i32 { return arith_mem<f64>(cpu, u, DIVR); }
-export function FIADD_m16(cpu: Cpu, u: usize): i32 { return arith_mem<i16>(cpu, u, ADD); }
-export function FIMUL_m16(cpu: Cpu, u: usize): i32 { return arith_mem<i16>(cpu, u, MUL); }
-export function FISUB_m16(cpu: Cpu, u: usize): i32 { return arith_mem<i16>(cpu, u, SUB); }
-export function FISUBR_m16(cpu: Cpu, u: usize): i32 { return arith_mem<i16>(cpu, u, SUBR); }
-export function FIDIV_m16(cpu: Cpu, u: usize): i32 { return arith_mem<i16>(cpu, u, DIV); }
-export function FIDIVR_m16(cpu: Cpu, u: usize): i32 { return arith_mem<i16>(cpu, u, DIVR); }
-export function FIADD_m32(cpu: Cpu, u: usize): i32 { return arith_mem<i32>(cpu, u, ADD); }
-export function FIMUL_m32(cpu: Cpu, u: usize): i32 { return arith_mem<i32>(cpu, u, MUL); }
-export function FISUB_m32(cpu: Cpu, u: usize): i32 { return arith_mem<i32>(cpu, u, SUB); }
-export function FISUBR_m32(cpu: Cpu, u: usize): i32 { return arith_mem<i32>(cpu, u, SUBR); }
-export function FIDIV_m32(cpu: Cpu, u: usize): i32 { return arith_mem<i32>(cpu, u, DIV); }
-export function FIDIVR_m32(cpu: Cpu, u: usize): i32 { return arith_mem<i32>(cpu, u, DIVR); }
-export function FADD_st0_sti(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, ADD, 0, sti(u), false); }
-export function FMUL_st0_sti(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, MUL, 0, sti(u), false); }
-export function FSUB_st0_sti(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, SUB, 0, sti(u), false); }
-export function FSUBR_st0_sti(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, SUBR, 0, sti(u), false); }
-export function FDIV_st0_sti(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, DIV, 0, sti(u), false); }
-export function FDIVR_st0_sti(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, DIVR, 0, sti(u), false); }
-export function FADD_sti_st0(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, ADD, sti(u), 0, false); }
-export function FMUL_sti_st0(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, MUL, sti(u), 0, false); }
-export function FSUB_sti_st0(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, SUB, sti(u), 0, false); }
-export function FSUBR_sti_st0(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, SUBR, sti(u), 0, false); }
-export function FDIV_sti_st0(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, DIV, sti(u), 0, false); }
-export function FDIVR_sti_st0(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, DIVR, sti(u), 0, false); }
-export function FADDP_sti_st0(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, ADD, sti(u), 0, true); }
-export function FMULP_sti_st0(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, MUL, sti(u), 0, true); }
-export function FSUBP_sti_st0(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, SUB, sti(u), 0, true); }
-export function FSUBRP_sti_st0(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, SUBR, sti(u), 0, true); }
-export function FDIVP_sti_st0(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, DIV, sti(u), 0, true); }
-export function FDIVRP_sti_st0(cpu: Cpu, u: usize): i32 { return arith_st(cpu, u, DIVR, sti(u), 0, true); }
+export function FADD_m32(cpu: Cpu, u: usize): i32 {
+  return arith_mem<f32>(cpu, u, ADD);
+}
+export function FMUL_m32(cpu: Cpu, u: usize): i32 {
+  return arith_mem<f32>(cpu, u, MUL);
+}
+export function FSUB_m32(cpu: Cpu, u: usize): i32 {
+  return arith_mem<f32>(cpu, u, SUB);
+}
+export function FSUBR_m32(cpu: Cpu, u: usize): i32 {
+  return arith_mem<f32>(cpu, u, SUBR);
+}
+export function FDIV_m32(cpu: Cpu, u: usize): i32 {
+  return arith_mem<f32>(cpu, u, DIV);
+}
+export function FDIVR_m32(cpu: Cpu, u: usize): i32 {
+  return arith_mem<f32>(cpu, u, DIVR);
+}
+export function FADD_m64(cpu: Cpu, u: usize): i32 {
+  return arith_mem<f64>(cpu, u, ADD);
+}
+export function FMUL_m64(cpu: Cpu, u: usize): i32 {
+  return arith_mem<f64>(cpu, u, MUL);
+}
+export function FSUB_m64(cpu: Cpu, u: usize): i32 {
+  return arith_mem<f64>(cpu, u, SUB);
+}
+export function FSUBR_m64(cpu: Cpu, u: usize): i32 {
+  return arith_mem<f64>(cpu, u, SUBR);
+}
+export function FDIV_m64(cpu: Cpu, u: usize): i32 {
+  return arith_mem<f64>(cpu, u, DIV);
+}
+export function FDIVR_m64(cpu: Cpu, u: usize): i32 {
+  return arith_mem<f64>(cpu, u, DIVR);
+}
+export function FIADD_m16(cpu: Cpu, u: usize): i32 {
+  return arith_mem<i16>(cpu, u, ADD);
+}
+export function FIMUL_m16(cpu: Cpu, u: usize): i32 {
+  return arith_mem<i16>(cpu, u, MUL);
+}
+export function FISUB_m16(cpu: Cpu, u: usize): i32 {
+  return arith_mem<i16>(cpu, u, SUB);
+}
+export function FISUBR_m16(cpu: Cpu, u: usize): i32 {
+  return arith_mem<i16>(cpu, u, SUBR);
+}
+export function FIDIV_m16(cpu: Cpu, u: usize): i32 {
+  return arith_mem<i16>(cpu, u, DIV);
+}
+export function FIDIVR_m16(cpu: Cpu, u: usize): i32 {
+  return arith_mem<i16>(cpu, u, DIVR);
+}
+export function FIADD_m32(cpu: Cpu, u: usize): i32 {
+  return arith_mem<i32>(cpu, u, ADD);
+}
+export function FIMUL_m32(cpu: Cpu, u: usize): i32 {
+  return arith_mem<i32>(cpu, u, MUL);
+}
+export function FISUB_m32(cpu: Cpu, u: usize): i32 {
+  return arith_mem<i32>(cpu, u, SUB);
+}
+export function FISUBR_m32(cpu: Cpu, u: usize): i32 {
+  return arith_mem<i32>(cpu, u, SUBR);
+}
+export function FIDIV_m32(cpu: Cpu, u: usize): i32 {
+  return arith_mem<i32>(cpu, u, DIV);
+}
+export function FIDIVR_m32(cpu: Cpu, u: usize): i32 {
+  return arith_mem<i32>(cpu, u, DIVR);
+}
+export function FADD_st0_sti(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, ADD, 0, sti(u), false);
+}
+export function FMUL_st0_sti(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, MUL, 0, sti(u), false);
+}
+export function FSUB_st0_sti(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, SUB, 0, sti(u), false);
+}
+export function FSUBR_st0_sti(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, SUBR, 0, sti(u), false);
+}
+export function FDIV_st0_sti(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, DIV, 0, sti(u), false);
+}
+export function FDIVR_st0_sti(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, DIVR, 0, sti(u), false);
+}
+export function FADD_sti_st0(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, ADD, sti(u), 0, false);
+}
+export function FMUL_sti_st0(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, MUL, sti(u), 0, false);
+}
+export function FSUB_sti_st0(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, SUB, sti(u), 0, false);
+}
+export function FSUBR_sti_st0(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, SUBR, sti(u), 0, false);
+}
+export function FDIV_sti_st0(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, DIV, sti(u), 0, false);
+}
+export function FDIVR_sti_st0(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, DIVR, sti(u), 0, false);
+}
+export function FADDP_sti_st0(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, ADD, sti(u), 0, true);
+}
+export function FMULP_sti_st0(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, MUL, sti(u), 0, true);
+}
+export function FSUBP_sti_st0(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, SUB, sti(u), 0, true);
+}
+export function FSUBRP_sti_st0(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, SUBR, sti(u), 0, true);
+}
+export function FDIVP_sti_st0(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, DIV, sti(u), 0, true);
+}
+export function FDIVRP_sti_st0(cpu: Cpu, u: usize): i32 {
+  return arith_st(cpu, u, DIVR, sti(u), 0, true);
+}
 
 // ---- comparisons
 
@@ -181,24 +286,60 @@ export function order_flags(order: i32): u32 {
   return order == sf.EQUAL ? ZF : ZF | PF | CF;
 }
 
-export function FCOM_m32(cpu: Cpu, u: usize): i32 { return com_mem<f32>(cpu, u, false); }
-export function FCOM_m64(cpu: Cpu, u: usize): i32 { return com_mem<f64>(cpu, u, false); }
-export function FICOM_m16(cpu: Cpu, u: usize): i32 { return com_mem<i16>(cpu, u, false); }
-export function FICOM_m32(cpu: Cpu, u: usize): i32 { return com_mem<i32>(cpu, u, false); }
-export function FCOMP_m32(cpu: Cpu, u: usize): i32 { return com_mem<f32>(cpu, u, true); }
-export function FCOMP_m64(cpu: Cpu, u: usize): i32 { return com_mem<f64>(cpu, u, true); }
-export function FICOMP_m16(cpu: Cpu, u: usize): i32 { return com_mem<i16>(cpu, u, true); }
-export function FICOMP_m32(cpu: Cpu, u: usize): i32 { return com_mem<i32>(cpu, u, true); }
-export function FCOM_st0_sti(cpu: Cpu, u: usize): i32 { return com_st(cpu, u, sti(u), false, 0); }
-export function FCOMP_st0_sti(cpu: Cpu, u: usize): i32 { return com_st(cpu, u, sti(u), false, 1); }
-export function FCOMPP(cpu: Cpu, u: usize): i32 { return com_st(cpu, u, 1, false, 2); }
-export function FUCOM_sti(cpu: Cpu, u: usize): i32 { return com_st(cpu, u, sti(u), true, 0); }
-export function FUCOMP_sti(cpu: Cpu, u: usize): i32 { return com_st(cpu, u, sti(u), true, 1); }
-export function FUCOMPP(cpu: Cpu, u: usize): i32 { return com_st(cpu, u, 1, true, 2); }
-export function FCOMI_sti(cpu: Cpu, u: usize): i32 { return comi(cpu, u, false, false); }
-export function FCOMIP_sti(cpu: Cpu, u: usize): i32 { return comi(cpu, u, false, true); }
-export function FUCOMI_sti(cpu: Cpu, u: usize): i32 { return comi(cpu, u, true, false); }
-export function FUCOMIP_sti(cpu: Cpu, u: usize): i32 { return comi(cpu, u, true, true); }
+export function FCOM_m32(cpu: Cpu, u: usize): i32 {
+  return com_mem<f32>(cpu, u, false);
+}
+export function FCOM_m64(cpu: Cpu, u: usize): i32 {
+  return com_mem<f64>(cpu, u, false);
+}
+export function FICOM_m16(cpu: Cpu, u: usize): i32 {
+  return com_mem<i16>(cpu, u, false);
+}
+export function FICOM_m32(cpu: Cpu, u: usize): i32 {
+  return com_mem<i32>(cpu, u, false);
+}
+export function FCOMP_m32(cpu: Cpu, u: usize): i32 {
+  return com_mem<f32>(cpu, u, true);
+}
+export function FCOMP_m64(cpu: Cpu, u: usize): i32 {
+  return com_mem<f64>(cpu, u, true);
+}
+export function FICOMP_m16(cpu: Cpu, u: usize): i32 {
+  return com_mem<i16>(cpu, u, true);
+}
+export function FICOMP_m32(cpu: Cpu, u: usize): i32 {
+  return com_mem<i32>(cpu, u, true);
+}
+export function FCOM_st0_sti(cpu: Cpu, u: usize): i32 {
+  return com_st(cpu, u, sti(u), false, 0);
+}
+export function FCOMP_st0_sti(cpu: Cpu, u: usize): i32 {
+  return com_st(cpu, u, sti(u), false, 1);
+}
+export function FCOMPP(cpu: Cpu, u: usize): i32 {
+  return com_st(cpu, u, 1, false, 2);
+}
+export function FUCOM_sti(cpu: Cpu, u: usize): i32 {
+  return com_st(cpu, u, sti(u), true, 0);
+}
+export function FUCOMP_sti(cpu: Cpu, u: usize): i32 {
+  return com_st(cpu, u, sti(u), true, 1);
+}
+export function FUCOMPP(cpu: Cpu, u: usize): i32 {
+  return com_st(cpu, u, 1, true, 2);
+}
+export function FCOMI_sti(cpu: Cpu, u: usize): i32 {
+  return comi(cpu, u, false, false);
+}
+export function FCOMIP_sti(cpu: Cpu, u: usize): i32 {
+  return comi(cpu, u, false, true);
+}
+export function FUCOMI_sti(cpu: Cpu, u: usize): i32 {
+  return comi(cpu, u, true, false);
+}
+export function FUCOMIP_sti(cpu: Cpu, u: usize): i32 {
+  return comi(cpu, u, true, true);
+}
 
 export function FTST(cpu: Cpu, u: usize): i32 {
   if (begin(cpu, u)) return 1;
@@ -237,8 +378,12 @@ function change_sign(cpu: Cpu, u: usize, keep: u32, flip: u32): i32 {
   set_fsw(cpu, fsw(cpu) & ~FSW_C1);
   return 0;
 }
-export function FCHS(cpu: Cpu, u: usize): i32 { return change_sign(cpu, u, 0xffff, 0x8000); }
-export function FABS(cpu: Cpu, u: usize): i32 { return change_sign(cpu, u, 0x7fff, 0); }
+export function FCHS(cpu: Cpu, u: usize): i32 {
+  return change_sign(cpu, u, 0xffff, 0x8000);
+}
+export function FABS(cpu: Cpu, u: usize): i32 {
+  return change_sign(cpu, u, 0x7fff, 0);
+}
 
 export function FSQRT(cpu: Cpu, u: usize): i32 {
   if (begin(cpu, u)) return 1;
@@ -329,5 +474,9 @@ function remainder(cpu: Cpu, u: usize, nearest: bool): i32 {
   set_fsw(cpu, (fsw(cpu) & ~FSW_CC) | c);
   return 0;
 }
-export function FPREM(cpu: Cpu, u: usize): i32 { return remainder(cpu, u, false); }
-export function FPREM1(cpu: Cpu, u: usize): i32 { return remainder(cpu, u, true); }
+export function FPREM(cpu: Cpu, u: usize): i32 {
+  return remainder(cpu, u, false);
+}
+export function FPREM1(cpu: Cpu, u: usize): i32 {
+  return remainder(cpu, u, true);
+}

@@ -12,7 +12,7 @@ export function FLDCW(cpu: Cpu, u: usize): i32 {
   if (mf(cpu)) return 1;
   const p = read_ptr(cpu, ea_slow(cpu, u, 2, false), 2);
   if (p == 0) return 1;
-  set_fcw(cpu, (<u32>load<u16>(p) & FCW_BITS) | 0x40);
+  set_fcw(cpu, ((<u32>load<u16>(p)) & FCW_BITS) | 0x40);
   update_es(cpu);
   return 0;
 }
@@ -24,8 +24,12 @@ function store16(cpu: Cpu, u: usize, v: u32): i32 {
   commit(cpu, p);
   return 0;
 }
-export function FNSTCW(cpu: Cpu, u: usize): i32 { return store16(cpu, u, fcw(cpu)); }
-export function FNSTSW_m16(cpu: Cpu, u: usize): i32 { return store16(cpu, u, fsw(cpu)); }
+export function FNSTCW(cpu: Cpu, u: usize): i32 {
+  return store16(cpu, u, fcw(cpu));
+}
+export function FNSTSW_m16(cpu: Cpu, u: usize): i32 {
+  return store16(cpu, u, fsw(cpu));
+}
 export function FNSTSW_ax(cpu: Cpu, u: usize): i32 {
   store<u16>(changetype<usize>(cpu), <u16>fsw(cpu));
   return 0;
@@ -53,10 +57,18 @@ export function FNINIT(cpu: Cpu, u: usize): i32 {
   return 0;
 }
 
-export function FNOP(cpu: Cpu, u: usize): i32 { return mf(cpu) ? 1 : 0; }
-export function FNENI(cpu: Cpu, u: usize): i32 { return 0; }
-export function FNDISI(cpu: Cpu, u: usize): i32 { return 0; }
-export function FNSETPM(cpu: Cpu, u: usize): i32 { return 0; }
+export function FNOP(cpu: Cpu, u: usize): i32 {
+  return mf(cpu) ? 1 : 0;
+}
+export function FNENI(cpu: Cpu, u: usize): i32 {
+  return 0;
+}
+export function FNDISI(cpu: Cpu, u: usize): i32 {
+  return 0;
+}
+export function FNSETPM(cpu: Cpu, u: usize): i32 {
+  return 0;
+}
 
 /** The tag word of the environment image: two bits a physical register: 0 valid, 1 zero, 2 special, 3 empty. */
 export function full_tag(cpu: Cpu): u32 {
@@ -67,9 +79,9 @@ export function full_tag(cpu: Cpu): u32 {
       t |= 3;
       continue;
     }
-    const p = changetype<usize>(cpu) + CPU_FPR + (<usize>i << 4);
+    const p = changetype<usize>(cpu) + CPU_FPR + ((<usize>i) << 4);
     const m = load<u64>(p);
-    const e = <u32>load<u16>(p, 8) & 0x7fff;
+    const e = (<u32>load<u16>(p, 8)) & 0x7fff;
     if (e == 0 && m == 0) t |= 1;
     else if (e == 0 || e == 0x7fff || <i64>m >= 0) t |= 2;
   }
@@ -82,7 +94,9 @@ function set_full_tag(cpu: Cpu, t: u32): void {
 }
 
 /** Real and virtual-8086 mode keep 20- or 32-bit pointers in pieces; protected mode selector and offset. */
-@inline function real_format(cpu: Cpu): bool { return !(cpu.mode & MODE_PE) || (cpu.mode & MODE_VM86) != 0; }
+@inline function real_format(cpu: Cpu): bool {
+  return !(cpu.mode & MODE_PE) || (cpu.mode & MODE_VM86) != 0;
+}
 
 function store_env<T>(cpu: Cpu, va: u64): void {
   const c = changetype<usize>(cpu);
@@ -90,7 +104,7 @@ function store_env<T>(cpu: Cpu, va: u64): void {
   const dp = <u32>load<u64>(c, CPU_FDP);
   const cs = <u32>load<u16>(c, CPU_FCS);
   const ds = <u32>load<u16>(c, CPU_FDS);
-  const op = <u32>load<u16>(c, CPU_FOP) & 0x7ff;
+  const op = (<u32>load<u16>(c, CPU_FOP)) & 0x7ff;
   const real = real_format(cpu);
   if (sizeof<T>() == 2) {
     st<u16>(cpu, va, <u16>fcw(cpu));
@@ -157,7 +171,7 @@ function load_env<T>(cpu: Cpu, va: u64): void {
     set_fsw(cpu, ld<u16>(cpu, va + 4));
   }
   if (real) cs = ds = 0;
-  set_fcw(cpu, (<u32>ld<u16>(cpu, va) & FCW_BITS) | 0x40);
+  set_fcw(cpu, ((<u32>ld<u16>(cpu, va)) & FCW_BITS) | 0x40);
   store<u64>(c, ip, CPU_FIP);
   store<u64>(c, dp, CPU_FDP);
   store<u16>(c, <u16>cs, CPU_FCS);
@@ -166,7 +180,9 @@ function load_env<T>(cpu: Cpu, va: u64): void {
   update_es(cpu);
 }
 
-@inline function env_size<T>(): i32 { return sizeof<T>() == 2 ? 14 : 28; }
+@inline function env_size<T>(): i32 {
+  return sizeof<T>() == 2 ? 14 : 28;
+}
 
 /** Processors touch the first word and then the last byte: a page fault names one of them. */
 function probe_image<T>(cpu: Cpu, va: u64, n: i32, write: bool): bool {
@@ -195,7 +211,7 @@ export function FNSTENV<T>(cpu: Cpu, u: usize): i32 {
 
 /** Host address of ST(i). */
 @inline function slot(cpu: Cpu, i: u32): usize {
-  return changetype<usize>(cpu) + CPU_FPR + (<usize>(((fsw(cpu) >> 11) + i) & 7) << 4);
+  return changetype<usize>(cpu) + CPU_FPR + ((<usize>(((fsw(cpu) >> 11) + i) & 7)) << 4);
 }
 
 export function FRSTOR<T>(cpu: Cpu, u: usize): i32 {

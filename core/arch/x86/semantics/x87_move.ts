@@ -5,14 +5,36 @@ import { commit } from '../../../engine/mem';
 import { uop_b } from '../../../engine/uop';
 import * as sf from '../fpu/softfloat';
 import {
-  begin, begin_mem, fcw, fsw, FSW_C1, is_empty, pop, push_r, push_raw, put_indefinite, put_raw, room, set_empty, set_fsw, settle,
-  settle_store, st, stack_fault, turn, get_a,
+  begin,
+  begin_mem,
+  fcw,
+  fsw,
+  FSW_C1,
+  is_empty,
+  pop,
+  push_r,
+  push_raw,
+  put_indefinite,
+  put_raw,
+  room,
+  set_empty,
+  set_fsw,
+  settle,
+  settle_store,
+  st,
+  stack_fault,
+  turn,
+  get_a,
 } from '../fpu/x87_state';
 
 const INDEFINITE: u64 = 0xc000000000000000;
 
-@inline function sti(u: usize): u32 { return (uop_b(u) >> 3) & 7; }
-@inline function clear_c1(cpu: Cpu): void { set_fsw(cpu, fsw(cpu) & ~FSW_C1); }
+@inline function sti(u: usize): u32 {
+  return (uop_b(u) >> 3) & 7;
+}
+@inline function clear_c1(cpu: Cpu): void {
+  set_fsw(cpu, fsw(cpu) & ~FSW_C1);
+}
 
 // ---- loads
 
@@ -31,11 +53,21 @@ const INDEFINITE: u64 = 0xc000000000000000;
   push_r(cpu);
   return 0;
 }
-export function FLD_m32(cpu: Cpu, u: usize): i32 { return fld<f32>(cpu, u); }
-export function FLD_m64(cpu: Cpu, u: usize): i32 { return fld<f64>(cpu, u); }
-export function FILD_m16(cpu: Cpu, u: usize): i32 { return fld<i16>(cpu, u); }
-export function FILD_m32(cpu: Cpu, u: usize): i32 { return fld<i32>(cpu, u); }
-export function FILD_m64(cpu: Cpu, u: usize): i32 { return fld<i64>(cpu, u); }
+export function FLD_m32(cpu: Cpu, u: usize): i32 {
+  return fld<f32>(cpu, u);
+}
+export function FLD_m64(cpu: Cpu, u: usize): i32 {
+  return fld<f64>(cpu, u);
+}
+export function FILD_m16(cpu: Cpu, u: usize): i32 {
+  return fld<i16>(cpu, u);
+}
+export function FILD_m32(cpu: Cpu, u: usize): i32 {
+  return fld<i32>(cpu, u);
+}
+export function FILD_m64(cpu: Cpu, u: usize): i32 {
+  return fld<i64>(cpu, u);
+}
 
 export function FLD_m80(cpu: Cpu, u: usize): i32 {
   const p = begin_mem(cpu, u, 10, false);
@@ -87,12 +119,24 @@ function constant(cpu: Cpu, u: usize, m: u64, e: i32, below: u64): i32 {
   push_raw(cpu, r, sf.f80_se); // no inexact result is reported
   return 0;
 }
-export function FLD1(cpu: Cpu, u: usize): i32 { return constant(cpu, u, 0x8000000000000000, 0, 0); }
-export function FLDL2T(cpu: Cpu, u: usize): i32 { return constant(cpu, u, 0xd49a784bcd1b8afe, 1, 0x492bf6ff4dafdb4c); }
-export function FLDL2E(cpu: Cpu, u: usize): i32 { return constant(cpu, u, 0xb8aa3b295c17f0bb, 0, 0xbe87fed0691d3e88); }
-export function FLDPI(cpu: Cpu, u: usize): i32 { return constant(cpu, u, 0xc90fdaa22168c234, 1, 0xc4c6628b80dc1cd1); }
-export function FLDLG2(cpu: Cpu, u: usize): i32 { return constant(cpu, u, 0x9a209a84fbcff798, -2, 0x8f8959ac0b7c9178); }
-export function FLDLN2(cpu: Cpu, u: usize): i32 { return constant(cpu, u, 0xb17217f7d1cf79ab, -1, 0xc9e3b39803f2f6af); }
+export function FLD1(cpu: Cpu, u: usize): i32 {
+  return constant(cpu, u, 0x8000000000000000, 0, 0);
+}
+export function FLDL2T(cpu: Cpu, u: usize): i32 {
+  return constant(cpu, u, 0xd49a784bcd1b8afe, 1, 0x492bf6ff4dafdb4c);
+}
+export function FLDL2E(cpu: Cpu, u: usize): i32 {
+  return constant(cpu, u, 0xb8aa3b295c17f0bb, 0, 0xbe87fed0691d3e88);
+}
+export function FLDPI(cpu: Cpu, u: usize): i32 {
+  return constant(cpu, u, 0xc90fdaa22168c234, 1, 0xc4c6628b80dc1cd1);
+}
+export function FLDLG2(cpu: Cpu, u: usize): i32 {
+  return constant(cpu, u, 0x9a209a84fbcff798, -2, 0x8f8959ac0b7c9178);
+}
+export function FLDLN2(cpu: Cpu, u: usize): i32 {
+  return constant(cpu, u, 0xb17217f7d1cf79ab, -1, 0xc9e3b39803f2f6af);
+}
 export function FLDZ(cpu: Cpu, u: usize): i32 {
   if (begin(cpu, u)) return 1;
   if (room(cpu)) push_raw(cpu, 0, 0);
@@ -122,10 +166,18 @@ export function FLDZ(cpu: Cpu, u: usize): i32 {
   if (pops) pop(cpu);
   return 0;
 }
-export function FST_m32(cpu: Cpu, u: usize): i32 { return fst<f32>(cpu, u, false); }
-export function FST_m64(cpu: Cpu, u: usize): i32 { return fst<f64>(cpu, u, false); }
-export function FSTP_m32(cpu: Cpu, u: usize): i32 { return fst<f32>(cpu, u, true); }
-export function FSTP_m64(cpu: Cpu, u: usize): i32 { return fst<f64>(cpu, u, true); }
+export function FST_m32(cpu: Cpu, u: usize): i32 {
+  return fst<f32>(cpu, u, false);
+}
+export function FST_m64(cpu: Cpu, u: usize): i32 {
+  return fst<f64>(cpu, u, false);
+}
+export function FSTP_m32(cpu: Cpu, u: usize): i32 {
+  return fst<f32>(cpu, u, true);
+}
+export function FSTP_m64(cpu: Cpu, u: usize): i32 {
+  return fst<f64>(cpu, u, true);
+}
 
 /** ST(0) rounded to an integer by RC, or truncated. */
 @inline function fist<T>(cpu: Cpu, u: usize, pops: bool, truncate: bool): i32 {
@@ -144,14 +196,30 @@ export function FSTP_m64(cpu: Cpu, u: usize): i32 { return fst<f64>(cpu, u, true
   if (pops) pop(cpu);
   return 0;
 }
-export function FIST_m16(cpu: Cpu, u: usize): i32 { return fist<i16>(cpu, u, false, false); }
-export function FIST_m32(cpu: Cpu, u: usize): i32 { return fist<i32>(cpu, u, false, false); }
-export function FISTP_m16(cpu: Cpu, u: usize): i32 { return fist<i16>(cpu, u, true, false); }
-export function FISTP_m32(cpu: Cpu, u: usize): i32 { return fist<i32>(cpu, u, true, false); }
-export function FISTP_m64(cpu: Cpu, u: usize): i32 { return fist<i64>(cpu, u, true, false); }
-export function FISTTP_m16(cpu: Cpu, u: usize): i32 { return fist<i16>(cpu, u, true, true); }
-export function FISTTP_m32(cpu: Cpu, u: usize): i32 { return fist<i32>(cpu, u, true, true); }
-export function FISTTP_m64(cpu: Cpu, u: usize): i32 { return fist<i64>(cpu, u, true, true); }
+export function FIST_m16(cpu: Cpu, u: usize): i32 {
+  return fist<i16>(cpu, u, false, false);
+}
+export function FIST_m32(cpu: Cpu, u: usize): i32 {
+  return fist<i32>(cpu, u, false, false);
+}
+export function FISTP_m16(cpu: Cpu, u: usize): i32 {
+  return fist<i16>(cpu, u, true, false);
+}
+export function FISTP_m32(cpu: Cpu, u: usize): i32 {
+  return fist<i32>(cpu, u, true, false);
+}
+export function FISTP_m64(cpu: Cpu, u: usize): i32 {
+  return fist<i64>(cpu, u, true, false);
+}
+export function FISTTP_m16(cpu: Cpu, u: usize): i32 {
+  return fist<i16>(cpu, u, true, true);
+}
+export function FISTTP_m32(cpu: Cpu, u: usize): i32 {
+  return fist<i32>(cpu, u, true, true);
+}
+export function FISTTP_m64(cpu: Cpu, u: usize): i32 {
+  return fist<i64>(cpu, u, true, true);
+}
 
 @inline function store80(cpu: Cpu, p: usize, m: u64, se: u32): void {
   store<u64>(p, m);
@@ -187,7 +255,7 @@ export function FBSTP_m80(cpu: Cpu, u: usize): i32 {
   const s = sf.a_s;
   let v = sf.sf_to_int(64, sf.sf_rc);
   if (v < 0) v = -v;
-  const fits = (<u64>v) < 1000000000000000000;
+  const fits = <u64>v < 1000000000000000000;
   if (!fits) sf.sf_only_invalid();
   if (!settle(cpu)) return 0;
   if (!fits) store80(cpu, p, INDEFINITE, 0xffff);
@@ -218,8 +286,12 @@ function fst_sti(cpu: Cpu, u: usize, pops: bool): i32 {
   if (pops) pop(cpu);
   return 0;
 }
-export function FST_sti(cpu: Cpu, u: usize): i32 { return fst_sti(cpu, u, false); }
-export function FSTP_sti(cpu: Cpu, u: usize): i32 { return fst_sti(cpu, u, true); }
+export function FST_sti(cpu: Cpu, u: usize): i32 {
+  return fst_sti(cpu, u, false);
+}
+export function FSTP_sti(cpu: Cpu, u: usize): i32 {
+  return fst_sti(cpu, u, true);
+}
 
 /** The alias of FSTP ST(i) that checks for no stack underflow. */
 export function FSTPNCE_sti(cpu: Cpu, u: usize): i32 {
@@ -265,14 +337,30 @@ function cmov(cpu: Cpu, u: usize, flags: u32, wanted: bool): i32 {
   }
   return 0;
 }
-export function FCMOVB(cpu: Cpu, u: usize): i32 { return cmov(cpu, u, CF, true); }
-export function FCMOVE(cpu: Cpu, u: usize): i32 { return cmov(cpu, u, ZF, true); }
-export function FCMOVBE(cpu: Cpu, u: usize): i32 { return cmov(cpu, u, CF | ZF, true); }
-export function FCMOVU(cpu: Cpu, u: usize): i32 { return cmov(cpu, u, PF, true); }
-export function FCMOVNB(cpu: Cpu, u: usize): i32 { return cmov(cpu, u, CF, false); }
-export function FCMOVNE(cpu: Cpu, u: usize): i32 { return cmov(cpu, u, ZF, false); }
-export function FCMOVNBE(cpu: Cpu, u: usize): i32 { return cmov(cpu, u, CF | ZF, false); }
-export function FCMOVNU(cpu: Cpu, u: usize): i32 { return cmov(cpu, u, PF, false); }
+export function FCMOVB(cpu: Cpu, u: usize): i32 {
+  return cmov(cpu, u, CF, true);
+}
+export function FCMOVE(cpu: Cpu, u: usize): i32 {
+  return cmov(cpu, u, ZF, true);
+}
+export function FCMOVBE(cpu: Cpu, u: usize): i32 {
+  return cmov(cpu, u, CF | ZF, true);
+}
+export function FCMOVU(cpu: Cpu, u: usize): i32 {
+  return cmov(cpu, u, PF, true);
+}
+export function FCMOVNB(cpu: Cpu, u: usize): i32 {
+  return cmov(cpu, u, CF, false);
+}
+export function FCMOVNE(cpu: Cpu, u: usize): i32 {
+  return cmov(cpu, u, ZF, false);
+}
+export function FCMOVNBE(cpu: Cpu, u: usize): i32 {
+  return cmov(cpu, u, CF | ZF, false);
+}
+export function FCMOVNU(cpu: Cpu, u: usize): i32 {
+  return cmov(cpu, u, PF, false);
+}
 
 // ---- the stack itself
 
@@ -282,8 +370,12 @@ function rotate(cpu: Cpu, u: usize, n: u32): i32 {
   turn(cpu, n);
   return 0;
 }
-export function FINCSTP(cpu: Cpu, u: usize): i32 { return rotate(cpu, u, 1); }
-export function FDECSTP(cpu: Cpu, u: usize): i32 { return rotate(cpu, u, 7); }
+export function FINCSTP(cpu: Cpu, u: usize): i32 {
+  return rotate(cpu, u, 1);
+}
+export function FDECSTP(cpu: Cpu, u: usize): i32 {
+  return rotate(cpu, u, 7);
+}
 
 export function FFREE_sti(cpu: Cpu, u: usize): i32 {
   if (begin(cpu, u)) return 1;

@@ -1,7 +1,21 @@
 // Reading a vCPU's structures for reports. Offsets as in core/arch/x86/cpu.ts and core/hypervisor/vcpu.ts.
 import type { CodeSize } from './disassemble.ts';
 
-const CPU = { lfr: 160, lfc: 168, rip: 176, rflags: 184, mode: 296, cpl: 292, retired: 304, cr0: 320, cr2: 328, cr3: 336, cr4: 344, efer: 368, segments: 1024 };
+const CPU = {
+  lfr: 160,
+  lfc: 168,
+  rip: 176,
+  rflags: 184,
+  mode: 296,
+  cpl: 292,
+  retired: 304,
+  cr0: 320,
+  cr2: 328,
+  cr3: 336,
+  cr4: 344,
+  efer: 368,
+  segments: 1024,
+};
 const VCPU_OFFSET = 4096;
 const HISTORY = VCPU_OFFSET + 1536;
 const HISTORY_ENTRIES = 16;

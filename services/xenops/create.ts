@@ -14,8 +14,8 @@ import {
 } from '../../spec/abi/constants.ts';
 import { make } from '../../spec/abi/layout.ts';
 import { save } from '../../spec/abi/structs/save.ts';
-import type { Hypercalls } from '../../services/lib/hypercalls.ts';
-import type { Plan, SegmentState } from '../../services/domain_builder/protocol/index.ts';
+import type { Hypercalls } from '../lib/hypercalls.ts';
+import type { Plan, SegmentState } from '../domain_builder/protocol/index.ts';
 
 const PAGE = 4096;
 /** Frames of the guest mapped at once while it is loaded, and where. */
@@ -53,7 +53,7 @@ export function createDomain(
       domid,
       plan.memmap.map(({ gpa, size, type }) => ({ addr: gpa, size, type: type || XEN_HVM_MEMMAP_TYPE_RAM })),
     );
-    for (const { gpa, bytes } of plan.writes) writeForeign(dom0, domid, gpa, bytes);
+    writeAll(dom0, domid, plan);
     for (const [index, value] of plan.hvmParams) dom0.setHvmParam(domid, index, value);
     const storePort = dom0.allocUnbound(domid, owners.xenstore);
     const consolePort = dom0.allocUnbound(domid, owners.console);
@@ -69,19 +69,23 @@ export function createDomain(
   }
 }
 
-function writeForeign(dom0: Hypercalls, domid: number, gpa: number, bytes: Uint8Array): void {
-  let done = 0;
-  while (done < bytes.length) {
-    const at = gpa + done;
-    const inPage = at % PAGE;
-    const n = Math.min(WINDOW * PAGE - inPage, bytes.length - done);
-    const pages = Math.ceil((inPage + n) / PAGE);
-    const first = (at - inPage) / PAGE;
-    const frames = Array.from({ length: pages }, (_, i) => first + i);
-    dom0.mapForeign(domid, frames, WINDOW_AT);
-    dom0.mailbox.write(WINDOW_AT * PAGE + inPage, bytes.subarray(done, done + n));
-    dom0.unmap(frames.map((_, i) => WINDOW_AT + i));
-    done += n;
+/** Puts the plan's bytes in place through a window of dom0's space, which is closed whatever happens. */
+function writeAll(dom0: Hypercalls, domid: number, plan: Plan): void {
+  let mapped = 0;
+  try {
+    for (const { gpa, bytes } of plan.writes)
+      for (let done = 0; done < bytes.length; ) {
+        const at = gpa + done;
+        const inPage = at % PAGE;
+        const n = Math.min(WINDOW * PAGE - inPage, bytes.length - done);
+        const pages = Math.ceil((inPage + n) / PAGE);
+        dom0.mapForeign(domid, (at - inPage) / PAGE, pages, WINDOW_AT);
+        mapped = Math.max(mapped, pages);
+        dom0.mailbox.write(WINDOW_AT * PAGE + inPage, bytes.subarray(done, done + n));
+        done += n;
+      }
+  } finally {
+    dom0.unmap(WINDOW_AT, mapped);
   }
 }
 

@@ -1,5 +1,5 @@
 // Offsets of the fields that reports read: of the domain's page, and of a vCPU's pages counted from its Cpu. They are the field order of
-// core/hypervisor/domain.ts and vcpu.ts; toolstack/report/layout.test.ts holds them against the sources.
+// core/hypervisor/domain.ts and vcpu.ts; services/report/layout.test.ts holds them against the sources.
 const VCPU = 4096;
 
 export const crashFields = {

@@ -3,15 +3,19 @@ import { randomUUID } from 'node:crypto';
 import { SHUTDOWN_crash, SHUTDOWN_poweroff, SHUTDOWN_reboot, SHUTDOWN_watchdog } from '../../spec/abi/constants.ts';
 import type { Machine } from '../../platform/machine.ts';
 import type { ServicePort } from '../../platform/service.ts';
-import { ConsoleBackend, type ConsoleSink } from '../../services/console/backend/console.ts';
-import type { Plan } from '../../services/domain_builder/protocol/index.ts';
-import { ForeignPage } from '../../services/lib/foreign_page.ts';
-import { Hypercalls } from '../../services/lib/hypercalls.ts';
-import { XenstoreRing } from '../../services/xenstore/backend/ring.ts';
-import { domainNodes, hostNodes, removeDomain, writeNodes, type DomainDescription } from '../../services/xenstore/domain_tree.ts';
-import { LocalClient } from '../../services/xenstore/protocol/client.ts';
-import { Store } from '../../services/xenstore/protocol/store.ts';
+import { ConsoleBackend, type ConsoleSink } from '../console/backend/console.ts';
+import type { Plan } from '../domain_builder/protocol/index.ts';
+import { ForeignPage } from '../lib/foreign_page.ts';
+import { Hypercalls } from '../lib/hypercalls.ts';
+import { XenstoreRing } from '../xenstore/backend/ring.ts';
+import { domainNodes, hostNodes, removeDomain, writeNodes, type DomainDescription } from '../xenstore/domain_tree.ts';
+import { LocalClient } from '../xenstore/protocol/client.ts';
+import type { Connection } from '../xenstore/protocol/connection.ts';
+import { Store } from '../xenstore/protocol/store.ts';
+import { XS } from '../xenstore/protocol/wire.ts';
 import { createDomain } from './create.ts';
+
+const MESSAGE_NAMES: ReadonlyMap<number, string> = new Map(Object.entries(XS).map(([name, type]) => [type, name]));
 
 /** The services' ids: above every guest's, so that guests count from 1. */
 const XENSTORE_DOMID = 0x7f01;
@@ -74,7 +78,12 @@ class Service {
     this.calls = new Hypercalls(port);
   }
 
-  attach(domid: number, gfn: number, remotePort: number, make: (page: ForeignPage, schedule: () => void) => Pumped): Served {
+  attach(
+    domid: number,
+    gfn: number,
+    remotePort: number,
+    make: (page: ForeignPage, schedule: () => void) => Pumped,
+  ): Served {
     const port = this.calls.bindInterdomain(domid, remotePort);
     const page = new ForeignPage(this.calls, domid, gfn, RINGS_AT + domid);
     const served = new Served(this.calls, page, port, (schedule) => make(page, schedule));
@@ -140,8 +149,12 @@ export class Host {
     };
     writeNodes(this.#client, domainNodes(description));
     this.store.introduce(made.domid, specialPages.xenstore, made.storePort);
-    const storeRing = this.#xenstore.attach(made.domid, specialPages.xenstore, made.storePort, (page, schedule) =>
-      new XenstoreRing({ store: this.store, page, connection: this.store.connect(made.domid), schedule }),
+    const storeRing = this.#xenstore.attach(
+      made.domid,
+      specialPages.xenstore,
+      made.storePort,
+      (page, schedule) =>
+        new XenstoreRing({ store: this.store, page, connection: this.#connect(made.domid), schedule }),
     );
     let backend!: ConsoleBackend;
     const consoleRing = this.#consoles.attach(made.domid, specialPages.console, made.consolePort, (page, schedule) => {
@@ -159,6 +172,16 @@ export class Host {
     this.guests.add(guest);
     this.dom0.unpause(made.domid);
     return guest;
+  }
+
+  #connect(domid: number): Connection {
+    const connection = this.store.connect(domid);
+    if (this.onXenstore)
+      connection.onMessage = (direction, type, payload) => {
+        const text = Buffer.from(payload).toString('latin1').replaceAll('\0', ' ').trimEnd();
+        this.onXenstore?.(domid, `${direction === 'in' ? '>' : '<'} ${MESSAGE_NAMES.get(type) ?? type} ${text}`);
+      };
+    return connection;
   }
 
   /** Let the services work off what is there; true = something moved. */

@@ -25,16 +25,25 @@ export function crashReport(machine: Machine, domid: number): string {
   const cpu = new CpuState(machine.memory, at);
   const length = Math.min(16, view.getUint32(page + crashFields.bytesLength, true));
   const bytes = new Uint8Array(machine.memory.buffer, page + crashFields.bytes, length).slice();
-  const lines = [`domain ${domid} crashed: ${REASONS[reason] ?? 'it was shut down with the reason crash'} (vCPU ${vcpu})`];
+  const lines = [
+    `domain ${domid} crashed: ${REASONS[reason] ?? 'it was shut down with the reason crash'} (vCPU ${vcpu})`,
+  ];
   lines.push(`  rip ${hex64(cpu.rip)}  rflags ${hex64(cpu.rflags)}  cpl ${cpu.cpl}  ${cpu.codeSize}-bit code`);
   for (let i = 0; i < 16; i += 4)
-    lines.push(`  ${REGISTERS.slice(i, i + 4).map((name, k) => `${name.padEnd(3)} ${hex64(cpu.register(i + k))}`).join('  ')}`);
-  lines.push(`  ${(['cr0', 'cr2', 'cr3', 'cr4', 'efer'] as const).map((n) => `${n} ${cpu.control(n).toString(16)}`).join('  ')}`);
+    lines.push(
+      `  ${REGISTERS.slice(i, i + 4)
+        .map((name, k) => `${name.padEnd(3)} ${hex64(cpu.register(i + k))}`)
+        .join('  ')}`,
+    );
+  lines.push(
+    `  ${(['cr0', 'cr2', 'cr3', 'cr4', 'efer'] as const).map((n) => `${n} ${cpu.control(n).toString(16)}`).join('  ')}`,
+  );
   lines.push(`  ${SEGMENTS.map((name, i) => `${name} ${cpu.selector(i).toString(16)}`).join('  ')}`);
   lines.push(`  at rip: ${instruction(bytes, cpu)}`);
   const calls = cpu.hypercalls(cpu.u32(crashFields.ringNext));
   lines.push(calls.length ? '  last hypercalls:' : '  no hypercalls');
-  for (const { nr, args, result } of calls) lines.push(`    ${formatHypercall(nr, args, () => null)} = ${formatResult(result)}`);
+  for (const { nr, args, result } of calls)
+    lines.push(`    ${formatHypercall(nr, args, () => null)} = ${formatResult(result)}`);
   return `${lines.join('\n')}\n`;
 }
 

@@ -3,14 +3,23 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { generateAbi } from '../../tools/generate/abi.ts';
-import { generateCpuPolicy } from '../../tools/generate/cpu_policy.ts';
+import { generateAbi } from '../tools/generate/abi.ts';
+import { generateCpuPolicy } from '../tools/generate/cpu_policy.ts';
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const WASM = join(ROOT, 'build/test/hypervisor.wasm');
 const FLAGS = [
-  '--runtime', 'stub', '--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536',
-  '--enable', 'threads,simd,sign-extension,mutable-globals,nontrapping-f2i,bulk-memory', '-O1',
+  '--runtime',
+  'stub',
+  '--importMemory',
+  '--sharedMemory',
+  '--initialMemory',
+  '1',
+  '--maximumMemory',
+  '65536',
+  '--enable',
+  'threads,simd,sign-extension,mutable-globals,nontrapping-f2i,bulk-memory',
+  '-O1',
 ];
 
 /** The numbers of the generated AssemblyScript modules, by name. */
@@ -24,7 +33,7 @@ function newest(dir: string): number {
   for (const e of readdirSync(join(ROOT, dir), { withFileTypes: true })) {
     const path = `${dir}/${e.name}`;
     if (e.isDirectory()) t = Math.max(t, newest(path));
-    else if (e.name.endsWith('.ts') && !e.name.includes('test_machine') && !e.name.endsWith('.test.ts'))
+    else if (e.name.endsWith('.ts') && !e.name.endsWith('.test.ts'))
       t = Math.max(t, statSync(join(ROOT, path)).mtimeMs);
   }
   return t;
@@ -39,7 +48,10 @@ function compiled(): Uint8Array<ArrayBuffer> {
   if (!existsSync(WASM) || statSync(WASM).mtimeMs < newest('core')) {
     mkdirSync(dirname(WASM), { recursive: true });
     const asc = join(ROOT, 'node_modules/assemblyscript/bin/asc.js');
-    execFileSync(process.execPath, [asc, join(ROOT, 'core/hypervisor/test_entry.ts'), ...FLAGS, '-o', WASM], { cwd: ROOT, stdio: 'pipe' });
+    execFileSync(process.execPath, [asc, join(ROOT, 'core/hypervisor/test_entry.ts'), ...FLAGS, '-o', WASM], {
+      cwd: ROOT,
+      stdio: 'pipe',
+    });
   }
   return new Uint8Array(readFileSync(WASM));
 }
@@ -57,7 +69,13 @@ export class Machine {
   constructor(pages = 2048, flags = 0) {
     module ??= new WebAssembly.Module(compiled());
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: true });
-    const env = { memory: this.memory, abort: () => { throw new Error('abort'); }, clock_ns: () => this.clock };
+    const env = {
+      memory: this.memory,
+      abort: () => {
+        throw new Error('abort');
+      },
+      clock_ns: () => this.clock,
+    };
     this.x = new WebAssembly.Instance(module, { env }).exports as unknown as Exports;
     if (this.x.host_init(pages, 4096, 1, flags, 0, 1e18) !== 0) throw new Error('host_init');
   }
@@ -69,7 +87,11 @@ export class Machine {
   }
 }
 
-const ENCODED: Record<number, 'setUint8' | 'setUint16' | 'setUint32'> = { 1: 'setUint8', 2: 'setUint16', 4: 'setUint32' };
+const ENCODED: Record<number, 'setUint8' | 'setUint16' | 'setUint32'> = {
+  1: 'setUint8',
+  2: 'setUint16',
+  4: 'setUint32',
+};
 
 /** A service domain as its worker would see it. */
 export class Service {
@@ -152,7 +174,13 @@ export class Service {
   }
 
   /** hypercall(nr, op, structure). */
-  op(hypercall: string, op: string, struct: string, fields: Record<string, [number, number | bigint]>, ...more: number[]): number {
+  op(
+    hypercall: string,
+    op: string,
+    struct: string,
+    fields: Record<string, [number, number | bigint]>,
+    ...more: number[]
+  ): number {
     this.put(this.arg, struct, fields);
     return this.hypercall(N[`__HYPERVISOR_${hypercall}`], N[op], this.arg, ...more);
   }
@@ -175,17 +203,26 @@ export function createDomain(dom0: Service, pages: number, domid = 0): number {
     return dom0.hypercall(N.__HYPERVISOR_domctl, 0);
   };
   const c = 'xen_domctl_createdomain__';
-  expect(put('XEN_DOMCTL_createdomain', domid, [
-    [N[`${c}flags`], 4, 3], [N[`${c}max_vcpus`], 4, 1], [N[`${c}max_evtchn_port`], 4, 1023],
-    [N[`${c}max_grant_frames`], 4, 32], [N[`${c}max_maptrack_frames`], 4, 64],
-  ]), 0);
+  expect(
+    put('XEN_DOMCTL_createdomain', domid, [
+      [N[`${c}flags`], 4, 3],
+      [N[`${c}max_vcpus`], 4, 1],
+      [N[`${c}max_evtchn_port`], 4, 1023],
+      [N[`${c}max_grant_frames`], 4, 32],
+      [N[`${c}max_maptrack_frames`], 4, 64],
+    ]),
+    0,
+  );
   const id = new DataView(dom0.read(N.xen_domctl__domain, 2)!.buffer).getUint16(0, true);
   expect(put('XEN_DOMCTL_max_mem', id, [[0, 8, pages * 4]]), 0);
   for (let at = 0; at < pages; ) {
     const n = Math.min(512, pages - at);
     dom0.write(4096, new Uint8Array(new BigUint64Array(Array.from({ length: n }, (_, i) => BigInt(at + i))).buffer));
-    const rc = dom0.op('memory_op', 'XENMEM_populate_physmap', 'xen_memory_reservation',
-      { extent_start: [8, 4096], nr_extents: [8, n], domid: [2, id] });
+    const rc = dom0.op('memory_op', 'XENMEM_populate_physmap', 'xen_memory_reservation', {
+      extent_start: [8, 4096],
+      nr_extents: [8, n],
+      domid: [2, id],
+    });
     expect(rc, n);
     at += n;
   }
@@ -206,4 +243,3 @@ export function random(seed: number): (below: number) => number {
     return (x >>> 0) % below;
   };
 }
-
