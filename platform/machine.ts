@@ -29,6 +29,8 @@ export class Machine {
   readonly deterministic: boolean;
   /** Runs on this thread, one slice at a time: deterministic, or traced by instruction. */
   readonly inline: boolean;
+  /** Milliseconds since 1970 at the host's start. */
+  readonly wallclock: number;
   readonly #workers: Worker[] = [];
   readonly #words: Int32Array;
   readonly #bell: number;
@@ -47,8 +49,8 @@ export class Machine {
     if (options.trace?.hypercalls) flags |= FLAGS.hypercalls;
     if (options.trace?.events) flags |= FLAGS.events;
     // A deterministic host starts at a fixed date.
-    const wallclock = (this.deterministic ? Date.UTC(2026, 0, 1) : Date.now()) * 1e6;
-    if (this.core.host_init(pages, image.tables.length, pcpus, flags, 0, wallclock) !== 0)
+    this.wallclock = this.deterministic ? Date.UTC(2026, 0, 1) : Date.now();
+    if (this.core.host_init(pages, image.tables.length, pcpus, flags, 0, this.wallclock * 1e6) !== 0)
       throw new Error(`${pages * WASM_PAGE} bytes of machine memory are not enough for the hypervisor itself.`);
     const bytes = new Uint8Array(this.memory.buffer);
     bytes.set(image.tables, this.core.host_tables());

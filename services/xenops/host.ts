@@ -1,5 +1,5 @@
 // A host as the toolstack sees it: a machine, domain 0, the service domains, and the guests they serve.
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { SHUTDOWN_crash, SHUTDOWN_poweroff, SHUTDOWN_reboot, SHUTDOWN_watchdog } from '../../spec/abi/constants.ts';
 import type { Machine } from '../../platform/machine.ts';
 import type { ServicePort } from '../../platform/service.ts';
@@ -131,7 +131,7 @@ export class Host {
 
   /** Builds a domain, connects its rings and lets it run. */
   create(options: GuestOptions): Guest {
-    const uuid = randomUUID();
+    const uuid = this.#uuid(options.name);
     const handle = Uint8Array.from(Buffer.from(uuid.replaceAll('-', ''), 'hex'));
     const built = { uuid: handle, vcpus: options.vcpus, ssidref: options.ssidref ?? 0 };
     const made = createDomain(this.dom0, options.plan, built, { xenstore: XENSTORE_DOMID, console: CONSOLE_DOMID });
@@ -143,7 +143,7 @@ export class Host {
       type: 'pvh',
       memory: options.memoryKib,
       vcpus: Array.from({ length: options.vcpus }, () => true),
-      startTime: Math.floor(Date.now() / 1000),
+      startTime: Math.floor(this.machine.wallclock / 1000),
       store: { port: made.storePort, ringRef: specialPages.xenstore },
       console: { port: made.consolePort, ringRef: specialPages.console },
     };
@@ -172,6 +172,16 @@ export class Host {
     this.guests.add(guest);
     this.dom0.unpause(made.domid);
     return guest;
+  }
+
+  #created = 0;
+
+  /** Random; on a deterministic host the same for the n-th domain of a name in every run. */
+  #uuid(name: string): string {
+    if (!this.machine.deterministic) return randomUUID();
+    const hex = createHash('sha256').update(`${this.#created++} ${name}`).digest('hex');
+    // version 8 (RFC 9562): made by a rule of our own
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
   }
 
   #connect(domid: number): Connection {
