@@ -1,5 +1,6 @@
 // Entry of the module that softfloat.test.ts compiles: one operation a call, operands as bits.
 import * as sf from './softfloat';
+import { sf_2xm1, sf_atan, sf_cos, sf_sin, sf_tan, sf_yl2x, sf_yl2xp1 } from './transcendental';
 
 let out_hi: u32 = 0;
 
@@ -48,6 +49,35 @@ export function op80(fcw: u32, op: i32, am: u64, ae: u32, bm: u64, be: u32): u64
   sf.a_to_b();
   sf.unpack_a80(am, ae);
   binary(op);
+  const m = sf.pack80();
+  out_hi = sf.f80_se;
+  return m;
+}
+function transcendental(op: i32): void {
+  switch (op) {
+    case 0:
+      return sf_2xm1();
+    case 1:
+      return sf_yl2x();
+    case 2:
+      return sf_yl2xp1();
+    case 3:
+      return sf_tan();
+    case 4:
+      return sf_atan();
+    case 5:
+      return sf_sin();
+    default:
+      return sf_cos();
+  }
+}
+/** 0 2^a - 1, 1 b log2 a, 2 b log2 (a + 1), 3 tan, 4 arctan b/a, 5 sin, 6 cos. */
+export function transcendental80(fcw: u32, op: i32, am: u64, ae: u32, bm: u64, be: u32): u64 {
+  sf.sf_x87_full(fcw);
+  sf.unpack_a80(bm, be);
+  sf.a_to_b();
+  sf.unpack_a80(am, ae);
+  transcendental(op);
   const m = sf.pack80();
   out_hi = sf.f80_se;
   return m;

@@ -60,3 +60,70 @@ export function sqrt128(hi: u64, lo: u64): u64 {
   w_lo = rh | rl ? (rh || rl > root ? 2 : 1) : 0;
   return root;
 }
+
+/** High half of (ah:al) × (bh:bl), at most 3 units of its last place low: its high word returned, the low one in w_lo. */
+export function mulhi(ah: u64, al: u64, bh: u64, bl: u64): u64 {
+  const x = mul128(ah, bl);
+  const y = mul128(al, bh);
+  const h = mul128(ah, bh);
+  const l = w_lo + x;
+  const carry = <u64>(l < x);
+  w_lo = l + y;
+  return h + carry + <u64>(w_lo < y);
+}
+
+/** (nh:nl) / (dh:dl) as a 128-bit fraction, for n < d and bit 127 of d set; a remainder shows in the last bit. */
+export function fraction(nh: u64, nl: u64, dh: u64, dl: u64): u64 {
+  let qh: u64 = 0;
+  let ql: u64 = 0;
+  for (let i = 0; i < 128; i++) {
+    const over = nh >> 63;
+    nh = (nh << 1) | (nl >> 63);
+    nl <<= 1;
+    qh = (qh << 1) | (ql >> 63);
+    ql <<= 1;
+    if (over || nh > dh || (nh == dh && nl >= dl)) {
+      nh -= dh + <u64>(nl < dl);
+      nl -= dl;
+      ql |= 1;
+    }
+  }
+  w_lo = ql | (<u64>((nh | nl) != 0));
+  return qh;
+}
+
+/** (h:l) >> n, n >= 0: high word returned, low word in w_lo. */
+export function shift128(h: u64, l: u64, n: u32): u64 {
+  if (n == 0) {
+    w_lo = l;
+    return h;
+  }
+  if (n < 64) {
+    w_lo = (l >> n) | (h << (64 - n));
+    return h >> n;
+  }
+  w_lo = n < 128 ? h >> (n - 64) : 0;
+  return 0;
+}
+
+/** The value of a series or a constant: a 128-bit fraction. */
+export let p_h: u64 = 0;
+export let p_l: u64 = 0;
+
+export function set_p(h: u64, l: u64): void {
+  p_h = h;
+  p_l = l;
+}
+
+/** One step of a series: p = c + z p, or c - z p. */
+export function horner(zh: u64, zl: u64, ch: u64, cl: u64, minus: bool): void {
+  const h = mulhi(zh, zl, p_h, p_l);
+  const l = w_lo;
+  if (minus) {
+    p_l = cl - l;
+    p_h = ch - h - <u64>(cl < l);
+  } else {
+    p_l = cl + l;
+    p_h = ch + h + <u64>(p_l < l);
+  }
+}

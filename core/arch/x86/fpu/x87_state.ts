@@ -168,6 +168,17 @@ export function room(cpu: Cpu): bool {
   }
   return false;
 }
+/** Is ST(0) there and room for a push? A masked stack fault answers with two default NaNs. */
+export function room_after_st0(cpu: Cpu): bool {
+  const there = !is_empty(cpu, 0);
+  if (there && is_empty(cpu, 7)) return true;
+  if (stack_fault(cpu, there)) {
+    put_indefinite(cpu, 0);
+    turn(cpu, 7);
+    put_indefinite(cpu, 0);
+  }
+  return false;
+}
 /** Push r, a converted operand; room() has been checked. Unmasked, an invalid one stays away, a denormal one is pushed all the same. */
 export function push_r(cpu: Cpu): void {
   const m = sf.pack80();

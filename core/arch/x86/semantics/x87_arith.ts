@@ -22,10 +22,12 @@ import {
   put_indefinite,
   put_r,
   put_raw,
+  room_after_st0,
   set_fsw,
   settle,
   st,
   stack_fault,
+  turn,
 } from '../fpu/x87_state';
 
 // Operations as ModRM.reg counts them; the reversed ones swap their operands.
@@ -430,13 +432,7 @@ export function FSCALE(cpu: Cpu, u: usize): i32 {
 
 export function FXTRACT(cpu: Cpu, u: usize): i32 {
   if (begin(cpu, u)) return 1;
-  if (is_empty(cpu, 0) || !is_empty(cpu, 7)) {
-    if (!stack_fault(cpu, !is_empty(cpu, 0))) return 0;
-    put_indefinite(cpu, 0);
-    set_fsw(cpu, (fsw(cpu) & ~0x3800) | ((fsw(cpu) + 0x3800) & 0x3800));
-    put_indefinite(cpu, 0);
-    return 0;
-  }
+  if (!room_after_st0(cpu)) return 0;
   sf.sf_x87_full(fcw(cpu));
   get_a(cpu, 0);
   const sig_m = load<u64>(st(cpu, 0));
@@ -447,7 +443,7 @@ export function FXTRACT(cpu: Cpu, u: usize): i32 {
   const e = sf.f80_se;
   if (!settle(cpu)) return 0;
   put_raw(cpu, 0, m, e);
-  set_fsw(cpu, (fsw(cpu) & ~0x3800) | ((fsw(cpu) + 0x3800) & 0x3800));
+  turn(cpu, 7);
   if (c == sf.FINITE) put_raw(cpu, 0, sf.a_m, (se & 0x8000) | 0x3fff);
   else if (c >= sf.QNAN) put_raw(cpu, 0, m, e);
   else put_raw(cpu, 0, sig_m, se);
