@@ -29,6 +29,7 @@ import { mem_attach } from './mem';
 import { cross, goto, resync } from './pseudo';
 import { tlb_attach, tlb_forget_code, tlb_select } from './tlb';
 import { UOP_MEM, UOP_SIZE, this_rip, uop_form, uop_len, uop_m, uop_pos } from './uop';
+import { work_take } from './work';
 
 /** Prepare this instance to run vCPUs as pCPU `id` whose private area is at `area`. */
 export function engine_init(id: i32, area: usize): void {
@@ -119,7 +120,7 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     if (u) {
       run(cpu, u);
       cpu.retired += <u64>cpu.n;
-      left -= cpu.n;
+      left -= cpu.n + work_take();
       cpu.n = 0;
     }
     const r = after(cpu, before);
@@ -144,6 +145,7 @@ export function cpu_step(cpu: Cpu): i32 {
   if (u) {
     cpu.limit = 1;
     run(cpu, u);
+    work_take();
     cpu.retired += <u64>cpu.n;
     if (cpu.exit == EXIT_EXCEPTION && cpu.uop) {
       cpu.rip = this_rip(cpu, <usize>cpu.uop);

@@ -13,6 +13,9 @@
   .set ISR, 0x100
   .set IRR, 0x200
   .set ICR, 0x300
+  .set LVT_TIMER, 0x320
+  .set INITIAL_COUNT, 0x380
+  .set DIVIDE, 0x3e0
   .set SELF, 1 << 18
 
 /* Both forms of the APIC by one pair: register in ECX, value in EAX. */
@@ -74,6 +77,38 @@ eoi_hook:
   xorl %eax, %eax
   jmp apic_write
 
+/* Stack: return, RDX, RCX, RAX, vector, error, RIP. */
+rep_hook:
+  movq 16(%rsp), %rax
+  movq %rax, rep_rcx
+  movq 48(%rsp), %rax
+  movq %rax, rep_rip
+  jmp eoi_hook
+
+/* An interrupt does not wait for the end of a long repetition: it finds RIP on the instruction, and RCX says what is left (2B, REP). */
+repetition:
+  FORGET
+  pushq irq_hook
+  movq $rep_hook, irq_hook
+  APIC_WRITE DIVIDE, 0xb                /* by 1 */
+  APIC_WRITE LVT_TIMER, 0x57
+  APIC_WRITE INITIAL_COUNT, 100000
+  movl $0x1000000, %esi
+  movl $0x400000, %ecx
+  sti
+1: rep lodsb
+  cli
+  EXPECT "rep.goes_on", %rcx, 0
+  EXPECT "rep.all_of_it", %rsi, 0x1400000
+  EXPECT "rep.interrupted", irq_order, 0x57
+  EXPECT "rep.rip", rep_rip, 1b
+  movq rep_rcx, %rax
+  decq %rax
+  shrq $22, %rax
+  EXPECT "rep.rcx", %rax, 0
+  popq irq_hook
+  ret
+
 tests:
   call idt_delivery
   call double_fault
@@ -81,6 +116,7 @@ tests:
   pushq $xapic_text
   call print
   call apic_tests
+  call repetition
   movl $1, %eax
   cpuid
   btl $21, %ecx
@@ -357,6 +393,8 @@ x2apic_tests:                           /* 10.12 */
   .balign 8
 gate_flags: .quad 0
 gate_saved_flags: .quad 0
+rep_rcx: .quad 0
+rep_rip: .quad 0
 x2apic_on: .byte 0
 
 #include "runtime.inc"

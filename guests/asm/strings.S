@@ -110,8 +110,38 @@ tests:
   FAULT "outsb", PF, 0, rep outsb
   EXPECT_STRING "outsb", 2, PAGE1, 0
 
+  call code_tests
   call stack_tests
   call rmw_tests
+  ret
+
+/* Repetitions over code that has run: the new bytes are what runs next (3A 11.6), whether they come by MOVS or by STOS. */
+code_tests:
+  xorl %eax, %eax
+  call code
+  EXPECT "code.before", %rax, 1
+  movl $(code_end - code), %ecx
+  movl $other_code, %esi
+  movl $code, %edi
+  rep movsb
+  call code
+  EXPECT "code.moved", %rax, 2
+  movl $8, %ecx
+  movl $code, %edi
+  movl $0xc3, %eax                      /* RET */
+  rep stosb
+  call code
+  EXPECT "code.stored", %rax, 0xc3
+  ret
+
+code:
+  movl $1, %eax
+  .skip 32, 0x90
+  ret
+code_end:
+other_code:
+  movl $2, %eax
+  .skip 32, 0x90
   ret
 
 /* Stack instructions: RSP is unchanged by a fault (3A 6.5; 2A and 2B, their "Operation") */
