@@ -39,10 +39,29 @@ export interface Core {
   host_use_xsm(module: number): void;
   xsm_deny(label: number, hook: number): number;
   engine_set_trace(on: number): void;
+  /** Functions that core.wasm calls: regions go here. */
+  table: WebAssembly.Table;
+  translator_enable(on: number): void;
+  translator_take(pcpu: number): void;
+  translator_answered(pcpu: number): number;
+  region_install(slot: number, fn: number): number;
+  region_epoch(): number;
+  region_count(counter: number): number;
+}
+
+/** What translator.wasm exports (core/translator/index.ts). */
+export interface Translator {
+  translator_posted(): number;
+  translator_next(): number;
+  translator_run(slot: number): number;
+  translator_module(): number;
+  translator_pcpu(slot: number): number;
+  translator_answer(pcpu: number): void;
 }
 
 export interface CoreImage {
   module: WebAssembly.Module;
+  translator: WebAssembly.Module;
   /** The decoder's tables, generated from spec/x86. */
   tables: Uint8Array;
 }
@@ -52,6 +71,7 @@ const built = (name: string): Buffer => readFileSync(fileURLToPath(new URL(`../b
 export function loadCore(): CoreImage {
   return {
     module: new WebAssembly.Module(new Uint8Array(built('core.wasm'))),
+    translator: new WebAssembly.Module(new Uint8Array(built('translator.wasm'))),
     tables: new Uint8Array(built('x86.tables')),
   };
 }

@@ -1,9 +1,12 @@
 // A host machine: its memory, its pCPUs, and the instance of the core through which this thread serves the service domains.
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import { versionTextBytes } from '../core/hypervisor/version_text.ts';
 import { clockSince, instantiate, loadCore, type Core, type CoreImage, type TraceInstruction } from './core.ts';
 import type { PcpuData } from './pcpu.ts';
+import { Regions } from './regions.ts';
 import { ServicePort } from './service.ts';
+import { Translator } from './translator.ts';
+import type { TranslatorData } from './translator_worker.ts';
 
 export interface MachineOptions {
   /** Bytes of machine memory for domains. */
@@ -11,13 +14,15 @@ export interface MachineOptions {
   pcpus?: number;
   /** One pCPU on this thread, time from the instruction count: drive it with `step`. */
   deterministic?: boolean;
+  /** Translate hot code (the default); else everything is interpreted. */
+  translate?: boolean;
   trace?: { hypercalls?: boolean; events?: boolean; instruction?: TraceInstruction };
 }
 
 const WASM_PAGE = 0x10000;
 /** Tables, frame table, pCPU areas and the hypervisor's own pages, beside the domains' memory. */
 const OWN_MEMORY = 64 << 20;
-const PCPU_AREA = 33 << 20;
+const PCPU_AREA = 37 << 20;
 const MAX_PAGES = 0x10000;
 const FLAGS = { deterministic: 1, hypercalls: 2, events: 4 };
 const MORE = 1;
@@ -32,6 +37,8 @@ export class Machine {
   /** Milliseconds since 1970 at the host's start. */
   readonly wallclock: number;
   readonly #workers: Worker[] = [];
+  readonly #translator?: Translator;
+  readonly #regions?: Regions;
   readonly #words: Int32Array;
   readonly #bell: number;
   #stopped = false;
@@ -57,14 +64,36 @@ export class Machine {
     bytes.set(versionTextBytes(), this.core.host_text());
     this.#words = new Int32Array(this.memory.buffer);
     this.#bell = this.core.service_bell_all() >>> 2;
+    const translate = (options.translate ?? true) && !options.trace?.instruction;
     if (this.inline) {
       this.core.pcpu_init(0);
       if (options.trace?.instruction) this.core.engine_set_trace(1);
-    } else for (let id = 0; id < pcpus; id++) this.#start({ module: image.module, memory: this.memory, id, clockBase });
+      if (translate) {
+        this.core.translator_enable(1);
+        this.#translator = new Translator(image.translator, this.memory);
+        this.#regions = new Regions(this.core, this.memory);
+      }
+    } else this.#start(image, pcpus, clockBase, translate);
   }
 
-  #start(data: PcpuData): void {
-    const worker = new Worker(new URL('./pcpu.ts', import.meta.url), { workerData: data });
+  #start(image: CoreImage, pcpus: number, clockBase: bigint, translate: boolean): void {
+    const ports: MessagePort[] = [];
+    for (let id = 0; id < pcpus; id++) {
+      const data: PcpuData = { module: image.module, memory: this.memory, id, clockBase };
+      if (translate) {
+        const { port1, port2 } = new MessageChannel();
+        ports.push(port1);
+        data.answers = port2;
+      }
+      this.#worker('./pcpu.ts', data, data.answers ? [data.answers] : []);
+    }
+    if (!translate) return;
+    const data: TranslatorData = { module: image.translator, memory: this.memory, ports };
+    this.#worker('./translator_worker.ts', data, ports);
+  }
+
+  #worker(file: string, workerData: PcpuData | TranslatorData, transferList: MessagePort[]): void {
+    const worker = new Worker(new URL(file, import.meta.url), { workerData, transferList });
     worker.on('error', (error) => this.#failure(error as Error));
     this.#workers.push(worker);
   }
@@ -94,7 +123,10 @@ export class Machine {
 
   /** An inline machine runs for one slice; false = nothing can run until somebody sends an event. */
   step(): boolean {
-    return this.core.pcpu_run(0, SLICES_BETWEEN_LOOKS) === MORE;
+    const more = this.core.pcpu_run(0, SLICES_BETWEEN_LOOKS) === MORE;
+    this.#translator?.serve((_pcpu, answer) => this.#regions!.install(answer));
+    this.core.translator_take(0);
+    return more;
   }
 
   /** Resident memory of the machine cannot be told from the process's; this is what the domains and the hypervisor were given. */

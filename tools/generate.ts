@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { ROOT } from '../bin/setup.cjs';
 import { generateAbi } from './generate/abi.ts';
 import { generateEngine } from './generate/engine.ts';
+import { generateRecord } from './generate/record.ts';
 import { generateX87 } from './generate/x87.ts';
 
 function write(path: string, content: string | Uint8Array): void {
@@ -18,7 +19,8 @@ function write(path: string, content: string | Uint8Array): void {
 }
 
 export function generate(): void {
-  for (const { path, text } of [...generateAbi(), ...generateEngine(), ...generateX87()]) write(path, text);
+  const files = [...generateAbi(), ...generateEngine(), ...generateRecord(), ...generateX87()];
+  for (const { path, text } of files) write(path, text);
 }
 
 if (import.meta.main) generate();

@@ -12,6 +12,8 @@ import { A_END } from './decode_table';
 import { PCPU_CODE_ARENA, PCPU_CODE_ARENA_SIZE, PCPU_CODE_HASH } from './layout';
 import { tlb_forget_code, tlb_protect_frame } from './tlb';
 import { UOP_SIZE } from './uop';
+import { regions_changed, regions_flush } from '../translator/regions';
+import { samples_flush } from '../translator/sampler';
 
 @unmanaged
 export class CodePage {
@@ -48,6 +50,8 @@ export function code_flush(): void {
   memory.fill(hash, 0, HASH_SIZE << 2);
   bump = arena;
   tlb_forget_code();
+  regions_flush();
+  samples_flush();
 }
 
 @inline function bucket(mfn: Mfn): usize {
@@ -91,6 +95,7 @@ function invalidate(page: CodePage): void {
     for (let i: u32 = 0; i < n; i++) store<u16>(run + UOP_SIZE + <usize>i * UOP_SIZE, <u16>FORM_RESYNC);
   }
   memory.fill(changetype<usize>(page) + PAGE_OFFSETS, 0, 4 * 4096);
+  regions_changed();
 }
 
 /** This pCPU is about to write to a frame that holds decoded code: drop it here, and let the others see a new generation. */

@@ -1,5 +1,6 @@
 // The outer loop of a vCPU: deliver what is pending, find the micro-op at RIP, run, see why the loop left.
 import {
+  CPU_SLICE,
   Cpu,
   EXC_NON_CANONICAL,
   EXC_SOFT,
@@ -17,7 +18,7 @@ import { debug_trap, deliver_exception, interrupt_deliver } from '../arch/x86/ex
 import { IF, TF } from '../arch/x86/flags';
 import { nmi_deliver, nmi_pending } from '../arch/x86/interrupts';
 import { lapic_ack, lapic_pending } from '../arch/x86/lapic';
-import { FORM_CROSS, FORM_GOTO, FORM_RESYNC, FORM_STOP } from '../gen/forms';
+import { FORM_CROSS, FORM_GOTO, FORM_REGION, FORM_RESYNC, FORM_STOP } from '../gen/forms';
 import { run } from '../gen/run';
 import { engine_upcall_vector } from '../hypervisor/engine';
 import { branch_attach, lookup, scratch_uops, stack_fault } from './branch';
@@ -28,11 +29,15 @@ import { CodePage, code_attach, pseudo } from './code_cache';
 import { mem_attach } from './mem';
 import { cross, goto, resync } from './pseudo';
 import { tlb_attach, tlb_forget_code, tlb_select } from './tlb';
+import { region_clear_near_limit, region_near_limit, region_original, regions_attach } from '../translator/regions';
+import { SAMPLE_INTERVAL, sample, sampler_attach, sampling } from '../translator/sampler';
 import { UOP_MEM, UOP_SIZE, this_rip, uop_form, uop_len, uop_m, uop_pos } from './uop';
 import { work_take } from './work';
 
 /** Prepare this instance to run vCPUs as pCPU `id` whose private area is at `area`. */
 export function engine_init(id: i32, area: usize): void {
+  regions_attach(area);
+  sampler_attach(area, id);
   tlb_attach(area);
   code_attach(area);
   branch_attach(area);
@@ -100,9 +105,13 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
   tlb_select(cpu);
   see_changed_code();
   let left = budget;
+  let sampled = false;
   while (true) {
     // The budget first: whoever kicks after this is heard, and what was pending before is seen below.
-    atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), left);
+    atomic.store<i32>(changetype<usize>(cpu) + CPU_SLICE, left);
+    const piece = sampling() && left > SAMPLE_INTERVAL ? SAMPLE_INTERVAL : left;
+    atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), piece);
+    region_clear_near_limit();
     const delivered = events(cpu);
     if (delivered != EXIT_NONE) return delivered;
     const before = cpu.rflags;
@@ -113,6 +122,7 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     cpu.uop = 0;
     let u = lookup(cpu, cpu.rip + cpu.base_cs);
     if (u && tracing) report(cpu, u);
+    if (u && sampled) sample(cpu, u);
     if (u && single) {
       u = isolate(cpu, u);
       cpu.limit = 1;
@@ -123,6 +133,8 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
       left -= cpu.n + work_take();
       cpu.n = 0;
     }
+    // Where the interpreter stands when its piece is used up is where time goes, unless it only fills the rest of a region's slice.
+    sampled = sampling() && cpu.exit == EXIT_BUDGET && left > 0 && !region_near_limit;
     const r = after(cpu, before);
     if (r != EXIT_NONE) return r;
     if (left <= 0) return EXIT_BUDGET;
@@ -144,6 +156,7 @@ export function cpu_step(cpu: Cpu): i32 {
   if (u) u = isolate(cpu, u);
   if (u) {
     cpu.limit = 1;
+    store<i32>(changetype<usize>(cpu) + CPU_SLICE, i32.MAX_VALUE);
     run(cpu, u);
     work_take();
     cpu.retired += <u64>cpu.n;
@@ -157,8 +170,8 @@ export function cpu_step(cpu: Cpu): i32 {
 
 /** The instruction at micro-op `u` alone, with a micro-op behind it that stops the loop; 0 = it cannot be fetched. */
 function isolate(cpu: Cpu, u: usize): usize {
-  while (uop_form(u) == FORM_GOTO || uop_form(u) == FORM_RESYNC) {
-    u = uop_form(u) == FORM_GOTO ? goto(cpu, u) : resync(cpu, u);
+  for (let form = uop_form(u); form == FORM_GOTO || form == FORM_RESYNC || form == FORM_REGION; form = uop_form(u)) {
+    u = form == FORM_GOTO ? goto(cpu, u) : form == FORM_RESYNC ? resync(cpu, u) : region_original(u);
     if (u == 0) return 0;
   }
   let s = scratch_uops() + 2 * UOP_SIZE;

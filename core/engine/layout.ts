@@ -22,4 +22,8 @@ export const PCPU_SCRATCH: usize = 0xc000;
 export const PCPU_CODE_HASH: usize = 0x10000; // 4096 u32: code pages by frame and mode
 export const PCPU_CODE_ARENA: usize = 0x20000;
 export const PCPU_CODE_ARENA_SIZE: usize = 0x2000000; // 32 MiB
-export const PCPU_AREA_SIZE: usize = PCPU_CODE_ARENA + PCPU_CODE_ARENA_SIZE;
+/** Samples of hot code, and the regions that were translated (core/translator). */
+export const PCPU_SAMPLES: usize = PCPU_CODE_ARENA + PCPU_CODE_ARENA_SIZE;
+export const PCPU_REGIONS: usize = PCPU_SAMPLES + 0x4000;
+export const PCPU_REGIONS_SIZE: usize = 0x400000;
+export const PCPU_AREA_SIZE: usize = PCPU_REGIONS + PCPU_REGIONS_SIZE;

@@ -3,6 +3,7 @@
 import { Cpu } from '../arch/x86/cpu';
 import { PCPU_TLB, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_TABLES, TLB_TABLE_SIZE } from './layout';
 import { mfn_to_ptr } from '../shared/memory';
+import { regions_changed, regions_unmapped } from '../translator/regions';
 
 export const TLB_R: usize = 0;
 export const TLB_W: usize = 8;
@@ -56,11 +57,13 @@ function clear(e: usize): void {
 export function tlb_flush(cpu: Cpu): void {
   const end = area + <usize>TLB_TABLES * TLB_TABLE_SIZE;
   for (let e = area; e < end; e += TLB_ENTRY_SIZE) clear(e);
+  regions_changed();
 }
 
 /** Forget the translations of one linear page. */
 export function tlb_flush_page(cpu: Cpu, va: u64): void {
   for (let i = 0; i < TLB_TABLES; i++) clear(tlb_entry(table(i), va));
+  regions_unmapped(va);
 }
 
 /** Take the write tag from every entry that maps frame `mfn`: its bytes are about to be decoded. */

@@ -1,15 +1,13 @@
 // A repetition retires once however long it is. So that a slice takes about as long as its instructions say, what one does counts against the
 // budget too, in units of about an instruction's time.
-import { Cpu } from '../arch/x86/cpu';
-
-/** What may be done before the vCPU looks at its events again. */
-const SPELL: i32 = 1 << 14;
+import { CPU_SLICE, Cpu } from '../arch/x86/cpu';
 
 let units: i32 = 0;
 
 export function work_done(cpu: Cpu, n: u32): void {
   units += n;
-  if (units >= SPELL) atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), 0);
+  atomic.sub<i32>(changetype<usize>(cpu) + CPU_SLICE, n);
+  atomic.sub<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), n);
 }
 
 /** What has been done since the last time. */
@@ -17,4 +15,9 @@ export function work_take(): i32 {
   const n = units;
   units = 0;
   return n;
+}
+
+/** May a repetition go on? Not when the slice is used up or somebody wants the vCPU's attention. */
+export function work_may_go_on(cpu: Cpu): bool {
+  return atomic.load<i32>(changetype<usize>(cpu) + CPU_SLICE) > cpu.n;
 }

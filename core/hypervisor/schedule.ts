@@ -8,6 +8,7 @@ import { RUNSTATE_blocked, RUNSTATE_offline, RUNSTATE_runnable, RUNSTATE_running
 import { IF } from '../arch/x86/flags';
 import { host, HOST_DETERMINISTIC, host_lock, host_unlock } from '../shared/host';
 import { Pcpu, pcpu_area, pcpu_enter, pcpu_get, pcpu_leave } from '../shared/pcpu';
+import { translator_answered } from '../translator/sampler';
 import { triple_fault } from './crash';
 import {
   Domain,
@@ -65,7 +66,7 @@ export function pcpu_run(id: u32, slices: i32): i32 {
   const p = pcpu_get(id);
   host_lock();
   let answer = PCPU_MORE;
-  for (let n = 0; n < slices; n++) {
+  for (let n = 0; n < slices && !translator_answered(id); n++) {
     const v = pick(p);
     if (v != null) {
       slice(p, v);

@@ -1,5 +1,5 @@
 // The hypervisor's half of a vCPU, one page behind its Cpu: scheduling state, time, event delivery.
-import { Cpu } from '../arch/x86/cpu';
+import { Cpu, cpu_kick } from '../arch/x86/cpu';
 import { lapic_reset } from '../arch/x86/lapic';
 import { RUNSTATE_offline, RUNSTATE_running, sizeof_vcpu_info, VIRQ_TIMER } from '../gen/abi';
 import { frame_written } from '../shared/frame_table';
@@ -141,7 +141,7 @@ export function vcpu_destroy(v: Vcpu): void {
 
 /** Make the vCPU look at what is pending: leave guest code soon, or wake its pCPU. Callable without the lock. */
 export function vcpu_kick(v: Vcpu): void {
-  atomic.store<i32>(changetype<usize>(cpu_of(v)) + offsetof<Cpu>('limit'), 0);
+  cpu_kick(cpu_of(v));
   if (v.state != RUNSTATE_running) pcpu_ring(v.pcpu);
 }
 

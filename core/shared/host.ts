@@ -26,6 +26,8 @@ export class Host {
   tables_size: u32;
   pcpu_areas: u32;
   pcpu_count: u32;
+  /** The translator's area: requests and its working memory. */
+  translator: u32;
   log_ring: u32;
   mailboxes: u32;
   /** One lock for the hypervisor's state: whoever runs a hypercall or an exit handler holds it. */
@@ -72,6 +74,8 @@ export const HOST_TEXT: usize = HOST_BASE + 0x2000;
 export const HOST_TEXT_SIZE: usize = 0x2000;
 const HOST_END: usize = HOST_TEXT + HOST_TEXT_SIZE;
 export const LOG_RING_SIZE: u32 = 0x20000;
+/** core/translator/layout.ts divides it. */
+export const TRANSLATOR_AREA_SIZE: usize = 0x1000000;
 export const MAILBOX_SLOTS: i32 = 16;
 export const MAILBOX_HEADER: u32 = 0x1000;
 export const MAILBOX_DATA: u32 = 0x40000;
@@ -116,6 +120,7 @@ export function host_init(
     tables_size +
     <u64>frames * FRAME_ENTRY_SIZE +
     <u64>pcpus * PCPU_AREA_SIZE +
+    TRANSLATOR_AREA_SIZE +
     4 * PAGE_SIZE;
   if (need >= (<u64>frames) << PAGE_SHIFT) return -1;
   let p: usize = align(HOST_END);
@@ -131,6 +136,8 @@ export function host_init(
   h.pcpu_areas = <u32>p;
   h.pcpu_count = pcpus;
   p = align(p + <usize>pcpus * PCPU_AREA_SIZE);
+  h.translator = <u32>p;
+  p = align(p + TRANSLATOR_AREA_SIZE);
   h.memory_frames = frames;
   h.first_frame = h.next_fresh = <u32>(p >>> PAGE_SHIFT);
   h.free_head = h.pair_head = h.limbo_head = h.limbo_tail = INVALID_MFN;

@@ -94,8 +94,16 @@ function run(all: Forms, cold: Cold): string {
         if (u == 0 || n >= cpu.limit) return leave_branch(cpu, u, n);
         continue;`,
     );
-  const pseudo = PSEUDO.map(
-    (name) => `      case FORM_${name}:
+  const pseudo = PSEUDO.map((name) =>
+    // a region retires instructions of its own and is no branch that counts
+    name === 'REGION'
+      ? `      case FORM_REGION:
+        cpu.n = n - 1;
+        u = region_enter(cpu, u);
+        n = cpu.n;
+        if (u == 0) return leave_branch(cpu, u, n);
+        continue;`
+      : `      case FORM_${name}:
         u = ${name.toLowerCase()}(cpu, u);
         n--;
         if (u == 0) return leave_branch(cpu, u, n);
@@ -111,7 +119,10 @@ function run(all: Forms, cold: Cold): string {
       .join('\n');
   return `${NOTE}${COMMON}${imports(hotForms, all)}import { ${[...cold.straight, ...cold.branch].map((g) => g.name).join(', ')} } from './cold';
 import { ${PSEUDO.map((n) => `FORM_${n}`).join(', ')} } from './forms';
-import { ${PSEUDO.map((n) => n.toLowerCase()).join(', ')}, leave, leave_branch } from '../engine/pseudo';
+import { ${PSEUDO.filter((n) => n !== 'REGION')
+    .map((n) => n.toLowerCase())
+    .join(', ')}, leave, leave_branch } from '../engine/pseudo';
+import { region_enter } from '../translator/regions';
 import { UOP_SIZE } from '../engine/uop';
 
 /** Run micro-ops from u0 until something makes the loop leave: see cpu.exit, cpu.uop, cpu.n. */
@@ -265,6 +276,38 @@ ${ids.map((id) => `    case ${id}:`).join('\n')}
 `;
 }
 
+/** What the translator has to know of a form's control flow. */
+const KINDS_OF_BRANCH: [string, RegExp][] = [
+  ['JCC', /^(J(?!MP)|LOOP)/],
+  ['JUMP', /^JMP_rel$/],
+  ['CALL', /^CALL_rel$/],
+  ['RET', /^RET(_imm)?$/],
+  ['INDIRECT', /^JMP_rm$/],
+  ['INDIRECT_CALL', /^CALL_rm$/],
+];
+
+function branchKinds(all: Forms): string {
+  const kinds = KINDS_OF_BRANCH.map(([name, pattern], i) => {
+    const ids = all.forms.filter((f) => f.branch && !f.interp && !f.key.startsWith('#') && pattern.test(f.name));
+    return { name, value: i + 1, ids: ids.map((f) => f.id) };
+  });
+  const pseudo = PSEUDO.map((name) => all.byKey.get(`#${name}`)!.id);
+  return `
+export const FORM_PSEUDO_FIRST: u32 = ${Math.min(...pseudo)};
+export const FORM_PSEUDO_LAST: u32 = ${Math.max(...pseudo)};
+${kinds.map((k) => `export const KIND_${k.name}: u32 = ${k.value};`).join('\n')}
+
+/** How a form ends a block, KIND_*; 0 = it goes on behind. */
+export function form_kind(form: u32): u32 {
+  switch (form) {
+${kinds.map((k) => `${k.ids.map((id) => `    case ${id}:`).join('\n')}\n      return KIND_${k.name};`).join('\n')}
+    default:
+      return 0;
+  }
+}
+`;
+}
+
 /** Files to write, relative to the repository. */
 export function generateEngine(root: string = ROOT): { path: string; text: string | Uint8Array }[] {
   const all = makeForms(root);
@@ -274,7 +317,7 @@ export function generateEngine(root: string = ROOT): { path: string; text: strin
   return [
     {
       path: 'core/gen/forms.ts',
-      text: `${NOTE}${ids.join('\n')}\nexport const FORMS: u32 = ${all.forms.length};\n${usesStack(all)}`,
+      text: `${NOTE}${ids.join('\n')}\nexport const FORMS: u32 = ${all.forms.length};\n${usesStack(all)}${branchKinds(all)}`,
     },
     { path: 'core/gen/cold.ts', text: cold.text },
     { path: 'core/gen/run.ts', text: run(all, cold) },

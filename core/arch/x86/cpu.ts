@@ -185,8 +185,12 @@ export const CPU_NMI: usize = 3200;
 export const CPU_APIC: usize = 3208;
 /** Four u32: the answer of the CPUID instruction being executed. */
 export const CPU_CPUID: usize = 3232;
-/** Bytes 3248..4095 are free for the arch layer. */
-export const CPU_FREE: usize = 3248;
+/** Where a translated region's indirect branch leads (core/translator), u64. */
+export const CPU_TARGET: usize = 3248;
+/** As `limit`, but the interpreter may be stopped earlier by that one, to look where it stands: i32. */
+export const CPU_SLICE: usize = 3256;
+/** Bytes 3264..4095 are free for the arch layer. */
+export const CPU_FREE: usize = 3264;
 export const CPU_SIZE: usize = 4096;
 
 /** Why cpu_run or the loop left. */
@@ -202,4 +206,10 @@ export const EXIT_STOP: i32 = 8; // single-step scratch run ended
 
 @inline export function seg(cpu: Cpu, i: i32): Segment {
   return changetype<Segment>(changetype<usize>(cpu) + CPU_SEGMENTS + ((<usize>i) << 4));
+}
+
+/** Somebody wants the vCPU's attention: it leaves guest code at its next branch or round of a loop. */
+export function cpu_kick(cpu: Cpu): void {
+  atomic.store<i32>(changetype<usize>(cpu) + CPU_SLICE, 0);
+  atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), 0);
 }

@@ -1,7 +1,7 @@
 // The local APIC: xAPIC page, x2APIC MSRs, interrupt acceptance, timer (Intel SDM vol. 3, chapter 10). The registers lie at CPU_LAPIC
 // as the first 1 KiB of the xAPIC page, which is also Xen's LAPIC_REGS record. Interrupts between vCPUs other than to oneself are
 // for the hypervisor to distribute with lapic_ipi_matches and lapic_ipi_accept.
-import { Cpu, CPU_APIC, CPU_LAPIC } from './cpu';
+import { Cpu, CPU_APIC, CPU_LAPIC, cpu_kick } from './cpu';
 import { apic_id, tsc_khz } from './identity';
 import { PHYS_RESERVED } from './limits';
 import { nmi_raise } from './interrupts';
@@ -153,7 +153,7 @@ export function lapic_raise(cpu: Cpu, vector: u32): bool {
   const word = (vector >> 5) & 7;
   atomic.or<u32>(regs(cpu) + IRR + (word << 4), 1 << (vector & 31));
   atomic.or<u32>(own(cpu) + IRR_SUMMARY, 1 << word);
-  atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), 0);
+  cpu_kick(cpu);
   return true;
 }
 
@@ -232,7 +232,7 @@ export function lapic_ipi_accept(cpu: Cpu, icr: u64): void {
   if (mode <= 1) lapic_raise(cpu, (<u32>icr) & 0xff);
   else if (mode == 4) {
     nmi_raise(cpu);
-    atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), 0);
+    cpu_kick(cpu);
   }
 }
 

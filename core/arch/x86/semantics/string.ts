@@ -9,7 +9,7 @@ import { Eval } from '../../../engine/eval';
 import { BOUNCE_LIMIT } from '../../../engine/layout';
 import { commit, read_ptr, write_ptr } from '../../../engine/mem';
 import { uop_disp, uop_m } from '../../../engine/uop';
-import { work_done } from '../../../engine/work';
+import { work_done, work_may_go_on } from '../../../engine/work';
 import { flags_sub } from './alu';
 
 const REPNZ: i32 = 2;
@@ -65,7 +65,7 @@ const REPNZ: i32 = 2;
   cpu.rcx = width_merge(cpu.rcx, cpu.rcx - n, mask);
   work_done(cpu, work);
   if (ended || (cpu.rcx & mask) == 0) return 0;
-  if (atomic.load<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit')) != 0) return 2;
+  if (work_may_go_on(cpu)) return 2;
   cpu.exit = EXIT_RETRY;
   return 1;
 }

@@ -1,5 +1,6 @@
 // INS and OUTS (SDM vol. 2). Element by element: a device model may have to answer each, and the instruction then begins again
 // with what RSI, RDI and RCX say is left.
+import { work_may_go_on } from '../../../engine/work';
 import { Cpu, EXIT_RETRY, SEG_ES } from '../cpu';
 import { DF } from '../flags';
 import { MODE_CS64, MODE_FLAT } from '../modes';
@@ -34,7 +35,7 @@ function next(cpu: Cpu, u: usize): i32 {
   const mask = address_width_mask(u);
   cpu.rcx = width_merge(cpu.rcx, cpu.rcx - 1, mask);
   if (!(cpu.rcx & mask)) return 0;
-  if (atomic.load<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit')) != 0) return 2;
+  if (work_may_go_on(cpu)) return 2;
   cpu.exit = EXIT_RETRY;
   return 1;
 }

@@ -1,0 +1,27 @@
+// What the translator's half on a pCPU has counted, for --stats.
+import {
+  region_declines,
+  region_entries,
+  region_installed,
+  region_interprets,
+  region_rejected,
+  region_targets,
+} from './regions';
+
+/** A counter by its number: see platform/regions.ts. */
+export function region_count(i: i32): f64 {
+  switch (i) {
+    case 0:
+      return <f64>region_installed;
+    case 1:
+      return <f64>region_rejected;
+    case 2:
+      return <f64>region_entries;
+    case 3:
+      return <f64>region_interprets;
+    case 4:
+      return <f64>region_targets;
+    default:
+      return <f64>region_declines;
+  }
+}

@@ -1,0 +1,510 @@
+// IR to WebAssembly: expressions, effects, exits and ends of a block.
+import {
+  IR_ADD,
+  IR_AND,
+  IR_BRANCH,
+  IR_CAS,
+  IR_CLZ,
+  IR_CONST,
+  IR_CTZ,
+  IR_EQ,
+  IR_FENCE,
+  IR_GET,
+  IR_GOTO,
+  IR_GUARD,
+  IR_JUMP,
+  IR_LEAVE,
+  IR_LOAD,
+  IR_LTS,
+  IR_LTU,
+  IR_MUL,
+  IR_NEXT,
+  IR_OR,
+  IR_POPCNT,
+  IR_PROBE,
+  IR_SAR,
+  IR_SEL,
+  IR_SHL,
+  IR_SHR,
+  IR_SMULH,
+  IR_STORE,
+  IR_SUB,
+  IR_SX,
+  IR_UMULH,
+  IR_XOR,
+  NODE_SIZE,
+  NODE_WRITE,
+  Node,
+  ir_is_end,
+  node,
+  place_count,
+  place_uop,
+} from '../engine/ir';
+import { CPU_SLICE } from '../arch/x86/cpu';
+import { TLB_ADDEND, TLB_R, TLB_W } from '../engine/tlb';
+import { uop_pos } from '../engine/uop';
+import {
+  NODE_HOT,
+  NODE_NEED,
+  NODE_SHARED,
+  SLOT_MINUS4G,
+  SLOT_PAGE,
+  SLOT_PLUS4G,
+  is_free,
+  newest,
+  seen_begin,
+  set_temp,
+  temp_of,
+} from './analyse';
+import { BLOCK_CHECK, Block, NOWHERE, block, block_return, long_mode, weight } from './blocks';
+import { OUT_GO, OUT_INTERPRET, OUT_KIND, OUT_TARGET } from './layout';
+import {
+  ADDRESS,
+  BASE,
+  CHOSEN,
+  CPU,
+  ENTRY,
+  OUT,
+  RETIRED,
+  TARGET,
+  TLB,
+  TLB_ENTRY,
+  locals_temps,
+  slot_local,
+  temp32,
+  temp64,
+} from './locals';
+import { page_delta, page_known } from './pages';
+import {
+  dispatch_count,
+  dispatch_target,
+  structure_depth,
+  structure_enter,
+  structure_leave,
+  write_goto,
+} from './structure';
+import * as w from './wasm';
+import { blocks } from './blocks';
+
+/** Label of the block around everything: behind it the state is written back. */
+const EXIT_LABEL: u32 = 1;
+const SLICE: u32 = <u32>CPU_SLICE;
+const LOW32: i64 = 0xffffffff;
+
+let here: Block = changetype<Block>(0);
+/** Temporaries that hot nodes and the present exit use. */
+let temps: u32 = 0;
+/** Set when a function for the high half of a product is called. */
+export let uses_mulh: bool = false;
+
+export function lower_begin(): void {
+  uses_mulh = false;
+}
+
+// ---- expressions
+function value(p: u32): void {
+  const n = node(p);
+  const t = temp_of(n);
+  if (t) return w.local_get(temp64(t - 1));
+  compute(n);
+}
+
+function compute(n: Node): void {
+  switch (n.op) {
+    case IR_CONST:
+      return w.i64_const(n.k);
+    case IR_GET:
+      return get((<u32>n.k) >>> 3);
+    case IR_SEL:
+      value(n.a);
+      value(n.b);
+      condition(n.c);
+      return w.byte(w.SELECT);
+    case IR_EQ:
+    case IR_LTU:
+    case IR_LTS:
+      compare(n);
+      return w.byte(w.I64_EXTEND_I32_U);
+    case IR_SX:
+      value(n.a);
+      return w.byte(n.size == 1 ? w.I64_EXTEND8_S : n.size == 2 ? w.I64_EXTEND16_S : w.I64_EXTEND32_S);
+    case IR_POPCNT:
+    case IR_CLZ:
+    case IR_CTZ:
+      value(n.a);
+      return w.byte(n.op == IR_POPCNT ? w.I64_POPCNT : n.op == IR_CLZ ? w.I64_CLZ : w.I64_CTZ);
+    case IR_UMULH:
+    case IR_SMULH:
+      return mulh(n);
+    default:
+      value(n.a);
+      value(n.b);
+      return w.byte(binary(n.op));
+  }
+}
+
+function binary(op: u8): u32 {
+  switch (op) {
+    case IR_ADD:
+      return w.I64_ADD;
+    case IR_SUB:
+      return w.I64_SUB;
+    case IR_MUL:
+      return w.I64_MUL;
+    case IR_AND:
+      return w.I64_AND;
+    case IR_OR:
+      return w.I64_OR;
+    case IR_XOR:
+      return w.I64_XOR;
+    case IR_SHL:
+      return w.I64_SHL;
+    case IR_SHR:
+      return w.I64_SHR_U;
+    case IR_SAR:
+      return w.I64_SHR_S;
+    default:
+      return unreachable();
+  }
+}
+
+/** The signed product's high half is the unsigned one's less a for negative b and b for negative a. */
+function mulh(n: Node): void {
+  uses_mulh = true;
+  value(n.a);
+  value(n.b);
+  w.byte(w.CALL);
+  w.uleb(1);
+  if (n.op == IR_UMULH) return;
+  correction(n.a, n.b);
+  correction(n.b, n.a);
+}
+function correction(sign: u32, other: u32): void {
+  value(sign);
+  w.i64_const(63);
+  w.byte(w.I64_SHR_S);
+  value(other);
+  w.byte(w.I64_AND);
+  w.byte(w.I64_SUB);
+}
+
+function get(slot: u32): void {
+  if (slot == SLOT_PAGE) return address_of((<i64>page_delta(here.page)) << 12);
+  if (slot == SLOT_PLUS4G) return w.i64_const(0x100000000);
+  if (slot == SLOT_MINUS4G) return w.i64_const(-0x100000000);
+  w.local_get(slot_local(slot));
+}
+
+/** Linear address of a distance from the first page. */
+function address_of(at: i64): void {
+  w.local_get(BASE);
+  if (at != 0) {
+    w.i64_const(at);
+    w.byte(w.I64_ADD);
+  }
+  if (long_mode) return;
+  w.i64_const(LOW32);
+  w.byte(w.I64_AND);
+}
+
+function compare(n: Node): void {
+  value(n.a);
+  if (n.op == IR_EQ && node(n.b).op == IR_CONST && node(n.b).k == 0) return w.byte(w.I64_EQZ);
+  value(n.b);
+  w.byte(n.op == IR_EQ ? w.I64_EQ : n.op == IR_LTU ? w.I64_LT_U : w.I64_LT_S);
+}
+
+/** A value as a condition: i32, not 0 if it holds. */
+function condition(p: u32): void {
+  const n = node(p);
+  if (temp_of(n) == 0) {
+    if (n.op == IR_EQ || n.op == IR_LTU || n.op == IR_LTS) return compare(n);
+    if (n.op == IR_XOR && node(n.b).op == IR_CONST && node(n.b).k == 1 && is_compare(node(n.a))) {
+      condition(n.a);
+      return w.byte(w.I32_EQZ);
+    }
+  }
+  value(p);
+  w.i64_const(0);
+  w.byte(w.I64_NE);
+}
+function is_compare(n: Node): bool {
+  return n.op == IR_EQ || n.op == IR_LTU || n.op == IR_LTS;
+}
+
+// ---- exits
+function out(kind: u32, page: u32, off: u32): void {
+  w.i32_const(<i32>((kind << OUT_KIND) | (page << 12) | off));
+  w.local_set(OUT);
+  w.br(structure_depth() - EXIT_LABEL);
+}
+
+function retire(count: u32): void {
+  if (count == 0) return;
+  w.local_get(RETIRED);
+  w.i32_const(count);
+  w.byte(w.I32_ADD);
+  w.local_set(RETIRED);
+}
+
+/** Leave at a micro-op: the state is that of before it. Written inside an `if`. */
+function leave(n: Node): void {
+  const inst = node(<u32>n.k);
+  temps = here.temps;
+  need_sets(inst.a);
+  for (let p = <usize>here.first; p < changetype<usize>(n); p += NODE_SIZE) {
+    const m = changetype<Node>(p);
+    if (!(m.flags & NODE_SHARED)) continue;
+    compute(m);
+    set_temp(m, ++temps);
+    w.local_set(temp64(temps - 1));
+  }
+  locals_temps(temps, 0);
+  sets(inst.a);
+  for (let p = <usize>here.first; p < changetype<usize>(n); p += NODE_SIZE) {
+    const m = changetype<Node>(p);
+    if (m.flags & NODE_SHARED) set_temp(m, 0);
+    m.flags &= ~(NODE_NEED | NODE_SHARED);
+  }
+  retire(place_count(inst.k));
+  out(OUT_INTERPRET, here.page, uop_pos(place_uop(inst.k)));
+}
+
+function need(p: u32): void {
+  const n = node(p);
+  if (is_free(n.op) || temp_of(n)) return;
+  if (n.flags & NODE_NEED) {
+    n.flags |= NODE_SHARED;
+    return;
+  }
+  n.flags |= NODE_NEED;
+  if (n.a) need(n.a);
+  if (n.b) need(n.b);
+  if (n.c) need(n.c);
+}
+function need_sets(chain: u32): void {
+  seen_begin();
+  for (let s = chain; s; s = node(s).b) if (newest(node(s))) need(node(s).a);
+}
+
+/** The newest value of each slot of a chain: all are computed before any is written. */
+function sets(chain: u32): void {
+  seen_begin();
+  for (let s = chain; s; s = node(s).b) if (newest(node(s))) value(node(s).a);
+  write_sets(chain);
+}
+/** In the opposite order of computing: the last computed is on top. */
+function write_sets(s: u32): void {
+  let n: u32 = 0;
+  seen_begin();
+  for (let p = s; p; p = node(p).b) {
+    if (!newest(node(p))) continue;
+    store<u32>(order + ((<usize>n++) << 2), (<u32>node(p).k) >>> 3);
+  }
+  while (n) w.local_set(slot_local(load<u32>(order + ((<usize>--n) << 2))));
+}
+/** Slots in the order in which their values were put on the stack. */
+let order: usize = 0;
+export function lower_attach(memory: usize): void {
+  order = memory;
+}
+
+function leave_if(n: Node): void {
+  w.if_();
+  structure_enter();
+  leave(n);
+  w.end();
+  structure_leave();
+}
+
+// ---- effects
+/** The only place where a guest's address becomes a pointer: an entry of the TLB with the right tag says where its page lies. */
+function probe(n: Node): void {
+  const size = <i64>n.size;
+  value(n.a);
+  w.local_tee(ADDRESS);
+  w.i64_const(7);
+  w.byte(w.I64_SHR_U);
+  w.byte(w.I32_WRAP_I64);
+  w.i32_const(0x3fe0);
+  w.byte(w.I32_AND);
+  w.local_get(TLB);
+  w.byte(w.I32_ADD);
+  w.local_tee(TLB_ENTRY);
+  w.access(w.I64_LOAD, <u32>(n.flags & NODE_WRITE ? TLB_W : TLB_R));
+  w.local_get(ADDRESS);
+  if (size > 1) {
+    w.i64_const(size - 1);
+    w.byte(w.I64_ADD);
+  }
+  w.i64_const(-4096);
+  w.byte(w.I64_AND);
+  w.byte(w.I64_NE);
+  leave_if(n);
+  w.local_get(ADDRESS);
+  w.byte(w.I32_WRAP_I64);
+  w.local_get(TLB_ENTRY);
+  w.access(w.I32_LOAD, <u32>TLB_ADDEND);
+  w.byte(w.I32_ADD);
+  w.local_set(temp32(temp_of(n) - 1));
+}
+
+function pointer(p: u32): void {
+  const n = node(p);
+  if (n.op != IR_PROBE) return unreachable();
+  w.local_get(temp32(temp_of(n) - 1));
+}
+
+function load_node(n: Node): void {
+  pointer(n.a);
+  if (n.size > node(n.a).size) return unreachable();
+  w.access(n.size == 1 ? w.I64_LOAD8_U : n.size == 2 ? w.I64_LOAD16_U : n.size == 4 ? w.I64_LOAD32_U : w.I64_LOAD, 0);
+  w.local_set(temp64(temp_of(n) - 1));
+}
+
+function store_node(n: Node): void {
+  pointer(n.a);
+  if (n.size > node(n.a).size || !(node(n.a).flags & NODE_WRITE)) return unreachable();
+  value(n.b);
+  w.access(n.size == 1 ? w.I64_STORE8 : n.size == 2 ? w.I64_STORE16 : n.size == 4 ? w.I64_STORE32 : w.I64_STORE, 0);
+}
+
+/** Aligned, and found what was expected: else the interpreter does it. */
+function cas(n: Node): void {
+  if (n.size > node(n.a).size || !(node(n.a).flags & NODE_WRITE)) return unreachable();
+  if (n.size > 1) {
+    pointer(n.a);
+    w.i32_const(<i32>n.size - 1);
+    w.byte(w.I32_AND);
+    leave_if(n);
+  }
+  pointer(n.a);
+  value(n.b);
+  value(n.c);
+  w.byte(w.ATOMIC);
+  w.byte(n.size == 1 ? 0x4c : n.size == 2 ? 0x4d : n.size == 4 ? 0x4e : 0x49);
+  w.byte(n.size == 1 ? 0 : n.size == 2 ? 1 : n.size == 4 ? 2 : 3);
+  w.byte(0);
+  value(n.b);
+  w.byte(w.I64_NE);
+  leave_if(n);
+}
+
+function effect(n: Node): void {
+  switch (n.op) {
+    case IR_PROBE:
+      return probe(n);
+    case IR_LOAD:
+      return load_node(n);
+    case IR_STORE:
+      return store_node(n);
+    case IR_CAS:
+      return cas(n);
+    case IR_GUARD:
+      condition(n.a);
+      return leave_if(n);
+    case IR_FENCE:
+      w.byte(w.ATOMIC);
+      w.byte(3);
+      return w.byte(0);
+    default:
+      if (temp_of(n) == 0) return;
+      const t = temp_of(n);
+      compute(n);
+      return w.local_set(temp64(t - 1));
+  }
+}
+
+// ---- blocks
+export function write_block(i: u32): void {
+  const b = block(i);
+  here = b;
+  if (b.flags & BLOCK_CHECK) check(b);
+  let p = <usize>b.first;
+  for (; !ir_is_end(changetype<Node>(p).op); p += NODE_SIZE) {
+    const n = changetype<Node>(p);
+    if (n.flags & NODE_HOT && !is_free(n.op)) effect(n);
+  }
+  end(i, b, changetype<Node>(p));
+}
+
+/** A loop begins: another round must fit into the budget. */
+function check(b: Block): void {
+  w.local_get(RETIRED);
+  w.i32_const(weight);
+  w.byte(w.I32_ADD);
+  w.local_get(CPU);
+  w.access(w.I32_LOAD, SLICE);
+  w.byte(w.I32_GE_S);
+  w.if_();
+  structure_enter();
+  out(OUT_GO, b.page, b.offset);
+  w.end();
+  structure_leave();
+}
+
+function end(i: u32, b: Block, n: Node): void {
+  const op = n.op;
+  const count = place_count(n.k);
+  if (op == IR_BRANCH) condition(n.b);
+  if (op == IR_GOTO) {
+    value(n.b);
+    w.local_set(TARGET);
+  }
+  sets(n.a);
+  retire(count);
+  if (op == IR_LEAVE) return out(OUT_INTERPRET, b.page, uop_pos(place_uop(n.k)));
+  if (op == IR_GOTO) {
+    for (let j: u32 = 0; j < b.returns; j++) compare_target(i, block_return(b, j));
+    return out(OUT_TARGET, b.page, b.offset);
+  }
+  if (op == IR_BRANCH) {
+    w.if_();
+    structure_enter();
+    go(i, b.taken, b.taken_at);
+    w.end();
+    structure_leave();
+  }
+  if (op == IR_JUMP) go(i, b.taken, b.taken_at);
+  else go(i, b.next, b.next_at);
+}
+
+/** Go on in the block `to`, or outside at a distance from the first page. */
+function go(from: u32, to: u32, at: i64): void {
+  if (to != NOWHERE) return write_goto(from, to, CHOSEN);
+  const page = page_known(<i32>(at >> 12));
+  if (page >= 0) return out(OUT_GO, page, (<u32>at) & 0xfff);
+  address_of(at);
+  w.local_set(TARGET);
+  out(OUT_TARGET, here.page, here.offset);
+}
+
+function compare_target(from: u32, to: u32): void {
+  const t = block(to);
+  w.local_get(TARGET);
+  address_of(((<i64>page_delta(t.page)) << 12) + t.offset);
+  w.byte(w.I64_EQ);
+  w.if_();
+  structure_enter();
+  write_goto(from, to, CHOSEN);
+  w.end();
+  structure_leave();
+}
+
+/** A dispatch: a table of where to go. The root one, the first behind the blocks, takes the function's parameter. */
+export function write_dispatch(d: u32): void {
+  const n = dispatch_count(d);
+  for (let i: u32 = 0; i < n; i++) {
+    w.block();
+    structure_enter();
+  }
+  w.local_get(d == blocks ? ENTRY : CHOSEN);
+  w.byte(w.BR_TABLE);
+  w.uleb(n - 1);
+  for (let i: u32 = 0; i < n; i++) w.uleb(i);
+  for (let i: u32 = 0; i < n; i++) {
+    w.end();
+    structure_leave();
+    write_goto(d, dispatch_target(d, i), CHOSEN);
+  }
+}

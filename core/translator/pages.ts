@@ -1,0 +1,65 @@
+// The pages of the region in work. Where a linear page lies is read from the TLB of the pCPU that asks, while it runs: what comes of it
+// is a guess that the pCPU checks before it uses the region.
+import { MODE_CS64 } from '../arch/x86/modes';
+import { CodePage, PAGE_OFFSETS } from '../engine/code_cache';
+import { TLB_ADDEND, TLB_CODE, TLB_X, tlb_entry } from '../engine/tlb';
+import { host } from '../shared/host';
+import { ptr_to_mfn } from '../shared/memory';
+import { MAX_PAGES, RegionPage, Request, request_page } from './layout';
+import { work_clear_page } from './work';
+
+let request: Request = changetype<Request>(0);
+
+/** Start with the page of the wanted entry. False: it is no more. */
+export function pages_begin(r: Request): bool {
+  request = r;
+  r.pages = 0;
+  const code = changetype<CodePage>(<usize>r.code);
+  return code.mode == r.mode && add(code, 0);
+}
+
+function add(code: CodePage, delta: i32): bool {
+  const mfn = code.mfn;
+  if (mfn < host().first_frame || mfn >= host().memory_frames) return false;
+  const i = request.pages++;
+  const p = request_page(request, i);
+  p.mfn = mfn;
+  p.generation = code.generation;
+  p.delta = delta;
+  p.code = <u32>changetype<usize>(code);
+  work_clear_page(i);
+  return true;
+}
+
+@inline export function page_delta(i: u32): i32 {
+  return request_page(request, i).delta;
+}
+@inline export function page_bytes(i: u32): usize {
+  return (<usize>request_page(request, i).mfn) << 12;
+}
+
+/** Number of the page `delta` pages from the first, known or taken in now; -1 = not to be had. */
+export function page_find(delta: i32): i32 {
+  for (let i: u32 = 0; i < request.pages; i++) if (page_delta(i) == delta) return <i32>i;
+  if (request.pages == MAX_PAGES) return -1;
+  let va = request.page_va + <u64>((<i64>delta) << 12);
+  if (!(request.mode & MODE_CS64)) va &= 0xffffffff;
+  const e = tlb_entry(<usize>request.tlb, va);
+  if (load<u64>(e, TLB_X) != va) return -1;
+  const c = <usize>load<u32>(e, TLB_CODE);
+  if (c == 0) return -1;
+  const code = changetype<CodePage>(c);
+  if (code.mode != request.mode || code.mfn != ptr_to_mfn(<usize>(<u32>va + load<u32>(e, TLB_ADDEND)))) return -1;
+  return add(code, delta) ? <i32>request.pages - 1 : -1;
+}
+
+/** Number of the page if it is in the region. */
+export function page_known(delta: i32): i32 {
+  for (let i: u32 = 0; i < request.pages; i++) if (page_delta(i) == delta) return <i32>i;
+  return -1;
+}
+
+/** Has the interpreter been at this offset? */
+export function page_visited(i: u32, off: u32): bool {
+  return load<u32>(<usize>request_page(request, i).code + PAGE_OFFSETS + ((<usize>off) << 2)) != 0;
+}

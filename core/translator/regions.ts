@@ -1,0 +1,259 @@
+// Translated regions of this pCPU: installing, entering, leaving and forgetting them. A region's entries are micro-ops whose form has
+// been replaced by FORM_REGION; what they were is kept beside, for when the region cannot be entered.
+import { CPU_SLICE, CPU_TARGET, Cpu } from '../arch/x86/cpu';
+import { MODE_CODE_KEY, MODE_CS64 } from '../arch/x86/modes';
+import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
+import { lookup } from '../engine/branch';
+import { CodePage, PAGE_OFFSETS, pseudo } from '../engine/code_cache';
+import { PCPU_REGIONS, PCPU_REGIONS_SIZE } from '../engine/layout';
+import { TLB_CODE, TLB_X, tlb_entry } from '../engine/tlb';
+import { UOP_SIZE, uop_form, uop_len, uop_pos } from '../engine/uop';
+import { FORM_GOTO, FORM_REGION, FORM_RESYNC } from '../gen/forms';
+import { engine_gfn_frame } from '../hypervisor/engine';
+import { Frame, frame } from '../shared/frame_table';
+import {
+  OUT_INTERPRET,
+  OUT_KIND,
+  OUT_PLACE,
+  OUT_TARGET,
+  REGION_PAGE_SIZE,
+  REQUEST_PAGES,
+  RegionPage,
+  Request,
+  SLOT_DONE,
+  SLOT_FREE,
+  request_entry,
+  request_page,
+  request_slot,
+} from './layout';
+
+/** Address spaces in which a region's pages are known to be mapped as it expects. */
+const SPACES: u32 = 4;
+const FILTER_SIZE: usize = 4096;
+
+@unmanaged
+class Region {
+  /** Index in the table of functions; 0 = dead. */
+  fn: u32;
+  weight: u32;
+  pages: u32;
+  /** Where the next space goes. */
+  turn: u32;
+  space0: u32;
+  space1: u32;
+  space2: u32;
+  space3: u32;
+  // RegionPage[pages]
+}
+const REGION_HEADER: usize = 32;
+
+/** An entry: the micro-op that stood there, one behind it that leads on, and which region it enters where. */
+@unmanaged
+class Entry {
+  uop0: u64;
+  uop1: u64;
+  goto0: u64;
+  goto1: u64;
+  region: u32;
+  index: u32;
+  page: u32;
+  at: u32;
+}
+const ENTRY_SIZE: usize = 48;
+
+let area: usize = 0;
+let bump: usize = 0;
+/** The present address space and set of translations, a number that no other had. */
+let space: u32 = 1;
+let spaces: u32 = 1;
+/** Raised when all regions are forgotten. */
+let epoch: u32 = 0;
+/** Set when the last region_enter() would not, because the slice is nearly used. */
+export let region_near_limit: bool = false;
+
+// Counted for --stats.
+export let region_entries: u64 = 0;
+export let region_interprets: u64 = 0;
+export let region_targets: u64 = 0;
+export let region_declines: u64 = 0;
+export let region_installed: u32 = 0;
+export let region_rejected: u32 = 0;
+
+export function regions_attach(pcpu_area: usize): void {
+  area = pcpu_area + PCPU_REGIONS;
+  bump = area + FILTER_SIZE;
+}
+
+@inline export function region_epoch(): u32 {
+  return epoch;
+}
+export function region_clear_near_limit(): void {
+  region_near_limit = false;
+}
+
+/** All decoded code goes, and the entries in it. */
+export function regions_flush(): void {
+  bump = area + FILTER_SIZE;
+  memory.fill(area, 0, FILTER_SIZE);
+  epoch++;
+  regions_changed();
+}
+
+/** Translations or decoded code changed: every region looks at its pages again before it runs. */
+export function regions_changed(): void {
+  space = ++spaces;
+}
+
+/** Pages of regions by hash of their linear address: a page that is in none may be unmapped without more ado. */
+function filter(va: u64): usize {
+  return area + ((<usize>(va >>> 12)) & (FILTER_SIZE - 1));
+}
+
+/** The translation of one linear page is gone. */
+export function regions_unmapped(va: u64): void {
+  if (load<u8>(filter(va))) regions_changed();
+}
+
+@inline function region_page(r: Region, i: u32): RegionPage {
+  return changetype<RegionPage>(changetype<usize>(r) + REGION_HEADER + <usize>i * REGION_PAGE_SIZE);
+}
+
+/** Linear address of a page of a region whose first page is at `base`. */
+@inline function page_address(cpu: Cpu, base: u64, delta: i32): u64 {
+  const va = base + <u64>((<i64>delta) << 12);
+  return cpu.mode & MODE_CS64 ? va : va & 0xffffffff;
+}
+
+/**
+ * From the run loop, at micro-op `u` whose form is FORM_REGION: run the region. Returns the micro-op to go on with, 0 = left (see
+ * branch.ts); the number of retired instructions is in cpu.n.
+ */
+export function region_enter(cpu: Cpu, u: usize): usize {
+  const e = changetype<Entry>(<usize>load<u32>(u, 8));
+  const r = changetype<Region>(<usize>e.region);
+  const left = cpu.limit - cpu.n;
+  if (left <= 0 || cpu.n + <i32>r.weight >= atomic.load<i32>(changetype<usize>(cpu) + CPU_SLICE)) {
+    region_near_limit = true;
+    return changetype<usize>(e);
+  }
+  const base = cpu.page_va - <u64>((<i64>region_page(r, e.page).delta) << 12);
+  if (r.space0 != space && !known(cpu, r, base)) {
+    region_declines++;
+    return changetype<usize>(e);
+  }
+  region_entries++;
+  const out = call_indirect<u32>(r.fn, cpu, e.index, base);
+  // what it retired does not bring the next sample nearer
+  const slice = atomic.load<i32>(changetype<usize>(cpu) + CPU_SLICE);
+  cpu.limit = cpu.n + left < slice ? cpu.n + left : slice;
+  const page = region_page(r, (out & OUT_PLACE) >>> 12);
+  cpu.page_va = page_address(cpu, base, page.delta);
+  cpu.code = page.code;
+  const kind = out >>> OUT_KIND;
+  if (kind == OUT_TARGET) {
+    region_targets++;
+    return lookup(cpu, load<u64>(changetype<usize>(cpu) + CPU_TARGET));
+  }
+  const off = out & 0xfff;
+  const t = <usize>load<u32>(<usize>page.code + PAGE_OFFSETS + (off << 2));
+  if (t == 0) return lookup(cpu, cpu.page_va + off);
+  if (kind == OUT_INTERPRET) {
+    region_interprets++;
+    if (uop_form(t) == FORM_REGION) return <usize>load<u32>(t, 8);
+  }
+  return t;
+}
+
+/** What stood at a micro-op before it became an entry. */
+export function region_original(u: usize): usize {
+  return <usize>load<u32>(u, 8);
+}
+
+function known(cpu: Cpu, r: Region, base: u64): bool {
+  if (r.space1 == space || r.space2 == space || r.space3 == space) return true;
+  if (r.fn == 0) return false;
+  // No direct branch of the region may reach an address that is not canonical: those are the interpreter's.
+  if (
+    cpu.mode & MODE_CS64 &&
+    ((<i64>((base + 0x100000000) << 16)) >> 16 != <i64>(base + 0x100000000) ||
+      (<i64>((base - 0x100000000) << 16)) >> 16 != <i64>(base - 0x100000000))
+  )
+    return false;
+  for (let i: u32 = 0; i < r.pages; i++) {
+    const p = region_page(r, i);
+    const code = changetype<CodePage>(<usize>p.code);
+    if (code.mode != (cpu.mode & MODE_CODE_KEY) || code.mfn != p.mfn || code.generation != p.generation) return false;
+    if (atomic.load<u32>(changetype<usize>(frame(p.mfn)) + offsetof<Frame>('code_generation')) != p.generation)
+      return false;
+    const va = page_address(cpu, base, p.delta);
+    if (!mapped(cpu, va, p)) return false;
+    store<u8>(filter(va), 1);
+  }
+  const at = changetype<usize>(r) + offsetof<Region>('space0') + ((<usize>r.turn) << 2);
+  r.turn = (r.turn + 1) & (SPACES - 1);
+  store<u32>(at, space);
+  return true;
+}
+
+/** Is the frame of `p` what executes at `va`? */
+function mapped(cpu: Cpu, va: u64, p: RegionPage): bool {
+  const e = tlb_entry(<usize>cpu.tlb, va);
+  if (load<u64>(e, TLB_X) == va && load<u32>(e, TLB_CODE) == p.code) return true;
+  const gpa = guest_va_to_gpa(cpu, va, 2, cpu.cpl == 3, true);
+  return gpa != ~0 && engine_gfn_frame(cpu, gpa >> 12, false) == p.mfn;
+}
+
+/** The answer to this pCPU's request in slot `i`, function number `fn`. Frees the slot. 1 = the region is in use. */
+export function region_install(i: u32, fn: u32): i32 {
+  const q = request_slot(i);
+  const r = q.state == SLOT_DONE && q.epoch == epoch ? place(q, fn) : null;
+  if (r != null) region_installed++;
+  else region_rejected++;
+  atomic.store<u32>(changetype<usize>(q), SLOT_FREE);
+  return r != null ? 1 : 0;
+}
+
+function place(q: Request, fn: u32): Region | null {
+  const size = REGION_HEADER + <usize>q.pages * REGION_PAGE_SIZE;
+  if (bump + size + <usize>q.entries * ENTRY_SIZE > area + PCPU_REGIONS_SIZE) return null;
+  for (let i: u32 = 0; i < q.pages; i++) {
+    const p = request_page(q, i);
+    const code = changetype<CodePage>(<usize>p.code);
+    if (code.mode != q.mode || code.mfn != p.mfn || code.generation != p.generation) return null;
+    if (atomic.load<u32>(changetype<usize>(frame(p.mfn)) + offsetof<Frame>('code_generation')) != p.generation)
+      return null;
+  }
+  const r = changetype<Region>(bump);
+  bump += size;
+  memory.fill(changetype<usize>(r), 0, REGION_HEADER);
+  memory.copy(changetype<usize>(r) + REGION_HEADER, changetype<usize>(q) + REQUEST_PAGES, size - REGION_HEADER);
+  r.fn = fn;
+  r.weight = q.weight;
+  r.pages = q.pages;
+  for (let i: u32 = 0; i < q.entries; i++) enter_at(q, r, i);
+  return r;
+}
+
+/** Turn the micro-op at entry `i` into the way into the region. */
+function enter_at(q: Request, r: Region, i: u32): void {
+  const place = load<u32>(request_entry(q, i));
+  const page = region_page(r, place >>> 12);
+  const u = <usize>load<u32>(<usize>page.code + PAGE_OFFSETS + ((<usize>(place & 0xfff)) << 2));
+  if (u == 0) return;
+  const form = uop_form(u);
+  // An older region keeps its entries; code that goes away needs none.
+  if (form == FORM_REGION || form == FORM_RESYNC) return;
+  const e = changetype<Entry>(bump);
+  bump += ENTRY_SIZE;
+  memory.copy(changetype<usize>(e), u, UOP_SIZE);
+  const behind = u + UOP_SIZE;
+  const next = uop_pos(u) + uop_len(u);
+  pseudo(changetype<usize>(e) + UOP_SIZE, FORM_GOTO, next & 0xfff, next);
+  store<u32>(changetype<usize>(e) + UOP_SIZE, <u32>behind, 12);
+  e.region = <u32>changetype<usize>(r);
+  e.index = i;
+  e.page = place >>> 12;
+  e.at = <u32>u;
+  store<u16>(u, <u16>FORM_REGION);
+  store<u32>(u, <u32>changetype<usize>(e), 8);
+}

@@ -1,0 +1,111 @@
+// Finding hot code: the interpreter is stopped every few thousand instructions, and where it stands then is counted. What is seen
+// again is asked for. A sample falls on a block with the probability of the time that is spent there, and costs the loop nothing.
+import { Cpu } from '../arch/x86/cpu';
+import { MODE_CODE_KEY, MODE_CS64, MODE_FLAT } from '../arch/x86/modes';
+import { PCPU_SAMPLES } from '../engine/layout';
+import { CodePage } from '../engine/code_cache';
+import { uop_form, uop_pos } from '../engine/uop';
+import { FORM_CROSS, FORM_GOTO, FORM_PSEUDO_FIRST, FORM_PSEUDO_LAST } from '../gen/forms';
+import {
+  AREA_POSTED,
+  AREA_READY,
+  REQUEST_SLOTS,
+  Request,
+  SLOT_FREE,
+  SLOT_READY,
+  SLOT_WRITING,
+  request_slot,
+  translator_area,
+} from './layout';
+import { region_epoch } from './regions';
+
+/** Interpreted instructions between two samples. */
+export const SAMPLE_INTERVAL: i32 = 2000;
+/** Samples at a place before it is translated. */
+const HOT: u32 = 2;
+const ASKED: u32 = 0x80000000;
+const ENTRIES: u32 = 2048;
+
+let table: usize = 0;
+let pcpu: u32 = 0;
+let enabled: bool = false;
+
+export function sampler_attach(area: usize, id: i32): void {
+  table = area + PCPU_SAMPLES;
+  pcpu = id;
+}
+
+/** Whether hot code is translated at all. */
+export function translator_enable(on: i32): void {
+  enabled = on != 0;
+}
+@inline export function sampling(): bool {
+  return enabled;
+}
+
+export function samples_flush(): void {
+  memory.fill(table, 0, ENTRIES << 3);
+}
+
+/** The interpreter stands at micro-op `u` of the present code page. */
+export function sample(cpu: Cpu, u: usize): void {
+  const form = uop_form(u);
+  if (form >= FORM_PSEUDO_FIRST && form <= FORM_PSEUDO_LAST) return;
+  if (!(cpu.mode & MODE_FLAT)) return;
+  const e = table + ((((u >>> 4) * 0x9e3779b1) >>> 21) << 3);
+  if (load<u32>(e) != <u32>u) {
+    // the newcomer has to be seen more often than who is here
+    const n = load<u32>(e, 4) & ~ASKED;
+    if (n > 1) {
+      store<u32>(e, n - 1, 4);
+      return;
+    }
+    store<u32>(e, <u32>u);
+    store<u32>(e, 1, 4);
+    return;
+  }
+  const n = load<u32>(e, 4) + 1;
+  if (n & ASKED) return;
+  store<u32>(e, n, 4);
+  if (n >= HOT && ask(cpu, uop_pos(u))) store<u32>(e, n | ASKED, 4);
+}
+
+function claim(): Request | null {
+  for (let i: u32 = 0; i < REQUEST_SLOTS; i++) {
+    const r = request_slot(i);
+    if (atomic.load<u32>(changetype<usize>(r)) != SLOT_FREE) continue;
+    if (atomic.cmpxchg<u32>(changetype<usize>(r), SLOT_FREE, SLOT_WRITING) == SLOT_FREE) return r;
+  }
+  return null;
+}
+
+function ask(cpu: Cpu, offset: u32): bool {
+  const r = claim();
+  if (r == null) return false;
+  r.pcpu = pcpu;
+  r.mode = cpu.mode & MODE_CODE_KEY;
+  r.tlb = cpu.tlb;
+  r.code = cpu.code;
+  r.offset = offset;
+  r.page_va = cpu.page_va;
+  r.epoch = region_epoch();
+  atomic.store<u32>(changetype<usize>(r), SLOT_READY);
+  const posted = translator_area() + AREA_POSTED;
+  atomic.add<u32>(posted, 1);
+  atomic.notify(posted, 1);
+  return true;
+}
+
+/** Answers this pCPU's platform has taken. */
+let taken: u32 = 0;
+function answers(id: u32): usize {
+  return translator_area() + AREA_READY + ((<usize>id) << 2);
+}
+/** Has the translator answered since the platform last looked? */
+export function translator_answered(id: u32): bool {
+  return enabled && atomic.load<u32>(answers(id)) != taken;
+}
+/** The platform looks for answers now. */
+export function translator_take(id: u32): void {
+  taken = atomic.load<u32>(answers(id));
+}

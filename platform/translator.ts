@@ -1,0 +1,56 @@
+// The translator: requests for hot code in machine memory become WebAssembly modules. Equal code, in whatever domain, is compiled once.
+import { createHash } from 'node:crypto';
+import type { Translator as TranslatorCore } from './core.ts';
+import type { Answer } from './regions.ts';
+
+/** Bytes of modules that are kept for code that is asked for again. */
+const CACHE_BYTES = 16 << 20;
+
+export class Translator {
+  readonly #core: TranslatorCore;
+  readonly #bytes: Uint8Array;
+  readonly #cache = new Map<string, { module: WebAssembly.Module; bytes: number }>();
+  #cached = 0;
+
+  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory) {
+    const abort = (_message: number, _file: number, line: number, column: number): never => {
+      throw new Error(`translator.wasm stopped itself at ${line}:${column}`);
+    };
+    const instance = new WebAssembly.Instance(module, { env: { memory, abort } });
+    this.#core = instance.exports as unknown as TranslatorCore;
+    this.#bytes = new Uint8Array(memory.buffer);
+  }
+
+  /** Index in the memory's 32-bit words of the count of requests. */
+  get posted(): number {
+    return this.#core.translator_posted() >>> 2;
+  }
+
+  /** Work on all requests that wait; each answer goes to its pCPU. */
+  serve(send: (pcpu: number, answer: Answer) => void): void {
+    for (let slot = this.#core.translator_next(); slot >= 0; slot = this.#core.translator_next()) {
+      const pcpu = this.#core.translator_pcpu(slot);
+      const length = this.#core.translator_run(slot);
+      if (length === 0) continue;
+      send(pcpu, { slot, module: this.#module(length) });
+      this.#core.translator_answer(pcpu);
+    }
+  }
+
+  #module(length: number): WebAssembly.Module {
+    const at = this.#core.translator_module() >>> 0;
+    const bytes = this.#bytes.slice(at, at + length);
+    const key = createHash('sha1').update(bytes).digest('base64');
+    const known = this.#cache.get(key);
+    if (known) return known.module;
+    const module = new WebAssembly.Module(bytes);
+    this.#cache.set(key, { module, bytes: length });
+    this.#cached += length;
+    for (const [old, { bytes: size }] of this.#cache) {
+      if (this.#cached <= CACHE_BYTES) break;
+      this.#cache.delete(old);
+      this.#cached -= size;
+    }
+    return module;
+  }
+}
