@@ -212,6 +212,22 @@ export class EvalVector extends EvalFloat {
   @inline unpack_hi64(x: v128, y: v128): v128 {
     return i64x2.shuffle(x, y, 1, 3);
   }
+  /** The four words at p that the pairs of bits of imm choose. */
+  @inline words(p: i64, imm: i64): i64 {
+    const lo = word(p, imm, 0) | (word(p, imm, 1) << 16);
+    return lo | (word(p, imm, 2) << 32) | (word(p, imm, 3) << 48);
+  }
+  /** Lanes that an immediate chooses: two dwords at p and two at q, a half of each, the words of one half. */
+  @inline shuffle32(p: i64, q: i64, imm: i64): v128 {
+    return this.pair(dword(p, imm, 0) | (dword(p, imm, 1) << 32), dword(q, imm, 2) | (dword(q, imm, 3) << 32));
+  }
+  @inline shuffle64(p: i64, q: i64, imm: i64): v128 {
+    return this.pair(load<i64>(<usize>(p + ((imm & 1) << 3))), load<i64>(<usize>(q + ((imm & 2) << 2))));
+  }
+  @inline shuffle16(q: i64, imm: i64, high: bool): v128 {
+    if (high) return this.pair(load<i64>(<usize>q), this.words(q + 8, imm));
+    return this.pair(this.words(q, imm), load<i64>(<usize>q, 8));
+  }
   /** The even and the odd lanes of x, then those of y. */
   @inline even16(x: v128, y: v128): v128 {
     return i16x8.shuffle(x, y, 0, 2, 4, 6, 8, 10, 12, 14);
@@ -448,6 +464,14 @@ export class EvalVector extends EvalFloat {
   @inline i64x2_extend_low_i32x4_u(x: v128): v128 {
     return i64x2.extend_low_i32x4_u(x);
   }
+}
+
+/** The lane at p that bits 2i and 2i+1 of imm choose. */
+@inline function dword(p: i64, imm: i64, i: i64): i64 {
+  return <i64>load<u32>(<usize>p + (((<usize>(imm >> (2 * i))) & 3) << 2));
+}
+@inline function word(p: i64, imm: i64, i: i64): i64 {
+  return <i64>load<u16>(<usize>p + (((<usize>(imm >> (2 * i))) & 3) << 1));
 }
 
 // ---- memory operands

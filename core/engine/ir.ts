@@ -1,22 +1,26 @@
-// The translator's intermediate representation: docs/design/ir.md. A block is a run of nodes of 32 bytes in memory that the caller gives;
-// nodes name earlier nodes by address. Nothing here knows an architecture: its state is 8-byte slots at byte offsets.
+// The translator's intermediate representation: docs/design/ir.md. A block is a run of nodes of 48 bytes in memory that the caller gives;
+// nodes name earlier nodes by address. Nothing here knows an architecture: its state is 8-byte
+// and 16-byte slots at byte offsets.
 
 @unmanaged
 export class Node {
   op: u8;
-  /** Bytes of an access or an extension; GUARD's vector. */
+  /** Bytes of an access, an extension or a lane; GUARD's vector. */
   size: u8;
   flags: u8;
-  reserved: u8;
+  /** Lanes known to hold zero or a normal number: bits 0-1 of f64, bits 2-5 of f32. */
+  known: u8;
   a: u32; // Node
   b: u32; // Node
   c: u32; // Node
   k: i64;
-  /** The evaluator's value. */
+  k2: i64;
+  /** The evaluator's value: an i64, or the low half of a v128. */
   v: i64;
+  v_high: i64;
 }
 
-export const NODE_SIZE: usize = 32;
+export const NODE_SIZE: usize = 48;
 /** Something depends on the node. */
 export const NODE_LIVE: u8 = 1;
 /** The probe is for writing. */
@@ -45,22 +49,43 @@ export const IR_CLZ: u8 = 18;
 export const IR_CTZ: u8 = 19;
 export const IR_SX: u8 = 20; // a, from `size` bytes
 export const IR_LOAD: u8 = 21; // pointer a, zero-extended
+export const IR_GETM: u8 = 22; // `size` bytes of the state at k
+export const IR_I64_V128: u8 = 23; // a; k = opcode
+export const IR_I64_FLANE: u8 = 24; // a, b; k = opcode
+export const IR_FCHECK: u8 = 25; // a, b, c; k = lanes | rule << 8
+// Values: v128.
+export const IR_VCONST: u8 = 26; // k, k2
+export const IR_GETV: u8 = 27; // vector slot k at the block's entry
+export const IR_VLOAD: u8 = 28; // pointer a, `size` bytes
+export const IR_V128: u8 = 29; // a, b, c; k = opcode
+export const IR_V128_I64: u8 = 30; // a, i64 b; k = opcode
+export const IR_SHUFFLE: u8 = 31; // a, b; k, k2 = indices
+export const IR_FLANE: u8 = 32; // a, b; k = opcode
+export const IR_FLANE_I64: u8 = 33; // a, i64 b; k = opcode
 // Effects; k of those that may leave is their INST.
-export const IR_PROBE: u8 = 22; // address a → pointer
-export const IR_STORE: u8 = 23; // pointer a, value b
-export const IR_CAS: u8 = 24; // pointer a, expected b, new c: another value makes the micro-op run again
-export const IR_GUARD: u8 = 25; // a ≠ 0 raises exception `size`
-export const IR_FENCE: u8 = 26;
+export const IR_PROBE: u8 = 34; // address a → pointer
+export const IR_STORE: u8 = 35; // pointer a, value b
+export const IR_VSTORE: u8 = 36; // pointer a, v128 b
+export const IR_CAS: u8 = 37; // pointer a, expected b, new c: another value makes the micro-op run again
+export const IR_GUARD: u8 = 38; // a ≠ 0 raises exception `size`
+export const IR_ESCAPE: u8 = 39; // a ≠ 0: the interpreter runs the micro-op
+export const IR_FENCE: u8 = 40;
 // Bookkeeping.
-export const IR_INST: u8 = 27; // a micro-op begins: k = its place, a = SETs before it
-export const IR_SET: u8 = 28; // slot k = a; b = the SET before
+export const IR_INST: u8 = 41; // a micro-op begins: k = its place, a = SETs before it
+export const IR_SET: u8 = 42; // slot k = a; b = the SET before
+export const IR_SETV: u8 = 43; // vector slot k = a; b = the SET before
 // Ends: a = SETs, k = place.
-export const IR_NEXT: u8 = 29; // go on behind the micro-op
-export const IR_BRANCH: u8 = 30; // to the micro-op's target if b ≠ 0, else behind it
-export const IR_JUMP: u8 = 31; // to its target
-export const IR_GOTO: u8 = 32; // to address b
-export const IR_LEAVE: u8 = 33; // the interpreter runs the micro-op
-export const IR_OPS: u8 = 34;
+export const IR_NEXT: u8 = 44; // go on behind the micro-op
+export const IR_BRANCH: u8 = 45; // to the micro-op's target if b ≠ 0, else behind it
+export const IR_JUMP: u8 = 46; // to its target
+export const IR_GOTO: u8 = 47; // to address b
+export const IR_LEAVE: u8 = 48; // the interpreter runs the micro-op
+export const IR_OPS: u8 = 49;
+
+/** Rules of FCHECK, in bits 8 and 9 of k. */
+export const CHECK_NOT_SUBNORMAL: i64 = 0;
+export const CHECK_ORDINARY: i64 = 0x100;
+export const CHECK_SETTLED: i64 = 0x200;
 
 @inline export function node(p: u32): Node {
   return changetype<Node>(<usize>p);
@@ -80,14 +105,26 @@ export const IR_OPS: u8 = 34;
   return <u32>(k >>> 32);
 }
 
+/** Number of a vector slot: they lie within 512 consecutive bytes. */
+@inline export function vector_slot(offset: u32): u32 {
+  return (offset >>> 4) & 31;
+}
+/** The slot of a SET or SETV as one bit. */
+@inline export function slot_bit(n: Node): u64 {
+  return (<u64>1) << (n.op == IR_SETV ? <u64>vector_slot(<u32>n.k) : (<u64>n.k) >>> 3);
+}
+
 @inline export function ir_is_end(op: u8): bool {
   return op >= IR_NEXT;
+}
+@inline export function ir_is_set(op: u8): bool {
+  return op == IR_SET || op == IR_SETV;
 }
 @inline export function ir_has_effect(op: u8): bool {
   return (op >= IR_PROBE && op <= IR_FENCE) || op >= IR_NEXT;
 }
 @inline export function ir_can_leave(op: u8): bool {
-  return op == IR_PROBE || op == IR_CAS || op == IR_GUARD;
+  return op == IR_PROBE || (op >= IR_CAS && op <= IR_ESCAPE);
 }
 
 /** Value of an operation on constants (or, in the evaluator, on values). */
@@ -150,7 +187,7 @@ export function ir_mark(first: usize, end: usize): void {
     p -= NODE_SIZE;
     const n = changetype<Node>(p);
     if (ir_has_effect(n.op)) n.flags |= NODE_LIVE;
-    if (!(n.flags & NODE_LIVE) || n.op == IR_SET) continue;
+    if (!(n.flags & NODE_LIVE) || ir_is_set(n.op)) continue;
     if (n.op != IR_INST && !ir_is_end(n.op)) {
       if (n.a) node(n.a).flags |= NODE_LIVE;
     } else if (ir_is_end(n.op)) mark_state(n.a);
@@ -163,9 +200,12 @@ export function ir_mark(first: usize, end: usize): void {
 /** The values that an exit writes: the last SET of each slot. */
 function mark_state(s: u32): void {
   let seen: u64 = 0;
+  let vectors: u64 = 0;
   for (; s; s = node(s).b) {
-    const bit = (<u64>1) << ((<u64>node(s).k) >>> 3);
-    if (!(seen & bit)) node(node(s).a).flags |= NODE_LIVE;
-    seen |= bit;
+    const n = node(s);
+    const bit = slot_bit(n);
+    if (!((n.op == IR_SETV ? vectors : seen) & bit)) node(n.a).flags |= NODE_LIVE;
+    if (n.op == IR_SETV) vectors |= bit;
+    else seen |= bit;
   }
 }

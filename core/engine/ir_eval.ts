@@ -4,8 +4,11 @@ import {
   IR_BRANCH,
   IR_CAS,
   IR_CONST,
+  IR_ESCAPE,
   IR_FENCE,
   IR_GET,
+  IR_GETM,
+  IR_GETV,
   IR_GOTO,
   IR_GUARD,
   IR_INST,
@@ -15,7 +18,10 @@ import {
   IR_NEXT,
   IR_PROBE,
   IR_SET,
+  IR_SETV,
   IR_STORE,
+  IR_VLOAD,
+  IR_VSTORE,
   NODE_LIVE,
   NODE_SIZE,
   NODE_WRITE,
@@ -23,11 +29,15 @@ import {
   ir_compute,
   node,
   place_uop,
+  slot_bit,
 } from './ir';
+import { ir_vector, set_vector, vector_value } from './ir_vector';
 import { UOP_SIZE } from './uop';
 
 /** Micro-op where the last block left (an exit, or a LEAVE); 0 = it ran to its end. */
 export let ir_left: usize = 0;
+/** It left by an ESCAPE. */
+export let ir_escaped: bool = false;
 
 @inline function v(p: u32): i64 {
   return node(p).v;
@@ -35,10 +45,11 @@ export let ir_left: usize = 0;
 
 /**
  * Run the nodes from `first` to `end`. Returns what a branch body does: the next micro-op, or 0 after leaving with the builder's
- * exit reason and PC set. A LEAVE returns its own micro-op.
+ * exit reason and PC set. A LEAVE or ESCAPE returns its own micro-op.
  */
 export function ir_eval<B>(b: B, first: usize, end: usize): usize {
   ir_left = 0;
+  ir_escaped = false;
   for (let p = first; p < end; p += NODE_SIZE) {
     const n = changetype<Node>(p);
     if (!(n.flags & NODE_LIVE)) continue;
@@ -48,6 +59,18 @@ export function ir_eval<B>(b: B, first: usize, end: usize): usize {
         break;
       case IR_GET:
         n.v = b.getr<u64>(<u32>n.k);
+        break;
+      case IR_GETM:
+        n.v = load_sized<B>(b, n.size, <i64>changetype<usize>(b) + n.k);
+        break;
+      case IR_GETV:
+        set_vector(n, v128.load(changetype<usize>(b) + <usize>n.k));
+        break;
+      case IR_VLOAD:
+        set_vector(n, vector_load(n.size, <usize>v(n.a)));
+        break;
+      case IR_VSTORE:
+        b.vst(v(n.a), vector_value(n.b));
         break;
       case IR_LOAD:
         n.v = load_sized<B>(b, n.size, v(n.a));
@@ -68,11 +91,18 @@ export function ir_eval<B>(b: B, first: usize, end: usize): usize {
       case IR_GUARD:
         if (b.guard(v(n.a), n.size)) return leave<B>(b, n);
         break;
+      case IR_ESCAPE:
+        if (v(n.a) == 0) break;
+        ir_escaped = true;
+        commit<B>(b, node(<u32>n.k).a);
+        ir_left = place_uop(node(<u32>n.k).k);
+        return ir_left;
       case IR_FENCE:
         b.fence();
         break;
       case IR_INST:
       case IR_SET:
+      case IR_SETV:
         break;
       case IR_NEXT:
         commit<B>(b, n.a);
@@ -91,7 +121,7 @@ export function ir_eval<B>(b: B, first: usize, end: usize): usize {
         ir_left = place_uop(n.k);
         return ir_left;
       default:
-        n.v = ir_compute(n.op, n.size, n.a ? v(n.a) : 0, n.b ? v(n.b) : 0, n.c ? v(n.c) : 0);
+        if (!ir_vector(n)) n.v = ir_compute(n.op, n.size, n.a ? v(n.a) : 0, n.b ? v(n.b) : 0, n.c ? v(n.c) : 0);
     }
   }
   return unreachable();
@@ -108,12 +138,24 @@ function leave<B>(b: B, n: Node): usize {
 /** Write the last SET of each slot. */
 function commit<B>(b: B, s: u32): void {
   let seen: u64 = 0;
+  let vectors: u64 = 0;
   for (; s; s = node(s).b) {
-    const slot = <u32>node(s).k;
-    const bit = (<u64>1) << (slot >>> 3);
-    if (!(seen & bit)) b.setr<u64>(slot, v(node(s).a));
-    seen |= bit;
+    const n = node(s);
+    const bit = slot_bit(n);
+    if (n.op == IR_SETV) {
+      if (!(vectors & bit)) v128.store(changetype<usize>(b) + <usize>n.k, vector_value(n.a));
+      vectors |= bit;
+    } else {
+      if (!(seen & bit)) b.setr<u64>(<u32>n.k, v(n.a));
+      seen |= bit;
+    }
   }
+}
+
+function vector_load(size: u8, p: usize): v128 {
+  if (size == 4) return v128.load32_zero(p);
+  if (size == 8) return v128.load64_zero(p);
+  return v128.load(p);
 }
 
 function load_sized<B>(b: B, size: u8, p: i64): i64 {

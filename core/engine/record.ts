@@ -1,82 +1,16 @@
-// The recording builder of x86: V = Node. Method by method what Eval does, decided from the micro-op and the mode that code was decoded for;
+// The recording builder of x86: V = W = Node. Method by method what Eval does, decided from the micro-op and the mode that code was decoded for;
 // what depends on more (segments that are not flat) leaves the block.
-import { SEG_DS, SEG_ES, SEG_SS } from '../arch/x86/cpu';
 import { MODE_CS64, MODE_FLAT, MODE_SS32 } from '../arch/x86/modes';
-import { X_ADDR16, address_width_mask } from './address';
+import { address_width_mask } from './address';
 import { Node } from './ir';
 import { isCL, isE, isG, isI, isI64, isO, isR } from './operand';
-import { RecordBase } from './record_base';
-import { UOP_LOCK, UOP_MEM, UOP_SPECIAL, uop_b, uop_disp, uop_imm, uop_len, uop_m, uop_pos, uop_r, uop_x } from './uop';
-
-// Slots of Cpu (core/arch/x86/cpu.ts).
-const RCX: u32 = 1;
-const RSP: u32 = 4;
-const ZERO: u32 = 16;
-const PAGE_VA: u32 = 17;
-const LFR: u32 = 20;
-const LFC: u32 = 21;
-const RFLAGS: u32 = 23;
-const BASE: u32 = 24;
-const BASE_CS: u32 = 25;
-const BASE_SS: u32 = 26;
-const BASE_FS: u32 = 28;
-const BASE_NONE: u32 = 30;
-
-const LOW32: i64 = 0xffffffff;
-const GP: i32 = 13;
+import { BASE_CS, BASE_SS, GP, LOW32, PAGE_VA, RCX, RSP } from './record_state';
+import { RecordVector } from './record_vector';
+import { UOP_LOCK, UOP_MEM, UOP_SPECIAL, uop_b, uop_imm, uop_len, uop_m, uop_pos, uop_r } from './uop';
 
 @final
 @unmanaged
-export class Record extends RecordBase {
-  // ---- state
-  /** A slot, 0 where it always is: the absent register, and bases that 64-bit mode does not have. */
-  fixed(i: u32): Node {
-    if (i == ZERO || i >= BASE_NONE || (i >= BASE && i < BASE_FS && this.mode & MODE_CS64)) return this.k(0);
-    return this.slot(i);
-  }
-  lfr(): Node {
-    return this.slot(LFR);
-  }
-  lfc(): Node {
-    return this.slot(LFC);
-  }
-  set_lfr(v: Node): void {
-    this.set_slot(LFR, v);
-  }
-  set_lfc(v: Node): void {
-    this.set_slot(LFC, v);
-  }
-  rflags(): Node {
-    return this.slot(RFLAGS);
-  }
-  set_rflags(v: Node): void {
-    this.set_slot(RFLAGS, v);
-  }
-
-  // ---- addresses
-  /** Base + index × scale + displacement, cut to the address size. */
-  offset_of(u: usize): Node {
-    const m = uop_m(u);
-    const index = this.shl(this.fixed((uop_x(u) & 0xf8) >>> 3), this.k(m & 3));
-    const sum = this.add(this.add(this.fixed(uop_b(u) >>> 3), index), this.k(uop_disp(u)));
-    return m & UOP_SPECIAL ? this.and(sum, this.k(uop_x(u) & X_ADDR16 ? 0xffff : LOW32)) : sum;
-  }
-  /** Linear address of an offset in a segment. */
-  linear(base: u32, off: Node): Node {
-    const va = this.add(this.fixed(base), off);
-    if (this.mode & MODE_CS64) return va;
-    // MODE_FLAT speaks of ES CS SS DS, and a code segment may not be written: it, FS and GS are the interpreter's
-    const s = base - BASE;
-    const flat = this.mode & MODE_FLAT && (s == SEG_ES || s == SEG_SS || s == SEG_DS);
-    return flat ? this.and(va, this.k(LOW32)) : this.leave();
-  }
-  segment(u: usize): u32 {
-    return BASE + ((uop_m(u) >>> 2) & 7);
-  }
-  offset<K>(u: usize): Node {
-    return this.offset_of(u);
-  }
-
+export class Record extends RecordVector {
   // ---- operands
   memory<K>(u: usize): bool {
     return isO<K>() || (isE<K>() && (uop_m(u) & UOP_MEM) != 0);

@@ -10,9 +10,13 @@ import {
   IR_CTZ,
   IR_EQ,
   IR_FENCE,
+  IR_ESCAPE,
   IR_GET,
+  IR_GETM,
+  IR_GETV,
   IR_GOTO,
   IR_GUARD,
+  IR_I64_V128,
   IR_INST,
   IR_JUMP,
   IR_LEAVE,
@@ -27,6 +31,7 @@ import {
   IR_SAR,
   IR_SEL,
   IR_SET,
+  IR_SETV,
   IR_SHL,
   IR_SHR,
   IR_SMULH,
@@ -43,14 +48,20 @@ import {
   node,
   place,
   ref,
+  vector_slot,
 } from './ir';
 
 /** State offsets below 8 × this are slots; instructions name no others. */
 export const SLOTS: u32 = 64;
-/** Bytes of a recorder: its fields, then two arrays of SLOTS nodes. */
-export const RECORD_SIZE: usize = 64 + 8 * SLOTS;
+/** Vector slots. */
+const VECTORS: u32 = 32;
+/** A recorder: its fields, the current node of each slot and vector slot, the same as the micro-op found them, offsets of the vector slots. */
 const CURRENT: usize = 64;
-const SAVED: usize = CURRENT + 4 * SLOTS;
+const CURRENT_V: usize = CURRENT + 4 * SLOTS;
+const CURRENT_SIZE: usize = 4 * (SLOTS + VECTORS);
+const SAVED: usize = CURRENT + CURRENT_SIZE;
+const OFFSETS: usize = SAVED + CURRENT_SIZE;
+export const RECORD_SIZE: usize = OFFSETS + 4 * VECTORS;
 
 /** What ends the recording of a micro-op early. */
 const GOING: u32 = 0;
@@ -77,7 +88,10 @@ export class RecordBase {
   count: u32;
   /** Slots that this micro-op has written. */
   dirty: u64;
+  dirty_v: u32;
   mode: u32;
+  /** The block has checked the floating-point environment. */
+  float_checked: bool;
 
   // ---- a block: start; for each micro-op begin, its body, finish; close unless finish said that it is ended
   start(buffer: usize, bytes: usize, mode: u32): void {
@@ -85,12 +99,14 @@ export class RecordBase {
     this.limit = <u32>(buffer + bytes - NODE_SIZE);
     this.sets = this.count = 0;
     this.mode = mode;
-    memory.fill(changetype<usize>(this) + CURRENT, 0, 4 * SLOTS);
+    this.float_checked = false;
+    memory.fill(changetype<usize>(this) + CURRENT, 0, CURRENT_SIZE);
   }
   begin(u: usize): void {
-    memory.copy(changetype<usize>(this) + SAVED, changetype<usize>(this) + CURRENT, 4 * SLOTS);
+    memory.copy(changetype<usize>(this) + SAVED, changetype<usize>(this) + CURRENT, CURRENT_SIZE);
     this.status = GOING;
     this.dirty = 0;
+    this.dirty_v = 0;
     this.uop = <u32>u;
     this.inst = this.cursor;
     const n = this.emit(IR_INST, 0, this.sets, 0, 0);
@@ -116,7 +132,7 @@ export class RecordBase {
   }
   /** Forget what the micro-op wrote, and let the interpreter run it. */
   undo(): void {
-    memory.copy(changetype<usize>(this) + CURRENT, changetype<usize>(this) + SAVED, 4 * SLOTS);
+    memory.copy(changetype<usize>(this) + CURRENT, changetype<usize>(this) + SAVED, CURRENT_SIZE);
     this.cursor = this.inst;
     // flush() may have chained SETs already: the INST's are those of before
     this.sets = this.sets_before();
@@ -266,6 +282,28 @@ export class RecordBase {
     store<u32>(changetype<usize>(this) + CURRENT + ((<usize>i) << 2), ref(v));
     this.dirty |= (<u64>1) << (<u64>i);
   }
+  /** The vector slot at state offset `o`. */
+  vslot(o: u32): Node {
+    const p = changetype<usize>(this) + CURRENT_V + ((<usize>vector_slot(o)) << 2);
+    const now = load<u32>(p);
+    if (now) return node(now);
+    const n = this.emit(IR_GETV, 0, 0, 0, 0);
+    n.k = <i64>o;
+    store<u32>(p, ref(n));
+    return n;
+  }
+  set_vslot(o: u32, w: Node): void {
+    const i = vector_slot(o);
+    store<u32>(changetype<usize>(this) + CURRENT_V + ((<usize>i) << 2), ref(w));
+    store<u32>(changetype<usize>(this) + OFFSETS + ((<usize>i) << 2), o);
+    this.dirty_v |= (<u32>1) << i;
+  }
+  /** `size` bytes of the state that no block writes. */
+  state(o: u32, size: u8): Node {
+    const n = this.emit(IR_GETM, size, 0, 0, 0);
+    n.k = <i64>o;
+    return n;
+  }
   getr<T>(o: u32): Node {
     return this.zx<T>(this.shr(this.slot(o >>> 3), this.k((<i64>(o & 7)) << 3)));
   }
@@ -287,6 +325,18 @@ export class RecordBase {
       n.k = (<i64>i) << 3;
       this.sets = ref(n);
     }
+    this.flush_vectors();
+  }
+  flush_vectors(): void {
+    let d = this.dirty_v;
+    this.dirty_v = 0;
+    for (; d != 0; d &= d - 1) {
+      const o = load<u32>(changetype<usize>(this) + OFFSETS + ((<usize>ctz<u32>(d)) << 2));
+      const n = this.emit(IR_SETV, 0, ref(this.vslot(o)), this.sets, 0);
+      if (this.status != GOING) return;
+      n.k = <i64>o;
+      this.sets = ref(n);
+    }
   }
 
   // ---- memory
@@ -294,6 +344,9 @@ export class RecordBase {
   leave(): Node {
     if (this.status == GOING) this.status = LEFT;
     return NONE();
+  }
+  recording_ended(): bool {
+    return this.status != GOING;
   }
   bad(p: Node): bool {
     return changetype<usize>(p) == 0;
@@ -308,8 +361,17 @@ export class RecordBase {
     n.k = <i64>this.inst;
     return n;
   }
+  /** A pointer that is a constant is a place in a vector slot: probes give none. */
   ldp<T>(p: Node): Node {
+    if (is_value_any(p)) return this.part(<u32>p.k, sizeof<T>());
     return this.emit(IR_LOAD, <u8>sizeof<T>(), ref(p), 0, 0);
+  }
+  /** `size` bytes of a vector slot, zero-extended: its lane. */
+  part(o: u32, size: i32): Node {
+    const n = this.emit(IR_I64_V128, 0, ref(this.vslot(o & ~15)), 0, 0);
+    const lane = (o & 15) / <u32>size;
+    n.k = <i64>((size == 8 ? 29 : size == 4 ? 27 : size == 2 ? 25 : 22) | (lane << 16));
+    return n;
   }
   stp<T>(p: Node, v: Node): void {
     this.emit(IR_STORE, <u8>sizeof<T>(), ref(p), ref(v), 0);
@@ -327,6 +389,12 @@ export class RecordBase {
     const n = this.emit(IR_GUARD, <u8>vector, ref(c), 0, 0);
     n.k = <i64>this.inst;
     return false;
+  }
+  /** Leave for the interpreter if c ≠ 0. */
+  escape(c: Node): void {
+    if (changetype<usize>(c) == 0 || is_zero(c)) return;
+    const n = this.emit(IR_ESCAPE, 0, ref(c), 0, 0);
+    n.k = <i64>this.inst;
   }
   fence(): void {
     this.emit(IR_FENCE, 0, 0, 0, 0);
@@ -356,7 +424,7 @@ export class RecordBase {
   }
 }
 
-@inline function NONE(): Node {
+@inline export function NONE(): Node {
   return changetype<Node>(0);
 }
 
@@ -368,23 +436,24 @@ function fill(n: Node, op: u8, size: u8, a: u32, b: u32, c: u32): void {
   n.op = op;
   n.size = size;
   n.flags = 0;
+  n.known = 0;
   n.a = a;
   n.b = b;
   n.c = c;
   n.k = 0;
-  n.v = 0;
+  n.k2 = 0;
 }
 
 /** Is it a constant, or no operand at all? */
 function is_k(n: Node): bool {
   return changetype<usize>(n) == 0 || n.op == IR_CONST;
 }
-function is_value_any(n: Node): bool {
+export function is_value_any(n: Node): bool {
   return changetype<usize>(n) != 0 && n.op == IR_CONST;
 }
 function is_value(n: Node, v: i64): bool {
   return is_value_any(n) && n.k == v;
 }
-function is_zero(n: Node): bool {
+export function is_zero(n: Node): bool {
   return is_value(n, 0);
 }

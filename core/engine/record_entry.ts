@@ -1,6 +1,6 @@
 // Entry of the module that test/record/record.test.ts compiles: random states and micro-ops, run by Eval and as recorded IR, then compared.
 // The window is two pages that may be written and one that may not; everything else faults. The same pages lie below 64 KiB for 16-bit addressing.
-import { Cpu, CPU_SEGMENTS } from '../arch/x86/cpu';
+import { Cpu, CPU_MXCSR, CPU_SEGMENTS, CPU_XMM } from '../arch/x86/cpu';
 import { MODE_CODE_KEY, MODE_CS32, MODE_CS64, MODE_FLAT, MODE_LMA, MODE_PE, MODE_SS32 } from '../arch/x86/modes';
 import { eval_form } from '../gen/record_eval';
 import { record_form } from '../gen/record';
@@ -9,7 +9,8 @@ import { branch_attach } from './branch';
 import { CodePage, PAGE_OFFSETS } from './code_cache';
 import { Eval } from './eval';
 import { NODE_LIVE, NODE_SIZE, Node } from './ir';
-import { ir_eval, ir_left } from './ir_eval';
+import { ir_escaped, ir_eval, ir_left } from './ir_eval';
+import { ir_vector } from './ir_vector';
 import { mem_attach } from './mem';
 import { Record } from './record';
 import { TLB_CODE, tlb_attach, tlb_entry, tlb_flush, tlb_insert, tlb_pointer, tlb_select } from './tlb';
@@ -27,6 +28,8 @@ const CODE_PAGE: usize = 0x120000;
 const RECORDER: usize = 0x130000;
 const BUFFER: usize = 0x140000;
 const BUFFER_SIZE: usize = 0x10000;
+/** A byte for each op and the low byte of its k: it occurred. */
+const SEEN: usize = 0x190000;
 const AREA: usize = 0x200000;
 
 const WINDOW_VA: u64 = 0x10000000;
@@ -47,6 +50,9 @@ export const F_R8: u32 = 64; // `r` is a byte register
 export const F_B8: u32 = 128;
 export const F_LONG: u32 = 256; // has 64-bit operands
 export const F_BRANCH: u32 = 512;
+export const F_RX: u32 = 1024; // `r` is an XMM register
+export const F_BX: u32 = 2048;
+export const F_ALIGN: u32 = 4096; // memory has to be aligned
 
 let seed: u64 = 1;
 
@@ -78,6 +84,93 @@ function value(): u64 {
     default:
       return random();
   }
+}
+
+/** How floating point is chosen: numbers of both formats from 0.5 to 16, those and special ones, anything and special ones, anything. */
+const TAME: u32 = 0;
+let taste: u32 = TAME;
+let filled: u32 = 0;
+/** Only ordinary positive numbers, and an MXCSR under which nothing shows. */
+let ordinary: bool = false;
+
+export function set_ordinary(on: bool): void {
+  ordinary = on;
+}
+
+/** Two f32 that are an f64 between 2^-15 and 2^25, too. */
+function tame(): u64 {
+  const sign: u64 = ordinary ? 0 : random() & 0x8000000080000000;
+  return (random() & 0x01ffffff01ffffff) + 0x3f0000003f000000 + (chance(10) ? 0x80000000800000 : 0) + sign;
+}
+
+/** Zero, infinity, NaN quiet and signalling, the ends of the subnormals and normals, 1, ±2^31, ±2^63, by format. */
+function special(): u64 {
+  const sign = random() & 0x8000000000000000;
+  if (chance(50)) return sign | special_f64();
+  return sign | ((<u64>special_f32()) << 32) | special_f32() | (random() & 0x80000000);
+}
+function special_f64(): u64 {
+  switch (below(11)) {
+    case 0:
+    case 1:
+      return 0;
+    case 2:
+      return 0x7ff0000000000000;
+    case 3:
+      return 0x7ff8000000000000;
+    case 4:
+      return 0x7ff0000000000001;
+    case 5:
+      return 1 + below(100);
+    case 6:
+      return 0x000fffffffffffff + below(3);
+    case 7:
+      return 0x7fefffffffffffff;
+    case 8:
+      return 0x3ff0000000000000;
+    case 9:
+      return 0x41dfffffffc00000 + (random() & 0x00200000) - below(2);
+    default:
+      return 0x43e0000000000000 - below(2);
+  }
+}
+function special_f32(): u32 {
+  switch (below(11)) {
+    case 0:
+    case 1:
+      return 0;
+    case 2:
+      return 0x7f800000;
+    case 3:
+      return 0x7fc00000;
+    case 4:
+      return 0x7f800001;
+    case 5:
+      return 1 + below(100);
+    case 6:
+      return 0x007fffff + below(3);
+    case 7:
+      return 0x7f7fffff;
+    case 8:
+      return 0x3f800000;
+    case 9:
+      return 0x4f000000 - below(2);
+    default:
+      return 0x5f000000 - below(2);
+  }
+}
+
+function number(): u64 {
+  if (taste != TAME && taste != 3 && chance(15)) return special();
+  return taste <= 1 ? tame() : random();
+}
+
+function new_floats(cpu: usize): void {
+  taste = ordinary ? TAME : below(4);
+  for (let i: usize = 0; i < 256; i += 8) store<u64>(cpu + CPU_XMM + i, number());
+  // most of the time is spent here: other cases find what those before them left
+  if (ordinary || (filled++ & 7) == 0) for (let p = WINDOW; p < WINDOW + WINDOW_SIZE; p += 8) store<u64>(p, number());
+  store<u32>(cpu + CPU_MXCSR, ordinary || chance(60) ? 0x1fa0 : (<u32>random()) & 0xffff);
 }
 
 export function machine(): void {
@@ -120,7 +213,7 @@ function new_cpu(long: bool): void {
   const cpu = changetype<Cpu>(CPU);
   memory.fill(CPU, 0, 4096);
   for (let i: usize = 0; i < 16; i++) store<u64>(CPU + (i << 3), value());
-  for (let p = WINDOW; p < WINDOW + WINDOW_SIZE; p += 8) store<u64>(p, random());
+  new_floats(CPU);
   cpu.page_va = HERE;
   cpu.plus4g = 0x100000000;
   cpu.minus4g = 0 - <u64>0x100000000;
@@ -132,7 +225,7 @@ function new_cpu(long: bool): void {
   cpu.limit = 1000;
   cpu.cr0 = 0x80010001;
   cpu.cr3 = 0x1000;
-  cpu.cr4 = 0x220;
+  cpu.cr4 = chance(50) ? 0x220 : 0x620;
   cpu.base_fs = chance(50) ? 0 : below(0x800);
   cpu.base_gs = chance(50) ? 0 : random();
   let mode = MODE_PE | MODE_FLAT | MODE_SS32;
@@ -154,7 +247,8 @@ function new_cpu(long: bool): void {
   tlb_select(cpu);
 }
 
-function register(byte: bool): u32 {
+function register(byte: bool, xmm: bool): u32 {
+  if (xmm) return below(16) << 4;
   if (byte && chance(30)) return (below(4) << 3) + 1;
   return below(16) << 3;
 }
@@ -163,8 +257,8 @@ function register(byte: bool): u32 {
 function new_uop(u: usize, form: u32, f: u32, keep: bool): void {
   const cpu = changetype<Cpu>(CPU);
   const long = (cpu.mode & MODE_CS64) != 0;
-  let r = register((f & F_R8) != 0);
-  let b = register((f & F_B8) != 0);
+  let r = register((f & F_R8) != 0, (f & F_RX) != 0);
+  let b = register((f & F_B8) != 0, (f & F_BX) != 0);
   let x = ZERO;
   let m: u32 = !long || (!(f & F_PLAIN) && chance(20)) ? UOP_SPECIAL : 0;
   let disp = <i32>value();
@@ -173,7 +267,8 @@ function new_uop(u: usize, form: u32, f: u32, keep: bool): void {
   const s: u32 = long ? (f & F_FLAT || chance(60) ? 6 + below(2) : 4 + below(2)) : (2 + below(3)) % 4; // ES SS DS: the others leave
   m |= s << 2;
   let bytes: u64 = value();
-  const target = address(narrow);
+  const aligned = ordinary || (f & F_ALIGN && chance(85));
+  const target = aligned ? address(narrow) & ~15 : address(narrow);
   if (f & F_MOFFS) bytes = target - (chance(50) ? load<u64>(CPU + 192 + ((<usize>s) << 3)) : 0);
   else if (mem) {
     m |= UOP_MEM | below(4) | (chance(30) && !(f & F_PLAIN) ? UOP_LOCK : 0);
@@ -227,6 +322,7 @@ function plant(va: u64, v: u64): void {
 // What the last run of cases did.
 export let faults: i32 = 0;
 export let leaves: i32 = 0;
+export let escapes: i32 = 0;
 export let nodes: i32 = 0;
 export let live: i32 = 0;
 export let failed_at: u32 = 0;
@@ -253,6 +349,7 @@ function record(n: u32, bytes: usize, from: u8, to: u8): usize {
     const node = changetype<Node>(p);
     if (from != to && node.op == from) node.op = to;
     nodes++;
+    store<u8>(SEEN + ((<usize>node.op) << 8) + ((<usize>node.k) & 0xff), 1);
     if (node.flags & NODE_LIVE) live++;
   }
   return <usize>r.cursor;
@@ -277,6 +374,7 @@ function agree(n: u32, end: usize): bool {
     u = v;
   }
   if (next == 0) faults++;
+  else if (ir_escaped) escapes++;
   else if (left) leaves++;
   failed_at = difference();
   return u == next && failed_at == 0;
@@ -285,7 +383,8 @@ function agree(n: u32, end: usize): bool {
 function reset(s: u64): void {
   seed = s | 1;
   for (let i = 0; i < 4; i++) random();
-  faults = leaves = nodes = live = 0;
+  filled = 0;
+  faults = leaves = escapes = nodes = live = 0;
 }
 
 /** `cases` micro-ops of one form, each alone; the number of cases that differ. */
@@ -324,4 +423,29 @@ export function sequence(count: u32, s: u64, cases: i32, length: u32, room: u32)
     if (!agree(n, record(n, room, 0, 0))) wrong++;
   }
   return wrong;
+}
+
+export function seen(): usize {
+  return SEEN;
+}
+
+/** Evaluates a node on the operands' 16-byte values at operands(); its value is behind them. */
+export function compute(op: u8, k: i64, k2: i64): void {
+  for (let i: usize = 0; i < 4; i++) {
+    const n = changetype<Node>(BUFFER + i * NODE_SIZE);
+    memory.fill(changetype<usize>(n), 0, NODE_SIZE);
+    if (i < 3) memory.copy(changetype<usize>(n) + offsetof<Node>('v'), operands() + (i << 4), 16);
+  }
+  const n = changetype<Node>(BUFFER + 3 * NODE_SIZE);
+  n.op = op;
+  n.a = <u32>BUFFER;
+  n.b = <u32>(BUFFER + NODE_SIZE);
+  n.c = <u32>(BUFFER + 2 * NODE_SIZE);
+  n.k = k;
+  n.k2 = k2;
+  if (!ir_vector(n)) unreachable();
+  memory.copy(operands() + 48, changetype<usize>(n) + offsetof<Node>('v'), 16);
+}
+export function operands(): usize {
+  return 0x1a0000;
 }

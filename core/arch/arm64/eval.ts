@@ -46,6 +46,9 @@ export class Arm64Eval extends EvalBase {
     else if (sizeof<T>() == 4) store<u32>(<usize>p, <u32>v);
     else store<i64>(<usize>p, v);
   }
+  @inline vst(p: i64, w: v128): void {
+    v128.store(<usize>p, w);
+  }
   cas<T>(p: i64, x: i64, v: i64): bool {
     if (sizeof<T>() == 1) return atomic.cmpxchg<u8>(<usize>p, <u8>x, <u8>v) == <u8>x;
     if (sizeof<T>() == 2) return atomic.cmpxchg<u16>(<usize>p, <u16>x, <u16>v) == <u16>x;

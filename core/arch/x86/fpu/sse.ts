@@ -27,8 +27,8 @@ const XM: u32 = 19;
 const UD: u32 = 6;
 const CR4_OSXMMEXCPT: u64 = 0x400;
 /** Rounding control, PE and its mask; what they are on the fast path. */
-const FAST_MASK: u32 = 0x7020;
-const FAST: u32 = 0x1020;
+export const FAST_MASK: u32 = 0x7020;
+export const FAST: u32 = 0x1020;
 
 /** The last operation raised an unmasked exception: #XM is pending, the destination must not change. */
 export let sse_fault: bool = false;

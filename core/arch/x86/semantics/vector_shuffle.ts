@@ -107,60 +107,34 @@ import { isE, isG, isR, isXr } from '../../../engine/operand';
 }
 
 // ---- shuffle
-/** Lane of 32 or 16 bits at `p` that bits 2i and 2i+1 of imm choose, put at lane i of its half. */
-@inline function pick32<B, V>(b: B, p: V, imm: V, i: i32): V {
-  const at = b.shl(b.and(b.shr(imm, b.k(2 * i)), b.k(3)), b.k(2));
-  return b.shl(b.vld32(b.add(p, at)), b.k(32 * (i & 1)));
-}
-
-@inline function pick16<B, V>(b: B, p: V, imm: V, i: i32): V {
-  const at = b.shl(b.and(b.shr(imm, b.k(2 * i)), b.k(3)), b.k(1));
-  return b.shl(b.vld16(b.add(p, at)), b.k(16 * i));
-}
-
-@inline function four16<B, V>(b: B, p: V, imm: V): V {
-  const lo = b.or(pick16<B, V>(b, p, imm, 0), pick16<B, V>(b, p, imm, 1));
-  return b.or(lo, b.or(pick16<B, V>(b, p, imm, 2), pick16<B, V>(b, p, imm, 3)));
-}
-
-@inline function four32<B, V, W>(b: B, p: V, q: V, imm: V): W {
-  const lo = b.or(pick32<B, V>(b, p, imm, 0), pick32<B, V>(b, p, imm, 1));
-  return b.pair(lo, b.or(pick32<B, V>(b, q, imm, 2), pick32<B, V>(b, q, imm, 3)));
-}
-
 @inline export function PSHUFD<B, V, W, D, S, I>(b: B, u: usize): i32 {
   const q = b.vsrc<D, S>(u);
-  return b.bad(q) ? 1 : b.vput<D>(u, four32<B, V, W>(b, q, q, b.rd<u8, I>(u, q)));
+  return b.bad(q) ? 1 : b.vput<D>(u, b.shuffle32(q, q, b.rd<u8, I>(u, q)));
 }
 
 @inline export function SHUFPS<B, V, W, D, S, I>(b: B, u: usize): i32 {
   const q = b.vsrc<D, S>(u);
-  return b.bad(q) ? 1 : b.vput<D>(u, four32<B, V, W>(b, b.vat<D>(u, 16, false), q, b.rd<u8, I>(u, q)));
+  return b.bad(q) ? 1 : b.vput<D>(u, b.shuffle32(b.vat<D>(u, 16, false), q, b.rd<u8, I>(u, q)));
 }
 
 @inline export function SHUFPD<B, V, W, D, S, I>(b: B, u: usize): i32 {
   const q = b.vsrc<D, S>(u);
-  if (b.bad(q)) return 1;
-  const imm = b.rd<u8, I>(u, q);
-  const lo = b.vld64(b.add(b.vat<D>(u, 16, false), b.shl(b.and(imm, b.k(1)), b.k(3))));
-  return b.vput<D>(u, b.pair(lo, b.vld64(b.add(q, b.shl(b.and(imm, b.k(2)), b.k(2))))));
+  return b.bad(q) ? 1 : b.vput<D>(u, b.shuffle64(b.vat<D>(u, 16, false), q, b.rd<u8, I>(u, q)));
 }
 
 @inline export function PSHUFLW<B, V, W, D, S, I>(b: B, u: usize): i32 {
   const q = b.vsrc<D, S>(u);
-  if (b.bad(q)) return 1;
-  return b.vput<D>(u, b.pair(four16<B, V>(b, q, b.rd<u8, I>(u, q)), b.vld64(b.add(q, b.k(8)))));
+  return b.bad(q) ? 1 : b.vput<D>(u, b.shuffle16(q, b.rd<u8, I>(u, q), false));
 }
 
 @inline export function PSHUFHW<B, V, W, D, S, I>(b: B, u: usize): i32 {
   const q = b.vsrc<D, S>(u);
-  if (b.bad(q)) return 1;
-  return b.vput<D>(u, b.pair(b.vld64(q), four16<B, V>(b, b.add(q, b.k(8)), b.rd<u8, I>(u, q))));
+  return b.bad(q) ? 1 : b.vput<D>(u, b.shuffle16(q, b.rd<u8, I>(u, q), true));
 }
 
 @inline export function PSHUFW<B, V, W, D, S, I>(b: B, u: usize): i32 {
   const q = b.vsrc<D, S>(u);
-  return b.bad(q) ? 1 : b.vput<D>(u, b.pair(four16<B, V>(b, q, b.rd<u8, I>(u, q)), b.k(0)));
+  return b.bad(q) ? 1 : b.vput<D>(u, b.pair(b.words(q, b.rd<u8, I>(u, q)), b.k(0)));
 }
 
 /** Index bytes with bit 7 set give 0, as Wasm's that are greater than 15. */
