@@ -32,6 +32,24 @@ function cas_slow(cpu: Cpu, p: usize, size: i32, x: i64, v: i64): bool {
   return same;
 }
 
+/** CMPXCHG16B's exchange. Wasm has no 16-byte compare-and-swap: the bus lock keeps other vCPUs' out. Gives 1 or 0. */
+export function cas16_locked(cpu: Cpu, p: usize): i64 {
+  bus_lock();
+  const lo = load<u64>(p);
+  const hi = load<u64>(p, 8);
+  const same = lo == cpu.rax && hi == cpu.rdx;
+  if (same) {
+    store<u64>(p, cpu.rbx);
+    store<u64>(p, cpu.rcx, 8);
+    if (p < BOUNCE_LIMIT) commit_slow(cpu, p);
+  } else {
+    cpu.rax = lo;
+    cpu.rdx = hi;
+  }
+  bus_unlock();
+  return <i64>same;
+}
+
 /** The word of the bus lock, below the Host structure. */
 import { BUS_LOCK } from './layout';
 

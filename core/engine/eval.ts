@@ -1,7 +1,8 @@
 // The evaluating builder: V = i64, W = v128; every operation happens at once on the vCPU. `this` is the Cpu.
 // Semantics bodies see only the methods that the recording builder has too (record.ts).
 import { Cpu, EXIT_RETRY } from '../arch/x86/cpu';
-import { MODE_CS64 } from '../arch/x86/modes';
+import { MODE_CS64, MODE_VM86 } from '../arch/x86/modes';
+import { divide, divide_signed } from '../arch/x86/divide';
 import { raise } from '../arch/x86/exceptions';
 import { branch, fault_branch, indirect, target_ok_slow } from './branch';
 import { counter_get, counter_set, ea_moved, ea_slow, linear, offset_special } from './address';
@@ -25,7 +26,7 @@ import {
   uop_r,
   uop_x,
 } from './uop';
-import { cas_locked } from './atomic';
+import { cas16_locked, cas_locked } from './atomic';
 
 @final
 @unmanaged
@@ -49,6 +50,21 @@ export class Eval extends EvalVector {
   }
   @inline set_rflags(v: i64): void {
     changetype<Cpu>(this).rflags = <u64>v;
+  }
+
+  @inline cpl(): i64 {
+    return <i64>changetype<Cpu>(this).cpl;
+  }
+  /** Is this virtual-8086 mode? */
+  @inline vm86(): bool {
+    return (changetype<Cpu>(this).mode & MODE_VM86) != 0;
+  }
+  /** Divide RDX:RAX, or the parts of them that T means, by d (zero-extended, sign-extended). False = #DE is pending. */
+  @inline divide<T>(d: i64): bool {
+    return divide<T>(changetype<Cpu>(this), <u64>d);
+  }
+  @inline divide_signed<T>(d: i64): bool {
+    return divide_signed<T>(changetype<Cpu>(this), d);
   }
 
   // ---- memory
@@ -114,6 +130,10 @@ export class Eval extends EvalVector {
   /** Compare and swap behind a probed pointer: false = it did not hold x. */
   @inline cas<T>(p: i64, x: i64, v: i64): bool {
     return cas_locked<T>(changetype<Cpu>(this), <usize>p, x, v);
+  }
+  /** If RDX:RAX is in the 16 bytes behind a pointer, RCX:RBX goes there, else they go to RDX:RAX. Gives 1 or 0. */
+  @inline cas16(u: usize, p: i64): i64 {
+    return cas16_locked(changetype<Cpu>(this), <usize>p);
   }
   /** Replace operand K's value `x`, read before, by `v`; a locked access that lost a race gives false, and the body leaves with retry(). */
   @inline swap<T, K>(u: usize, p: i64, x: i64, v: i64): bool {

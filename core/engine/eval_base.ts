@@ -104,6 +104,11 @@ export class EvalBase {
     else store<i64>(changetype<usize>(this) + o, v);
   }
 
+  /** State that is no register slot, zero-extended from T. */
+  @inline state<T>(o: u32): i64 {
+    return this.getr<T>(o);
+  }
+
   // ---- memory
   @inline bad(p: i64): bool {
     return p == 0;

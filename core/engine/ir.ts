@@ -48,39 +48,43 @@ export const IR_POPCNT: u8 = 17; // a
 export const IR_CLZ: u8 = 18;
 export const IR_CTZ: u8 = 19;
 export const IR_SX: u8 = 20; // a, from `size` bytes
-export const IR_LOAD: u8 = 21; // pointer a, zero-extended
-export const IR_GETM: u8 = 22; // `size` bytes of the state at k
-export const IR_I64_V128: u8 = 23; // a; k = opcode
-export const IR_I64_FLANE: u8 = 24; // a, b; k = opcode
-export const IR_FCHECK: u8 = 25; // a, b, c; k = lanes | rule << 8
+export const IR_DIVU: u8 = 21; // a, b
+export const IR_REMU: u8 = 22;
+export const IR_DIVS: u8 = 23;
+export const IR_REMS: u8 = 24;
+export const IR_LOAD: u8 = 25; // pointer a, zero-extended
+export const IR_GETM: u8 = 26; // `size` bytes of the state at k
+export const IR_I64_V128: u8 = 27; // a; k = opcode
+export const IR_I64_FLANE: u8 = 28; // a, b; k = opcode
+export const IR_FCHECK: u8 = 29; // a, b, c; k = lanes | rule << 8
 // Values: v128.
-export const IR_VCONST: u8 = 26; // k, k2
-export const IR_GETV: u8 = 27; // vector slot k at the block's entry
-export const IR_VLOAD: u8 = 28; // pointer a, `size` bytes
-export const IR_V128: u8 = 29; // a, b, c; k = opcode
-export const IR_V128_I64: u8 = 30; // a, i64 b; k = opcode
-export const IR_SHUFFLE: u8 = 31; // a, b; k, k2 = indices
-export const IR_FLANE: u8 = 32; // a, b; k = opcode
-export const IR_FLANE_I64: u8 = 33; // a, i64 b; k = opcode
+export const IR_VCONST: u8 = 30; // k, k2
+export const IR_GETV: u8 = 31; // vector slot k at the block's entry
+export const IR_VLOAD: u8 = 32; // pointer a, `size` bytes
+export const IR_V128: u8 = 33; // a, b, c; k = opcode
+export const IR_V128_I64: u8 = 34; // a, i64 b; k = opcode
+export const IR_SHUFFLE: u8 = 35; // a, b; k, k2 = indices
+export const IR_FLANE: u8 = 36; // a, b; k = opcode
+export const IR_FLANE_I64: u8 = 37; // a, i64 b; k = opcode
 // Effects; k of those that may leave is their INST.
-export const IR_PROBE: u8 = 34; // address a → pointer
-export const IR_STORE: u8 = 35; // pointer a, value b
-export const IR_VSTORE: u8 = 36; // pointer a, v128 b
-export const IR_CAS: u8 = 37; // pointer a, expected b, new c: another value makes the micro-op run again
-export const IR_GUARD: u8 = 38; // a ≠ 0 raises exception `size`
-export const IR_ESCAPE: u8 = 39; // a ≠ 0: the interpreter runs the micro-op
-export const IR_FENCE: u8 = 40;
+export const IR_PROBE: u8 = 38; // address a → pointer
+export const IR_STORE: u8 = 39; // pointer a, value b
+export const IR_VSTORE: u8 = 40; // pointer a, v128 b
+export const IR_CAS: u8 = 41; // pointer a, expected b, new c: another value makes the micro-op run again
+export const IR_GUARD: u8 = 42; // a ≠ 0 raises exception `size`
+export const IR_ESCAPE: u8 = 43; // a ≠ 0: the interpreter runs the micro-op
+export const IR_FENCE: u8 = 44;
 // Bookkeeping.
-export const IR_INST: u8 = 41; // a micro-op begins: k = its place, a = SETs before it
-export const IR_SET: u8 = 42; // slot k = a; b = the SET before
-export const IR_SETV: u8 = 43; // vector slot k = a; b = the SET before
+export const IR_INST: u8 = 45; // a micro-op begins: k = its place, a = SETs before it
+export const IR_SET: u8 = 46; // slot k = a; b = the SET before
+export const IR_SETV: u8 = 47; // vector slot k = a; b = the SET before
 // Ends: a = SETs, k = place.
-export const IR_NEXT: u8 = 44; // go on behind the micro-op
-export const IR_BRANCH: u8 = 45; // to the micro-op's target if b ≠ 0, else behind it
-export const IR_JUMP: u8 = 46; // to its target
-export const IR_GOTO: u8 = 47; // to address b
-export const IR_LEAVE: u8 = 48; // the interpreter runs the micro-op
-export const IR_OPS: u8 = 49;
+export const IR_NEXT: u8 = 48; // go on behind the micro-op
+export const IR_BRANCH: u8 = 49; // to the micro-op's target if b ≠ 0, else behind it
+export const IR_JUMP: u8 = 50; // to its target
+export const IR_GOTO: u8 = 51; // to address b
+export const IR_LEAVE: u8 = 52; // the interpreter runs the micro-op
+export const IR_OPS: u8 = 53;
 
 /** Rules of FCHECK, in bits 8 and 9 of k. */
 export const CHECK_NOT_SUBNORMAL: i64 = 0;
@@ -166,6 +170,15 @@ export function ir_compute(op: u8, size: u8, x: i64, y: i64, z: i64): i64 {
       return clz<i64>(x);
     case IR_CTZ:
       return ctz<i64>(x);
+    // without a quotient 0: an ESCAPE before them has left
+    case IR_DIVU:
+      return y == 0 ? 0 : <i64>(<u64>x / <u64>y);
+    case IR_REMU:
+      return y == 0 ? 0 : <i64>(<u64>x % <u64>y);
+    case IR_DIVS:
+      return y == 0 || (x == i64.MIN_VALUE && y == -1) ? 0 : x / y;
+    case IR_REMS:
+      return y == 0 || y == -1 ? 0 : x % y;
     default: {
       const n = <i64>(64 - 8 * <i32>size); // IR_SX
       return (x << n) >> n;

@@ -2,9 +2,9 @@
 // what depends on more (segments that are not flat) leaves the block.
 import { MODE_CS64, MODE_FLAT, MODE_SS32 } from '../arch/x86/modes';
 import { address_width_mask } from './address';
-import { Node } from './ir';
+import { IR_DIVS, IR_DIVU, IR_REMS, IR_REMU, Node } from './ir';
 import { isCL, isE, isG, isI, isI64, isO, isR } from './operand';
-import { BASE_CS, BASE_SS, GP, LOW32, PAGE_VA, RCX, RSP } from './record_state';
+import { BASE_CS, BASE_SS, GP, LOW32, PAGE_VA, RAX, RBX, RCX, RDX, RSP } from './record_state';
 import { RecordVector } from './record_vector';
 import { UOP_LOCK, UOP_MEM, UOP_SPECIAL, uop_b, uop_imm, uop_len, uop_m, uop_pos, uop_r } from './uop';
 
@@ -51,6 +51,50 @@ export class Record extends RecordVector {
   }
   inreg<K>(u: usize): bool {
     return !this.memory<K>(u);
+  }
+
+  /** With LOCK, the interpreter's: there is no compare-and-swap of 16 bytes. */
+  cas16(u: usize, p: Node): Node {
+    if (uop_m(u) & UOP_LOCK) return this.leave();
+    const w = this.vld(p);
+    const lo = this.half(w, 0);
+    const hi = this.half(w, 1);
+    const same = this.and(this.eq(lo, this.slot(RAX)), this.eq(hi, this.slot(RDX)));
+    this.vst(p, this.pair(this.sel(same, this.slot(RBX), lo), this.sel(same, this.slot(RCX), hi)));
+    this.set_slot(RAX, this.sel(same, this.slot(RAX), lo));
+    this.set_slot(RDX, this.sel(same, this.slot(RDX), hi));
+    return same;
+  }
+
+  // ---- division: what has no quotient of 64 bits by plain means escapes
+  divide<T>(d: Node): bool {
+    const wide = sizeof<T>() == 8;
+    const hi = this.high_part<T>();
+    this.escape(wide ? this.or(hi, this.eqz(d)) : this.eqz(this.ltu(hi, d)));
+    const n = wide ? this.slot(RAX) : this.or(this.shl(hi, this.k(8 * sizeof<T>())), this.getr<T>(RAX << 3));
+    this.put<T>(this.two(IR_DIVU, n, d), this.two(IR_REMU, n, d));
+    return true;
+  }
+  divide_signed<T>(d: Node): bool {
+    const wide = sizeof<T>() == 8;
+    const lo = this.getr<T>(RAX << 3);
+    const hi = this.sx<T>(this.high_part<T>());
+    // 0 and -1; a dividend that is no sign-extended i64
+    const without = this.ltu(this.add(d, this.k(1)), this.k(2));
+    this.escape(wide ? this.or(without, this.xor(hi, this.sar(lo, this.k(63)))) : without);
+    const n = wide ? lo : this.or(this.shl(hi, this.k(8 * sizeof<T>())), lo);
+    const q = this.two(IR_DIVS, n, d);
+    if (!wide) this.escape(this.xor(this.sx<T>(q), q));
+    this.put<T>(q, this.two(IR_REMS, n, d));
+    return true;
+  }
+  /** AH or RDX. */
+  high_part<T>(): Node {
+    return this.getr<T>(sizeof<T>() == 1 ? 1 : RDX << 3);
+  }
+  put<T>(q: Node, r: Node): void {
+    this.setr<T>(RAX << 3, q);
+    this.setr<T>(sizeof<T>() == 1 ? 1 : RDX << 3, r);
   }
 
   // ---- the stack

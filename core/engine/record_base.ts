@@ -298,9 +298,9 @@ export class RecordBase {
     store<u32>(changetype<usize>(this) + OFFSETS + ((<usize>i) << 2), o);
     this.dirty_v |= (<u32>1) << i;
   }
-  /** `size` bytes of the state that no block writes. */
-  state(o: u32, size: u8): Node {
-    const n = this.emit(IR_GETM, size, 0, 0, 0);
+  /** State that no block writes. */
+  state<T>(o: u32): Node {
+    const n = this.emit(IR_GETM, <u8>sizeof<T>(), 0, 0, 0);
     n.k = <i64>o;
     return n;
   }

@@ -214,6 +214,8 @@ function new_cpu(long: bool): void {
   memory.fill(CPU, 0, 4096);
   for (let i: usize = 0; i < 16; i++) store<u64>(CPU + (i << 3), value());
   new_floats(CPU);
+  // dividends that have a quotient
+  if (chance(40)) cpu.rdx = chance(50) ? 0 : <u64>((<i64>cpu.rax) >> 63);
   cpu.page_va = HERE;
   cpu.plus4g = 0x100000000;
   cpu.minus4g = 0 - <u64>0x100000000;
@@ -298,7 +300,9 @@ function new_uop(u: usize, form: u32, f: u32, keep: bool): void {
   store<i32>(u, <i32>value(), 12);
   if (f & (F_I64 | F_MOFFS)) store<u64>(u, bytes, 8);
   if (f & F_BRANCH && !mem) store<u32>(u, chance(50) ? 0 : <u32>TARGET, 12);
-  if (!keep) aim(f, mem ? target : 0, b);
+  if (keep) return;
+  aim(f, mem ? target : 0, b);
+  if (mem && !ordinary && chance(10)) expect(target);
 }
 
 /** Stack and frame pointer near the window; what an indirect branch may find there or in a register. */
@@ -306,12 +310,21 @@ function aim(f: u32, target: u64, b: u32): void {
   const cpu = changetype<Cpu>(CPU);
   const narrow = !(cpu.mode & MODE_SS32);
   if (b != 32 && chance(90)) cpu.rsp = address(narrow);
+  if (!(cpu.mode & MODE_CS64)) cpu.rsp &= 0xffffffff;
   if (b != 40 && chance(50)) cpu.rbp = address(narrow);
   if (!(f & F_BRANCH)) return;
   const to = chance(80) ? (chance(50) ? HERE : OTHER_CODE) + below(4096) : random();
   if (!target) store<u64>(CPU + (b & 0xf8), to);
   plant(target, to);
   plant(cpu.rsp, to);
+}
+
+/** What a compare and exchange wants to find. */
+function expect(va: u64): void {
+  if (va < WINDOW_VA || va >= WINDOW_VA + 0x2ff0) return;
+  const cpu = changetype<Cpu>(CPU);
+  cpu.rax = load<u64>(WINDOW + <usize>(va - WINDOW_VA));
+  cpu.rdx = load<u64>(WINDOW + <usize>(va - WINDOW_VA), 8);
 }
 
 function plant(va: u64, v: u64): void {

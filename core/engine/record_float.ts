@@ -52,7 +52,7 @@ export class RecordFloat extends RecordState {
   environment(): Node {
     if (this.float_checked) return NONE();
     this.float_checked = true;
-    return this.xor(this.and(this.state(<u32>CPU_MXCSR, 4), this.k(FAST_MASK)), this.k(FAST));
+    return this.xor(this.and(this.state<u32>(<u32>CPU_MXCSR), this.k(FAST_MASK)), this.k(FAST));
   }
   /** Not zero if lanes of x break the rule, NONE if it is known that they do not. */
   check<T>(x: Node, which: u32, rule: i64, b: Node, c: Node): Node {

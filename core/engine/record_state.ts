@@ -1,13 +1,16 @@
 // x86's state and addresses in a recording: which slots are what, and linear addresses for the mode that code was decoded for.
-import { SEG_DS, SEG_ES, SEG_SS } from '../arch/x86/cpu';
-import { MODE_CS64, MODE_FLAT } from '../arch/x86/modes';
+import { Cpu, SEG_DS, SEG_ES, SEG_SS } from '../arch/x86/cpu';
+import { MODE_CS64, MODE_FLAT, MODE_VM86 } from '../arch/x86/modes';
 import { X_ADDR16 } from './address';
 import { Node } from './ir';
 import { RecordLanes } from './record_lanes';
 import { UOP_SPECIAL, uop_b, uop_disp, uop_m, uop_x } from './uop';
 
 // Slots of Cpu (core/arch/x86/cpu.ts).
+export const RAX: u32 = 0;
 export const RCX: u32 = 1;
+export const RDX: u32 = 2;
+export const RBX: u32 = 3;
 export const RSP: u32 = 4;
 const ZERO: u32 = 16;
 export const PAGE_VA: u32 = 17;
@@ -48,6 +51,13 @@ export class RecordState extends RecordLanes {
   }
   set_rflags(v: Node): void {
     this.set_slot(RFLAGS, v);
+  }
+
+  cpl(): Node {
+    return this.state<u32>(<u32>offsetof<Cpu>('cpl'));
+  }
+  vm86(): bool {
+    return (this.mode & MODE_VM86) != 0;
   }
 
   // ---- addresses

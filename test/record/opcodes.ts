@@ -9,13 +9,13 @@ type Type = number;
 
 /** Node numbers of core/engine/ir.ts. */
 export const OP = {
-  lanesToInteger: 23,
-  scalarToInteger: 24,
-  lanes: 29,
-  lanesInteger: 30,
-  shuffle: 31,
-  scalar: 32,
-  scalarFromInteger: 33,
+  lanesToInteger: 27,
+  scalarToInteger: 28,
+  lanes: 33,
+  lanesInteger: 34,
+  shuffle: 35,
+  scalar: 36,
+  scalarFromInteger: 37,
 };
 
 const leb = (n: number): number[] => (n < 128 ? [n] : [(n & 127) | 128, ...leb(n >>> 7)]);

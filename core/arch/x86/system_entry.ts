@@ -1,14 +1,14 @@
 // Test build: event delivery, far transfers and system instructions over a little guest memory, driven by system.test.ts.
 import { Cpu, CPU_SEGMENTS } from './cpu';
 import { deliver_exception, interrupt_deliver } from './exceptions';
-import { flags_set } from './flags';
+import { flags_get, flags_set } from './flags';
 import * as apic from './lapic';
 import { load_segment, mode_changed } from './segments';
 import { INT, SYSCALL, SYSENTER, SYSEXIT, SYSRET } from './semantics/far_interrupt';
 import { CALL_far, JMP_far } from './semantics/far';
 import { IRET, RET_far } from './semantics/far_return';
 import { MOV_cr } from './semantics/system_control';
-import { POPF, PUSHF } from './semantics/system_flags';
+import { POPF } from './semantics/system_flags';
 import { FXRSTOR64, FXSAVE64, XRSTOR64, XSAVE64 } from './semantics/system_state';
 import { LAR, LSL, LTR, VERW } from './semantics/system_segment';
 import { mem_attach } from '../../engine/mem';
@@ -114,8 +114,8 @@ export function jmpf32(): i32 {
 export function mov_cr(): i32 {
   return MOV_cr<u64>(cpu, uop);
 }
-export function pushf64(): i32 {
-  return PUSHF<u64>(cpu, uop);
+export function rflags(): u64 {
+  return flags_get(cpu);
 }
 export function popf64(): i32 {
   return POPF<u64>(cpu, uop);

@@ -1,5 +1,8 @@
 // Stack, near branches and the flag instructions (SDM vol. 2). A branch body returns the next micro-op, 0 after leaving with cpu.rip set.
+import { EXC_GP } from '../exceptions';
 import { flags6, set_flags6 } from './alu';
+
+const IOPL: i64 = 0x3000;
 
 @inline export function PUSH<B, V, T, S>(b: B, u: usize): i32 {
   const p = b.at<T, S>(u, false);
@@ -136,6 +139,24 @@ const TOP2: u64 = 0xc000000000000000;
 
 @inline export function STD<B, V>(b: B, u: usize): i32 {
   b.set_rflags(b.or(b.rflags(), b.k(0x400)));
+  return 0;
+}
+
+/** VM and RF are never pushed. In virtual-8086 mode the flags are the monitor's unless IOPL is 3. */
+@inline export function PUSHF<B, V, T>(b: B, u: usize): i32 {
+  const other = b.rflags();
+  if (b.vm86() && b.guard(b.ltu(b.and(other, b.k(IOPL)), b.k(IOPL)), EXC_GP)) return 1;
+  const q = b.probe<T>(b.stack<T>(b.k(-(<i64>sizeof<T>()))), true);
+  if (b.bad(q)) return 1;
+  b.stp<T>(q, b.and(b.or(b.or(other, flags6<B, V>(b)), b.k(2)), b.k(0xfcffff)));
+  b.stack_move<T>(b.k(-(<i64>sizeof<T>())));
+  return 0;
+}
+
+/** Follows IOPL (real mode has CPL 0); VME and PVI are not offered. */
+@inline export function CLI<B, V>(b: B, u: usize): i32 {
+  if (b.guard(b.ltu(b.and(b.shr(b.rflags(), b.k(12)), b.k(3)), b.cpl()), EXC_GP)) return 1;
+  b.set_rflags(b.and(b.rflags(), b.k(~0x200)));
   return 0;
 }
 

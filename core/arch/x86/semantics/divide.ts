@@ -1,110 +1,13 @@
-// Division, decimal adjustment, rotates through carry and other instructions that the interpreter alone executes.
+// Decimal adjustment, rotates through carry and other instructions that the interpreter alone executes.
 import { Cpu } from '../cpu';
 import { raise } from '../exceptions';
 import { AF, ARITH, CF, OF, PF, SF, ZF, get_flags6, set_flags6 } from '../flags';
 import { Eval } from '../../../engine/eval';
 import { E } from '../../../engine/operand';
-import { bus_lock, bus_unlock, cas_locked } from '../../../engine/atomic';
+import { cas_locked } from '../../../engine/atomic';
 import { address_width_mask, ea_slow, linear, offset_special } from '../../../engine/address';
-import { commit, probe_slow, read_ptr, write_ptr } from '../../../engine/mem';
+import { commit, read_ptr, write_ptr } from '../../../engine/mem';
 import { UOP_LOCK, UOP_SPECIAL, reg_get, reg_set, uop_b, uop_imm, uop_ismem, uop_m, uop_r } from '../../../engine/uop';
-
-/** 128 / 64 → 64 bits, unsigned; the caller has checked hi < d. Remainder in rem64. Knuth's algorithm D with 32-bit digits. */
-let rem64: u64 = 0;
-
-function div128(hi: u64, lo: u64, d: u64): u64 {
-  if (hi == 0) {
-    rem64 = lo % d;
-    return lo / d;
-  }
-  const s = clz<u64>(d);
-  const v = d << s;
-  const vn1 = v >> 32;
-  const vn0 = v & 0xffffffff;
-  const un32 = s ? (hi << s) | (lo >> (64 - s)) : hi;
-  const un10 = lo << s;
-  const un1 = un10 >> 32;
-  const un0 = un10 & 0xffffffff;
-  const q1 = digit(un32, un1, vn1, vn0);
-  const un21 = (un32 << 32) + un1 - q1 * v;
-  const q0 = digit(un21, un0, vn1, vn0);
-  rem64 = ((un21 << 32) + un0 - q0 * v) >> s;
-  return (q1 << 32) + q0;
-}
-
-/** One quotient digit: at most two corrections. */
-function digit(n: u64, next: u64, vn1: u64, vn0: u64): u64 {
-  let q = n / vn1;
-  let r = n - q * vn1;
-  while (q >> 32 || q * vn0 > ((r << 32) | next)) {
-    q--;
-    r += vn1;
-    if (r >> 32) break;
-  }
-  return q;
-}
-
-export function DIV<T>(cpu: Cpu, u: usize): i32 {
-  const b = changetype<Eval>(cpu);
-  const p = b.at<T, E>(u, false);
-  if (p == 0) return 1;
-  const d = <u64>b.rd<T, E>(u, p);
-  if (sizeof<T>() == 8) {
-    if (cpu.rdx >= d) return raise(cpu, 0, 0);
-    cpu.rax = div128(cpu.rdx, cpu.rax, d);
-    cpu.rdx = rem64;
-    return 0;
-  }
-  const w: u64 = 8 * sizeof<T>();
-  const n: u64 = sizeof<T>() == 1 ? cpu.rax & 0xffff : ((<u64>b.getr<T>(16)) << w) | (<u64>b.getr<T>(0));
-  if (n >> w >= d) return raise(cpu, 0, 0); // a zero divisor too
-  store_quotient<T>(b, n / d, n % d);
-  return 0;
-}
-
-@inline function store_quotient<T>(b: Eval, q: u64, r: u64): void {
-  b.setr<T>(0, <i64>q);
-  if (sizeof<T>() == 1) b.setr<u8>(1, <i64>r);
-  else b.setr<T>(16, <i64>r);
-}
-
-export function IDIV<T>(cpu: Cpu, u: usize): i32 {
-  const b = changetype<Eval>(cpu);
-  const p = b.at<T, E>(u, false);
-  if (p == 0) return 1;
-  const d = b.sx<T>(b.rd<T, E>(u, p));
-  if (sizeof<T>() == 8) return idiv128(cpu, d);
-  const w: i64 = 8 * sizeof<T>();
-  const n: i64 =
-    sizeof<T>() == 1
-      ? <i64>(<i16>cpu.rax)
-      : sizeof<T>() == 2
-        ? <i64>(<i32>((cpu.rdx << 16) | (cpu.rax & 0xffff)))
-        : <i64>((cpu.rdx << 32) | (cpu.rax & 0xffffffff));
-  if (d == 0 || (n == i64.MIN_VALUE && d == -1)) return raise(cpu, 0, 0);
-  const q = n / d;
-  if (b.sx<T>(q) != q) return raise(cpu, 0, 0);
-  store_quotient<T>(b, <u64>q, <u64>(n % d));
-  return 0;
-}
-
-function idiv128(cpu: Cpu, d: i64): i32 {
-  const negative = <i64>cpu.rdx < 0;
-  let lo = cpu.rax;
-  let hi = cpu.rdx;
-  if (negative) {
-    hi = ~hi + (lo == 0 ? 1 : 0);
-    lo = 0 - lo;
-  }
-  const a: u64 = d < 0 ? <u64>(0 - d) : <u64>d;
-  if (hi >= a) return raise(cpu, 0, 0);
-  const q = div128(hi, lo, a);
-  const minus = negative != d < 0;
-  if (q > (minus ? <u64>0x8000000000000000 : <u64>i64.MAX_VALUE)) return raise(cpu, 0, 0);
-  cpu.rax = minus ? 0 - q : q;
-  cpu.rdx = negative ? 0 - rem64 : rem64;
-  return 0;
-}
 
 // ---- rotates through carry: width + 1 bits
 
@@ -274,28 +177,4 @@ export function CMPXCHG8B(cpu: Cpu, u: usize): i32 {
     }
     return 0;
   }
-}
-
-/** Wasm has no 16-byte compare-and-swap: the bus lock keeps other vCPUs' locked 16-byte operations out. */
-export function CMPXCHG16B(cpu: Cpu, u: usize): i32 {
-  const va = ea_slow(cpu, u, 16, true);
-  if (va & 15) return raise(cpu, 13, 0);
-  const p = write_ptr(cpu, va, 16);
-  if (p == 0) return 1;
-  bus_lock();
-  const lo = load<u64>(p);
-  const hi = load<u64>(p, 8);
-  const same = lo == cpu.rax && hi == cpu.rdx;
-  if (same) {
-    store<u64>(p, cpu.rbx);
-    store<u64>(p, cpu.rcx, 8);
-    commit(cpu, p);
-  }
-  bus_unlock();
-  set_zf(cpu, same);
-  if (!same) {
-    cpu.rax = lo;
-    cpu.rdx = hi;
-  }
-  return 0;
 }

@@ -1,5 +1,17 @@
 // Arithmetic, logic and moves on general registers and memory (SDM vol. 2). Bodies are generic over the builder: see docs/design/core.md.
-import { add_carries, carries, cf, flags_add, flags_logic, flags_mul, flags_sub, flags_zf } from './alu';
+import {
+  add_carries,
+  carries,
+  cf,
+  flags6,
+  flags_add,
+  flags_logic,
+  flags_mul,
+  flags_sub,
+  flags_zf,
+  set_flags6,
+} from './alu';
+import { Xa } from '../../../engine/operand';
 
 @inline export function ADD<B, V, T, D, S>(b: B, u: usize): i32 {
   const p = b.at<T, D>(u, true);
@@ -205,6 +217,18 @@ import { add_carries, carries, cf, flags_add, flags_logic, flags_mul, flags_sub,
   return r;
 }
 
+@inline export function DIV<B, V, T, S>(b: B, u: usize): i32 {
+  const q = b.at<T, S>(u, false);
+  if (b.bad(q)) return 1;
+  return b.divide<T>(b.rd<T, S>(u, q)) ? 0 : 1;
+}
+
+@inline export function IDIV<B, V, T, S>(b: B, u: usize): i32 {
+  const q = b.at<T, S>(u, false);
+  if (b.bad(q)) return 1;
+  return b.divide_signed<T>(b.sx<T>(b.rd<T, S>(u, q))) ? 0 : 1;
+}
+
 @inline export function IMUL2<B, V, T, D, S>(b: B, u: usize): i32 {
   const p = b.at<T, S>(u, false);
   if (b.bad(p)) return 1;
@@ -311,6 +335,15 @@ import { add_carries, carries, cf, flags_add, flags_logic, flags_mul, flags_sub,
   if (sizeof<T>() == 4) b.setr<u64>(0, b.sel(same, b.getr<u64>(0), x));
   else b.setr<T>(0, b.sel(same, b.getr<T>(0), x));
   flags_sub<B, V, T>(b, a, x, b.sub(a, x));
+  return 0;
+}
+
+/** The operand is memory, 16-byte aligned. */
+@inline export function CMPXCHG16B<B, V, K>(b: B, u: usize): i32 {
+  const p = b.vat<Xa>(u, 16, true);
+  if (b.bad(p)) return 1;
+  const same = b.cas16(u, p);
+  set_flags6<B, V>(b, b.or(b.and(flags6<B, V>(b), b.k(~0x40)), b.shl(same, b.k(6))));
   return 0;
 }
 

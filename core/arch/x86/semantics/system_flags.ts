@@ -2,26 +2,11 @@
 import { Cpu, EXIT_HALT } from '../cpu';
 import { MODE_PE } from '../modes';
 import { flags_get, flags_set, IF, TF } from '../flags';
-import { push, push_commit } from '../push';
-import {
-  cpl0,
-  gp0,
-  interrupt_waits,
-  iopl,
-  leave,
-  next_ip,
-  peek,
-  peeked,
-  stack_begin,
-  stack_move,
-  ud,
-} from './system_common';
+import { cpl0, gp0, interrupt_waits, iopl, leave, next_ip, peek, peeked, stack_move, ud } from './system_common';
 import { tlb_select } from '../../../engine/tlb';
 
 const VM: u64 = 0x20000;
 const AC: u64 = 0x40000;
-/** VM and RF are never pushed. */
-const PUSHED: u64 = 0xfcffff;
 
 /** Bits of RFLAGS that POPF and IRET at the present privilege may change: CF PF AF ZF SF TF DF OF NT AC ID, IF and IOPL if allowed. */
 export function flags_writable(cpu: Cpu, size: i32): u64 {
@@ -34,14 +19,6 @@ export function flags_writable(cpu: Cpu, size: i32): u64 {
 /** In virtual-8086 mode the flags are the monitor's unless IOPL is 3. */
 function vm86_refuses(cpu: Cpu): bool {
   return (cpu.rflags & VM) != 0 && iopl(cpu) < 3;
-}
-
-export function PUSHF<T>(cpu: Cpu, u: usize): i32 {
-  if (vm86_refuses(cpu)) return gp0(cpu);
-  if (!stack_begin(cpu, sizeof<T>(), 1)) return 1;
-  push(cpu, flags_get(cpu) & PUSHED);
-  push_commit(cpu);
-  return 0;
 }
 
 export function POPF<T>(cpu: Cpu, u: usize): i32 {
@@ -57,15 +34,9 @@ export function POPF<T>(cpu: Cpu, u: usize): i32 {
   return 0;
 }
 
-/** CLI and STI follow IOPL; VME and PVI are not offered. */
+/** As CLI (control.ts), STI follows IOPL; VME and PVI are not offered. */
 function may_switch(cpu: Cpu): bool {
   return !(cpu.mode & MODE_PE) || cpu.cpl <= iopl(cpu);
-}
-
-export function CLI(cpu: Cpu, u: usize): i32 {
-  if (!may_switch(cpu)) return gp0(cpu);
-  cpu.rflags &= ~(<u64>IF);
-  return 0;
 }
 
 /** The instruction after an STI that turned interrupts on still runs without them. */

@@ -1,6 +1,6 @@
 // Instructions on segment registers and descriptors (SDM vol. 2; vol. 3, 5.10).
-import { Cpu, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SS, SEG_TR, seg } from '../cpu';
-import { raise, EXC_GP, EXC_NP } from '../exceptions';
+import { Cpu, CPU_SEGMENTS, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SS, SEG_TR, seg } from '../cpu';
+import { raise, EXC_GP, EXC_NP, EXC_UD } from '../exceptions';
 import { ZF, TF, get_flags6, set_flags6 } from '../flags';
 import { canonical } from '../limits';
 import { push, push_commit } from '../push';
@@ -43,9 +43,12 @@ export function POP_sreg<T>(cpu: Cpu, u: usize): i32 {
   return loaded(cpu, u, sreg(u), before, true);
 }
 
-export function MOV_from_sreg<T = u16>(cpu: Cpu, u: usize): i32 {
-  if (sreg(u) > SEG_GS) return ud(cpu);
-  return store_word<T>(cpu, u, seg(cpu, sreg(u)).selector);
+@inline export function MOV_from_sreg<B, V, T, D>(b: B, u: usize): i32 {
+  if (b.guard(b.k(<i64>(sreg(u) > SEG_GS)), EXC_UD)) return 1;
+  const p = b.at<T, D>(u, true);
+  if (b.bad(p)) return 1;
+  b.wr<T, D>(u, p, b.state<u16>(<u32>CPU_SEGMENTS + (sreg(u) << 4)));
+  return 0;
 }
 
 /** A 16-bit value to memory, or zero-extended to a register of size T. */
