@@ -3,10 +3,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { loadCore } from '../platform/core.ts';
 import { Machine } from '../platform/machine.ts';
 import { BadImage, buildDomain, type Plan } from '../services/domain_builder/protocol/index.ts';
-import { crashReport } from '../services/report/crash.ts';
 import { Statistics } from '../services/report/statistics.ts';
 import { Tracer } from '../services/report/trace.ts';
 import { Host, type Guest, type Outcome } from '../services/xenops/host.ts';
+import { elfImage } from './kernel.ts';
 import { EXIT, type RunOptions } from './options.ts';
 import { openTerminal, type Terminal } from './terminal.ts';
 
@@ -37,7 +37,7 @@ function read(what: string, path: string): Uint8Array {
 }
 
 function plan(options: RunOptions): Plan {
-  const kernel = read('kernel', options.kernel);
+  const kernel = elfImage(read('kernel', options.kernel));
   const initrd = options.initrd === undefined ? undefined : read('initrd', options.initrd);
   return buildDomain({ kernel, initrd, cmdline: options.cmdline, memory: options.memory * MIB, vcpus: 1 });
 }
@@ -83,7 +83,7 @@ function save(statistics: Statistics, path: string, code: number): number {
 
 async function carryOut(options: RunOptions): Promise<number> {
   const made = plan(options);
-  const tracer = new Tracer(options.trace);
+  const tracer = await Tracer.create(options.trace);
   const size = [...made.ram, ...made.extra].reduce((sum, r) => sum + r.size, 0);
   const machine = new Machine(
     { memory: size, deterministic: options.deterministic, trace: tracer.machineOptions },
@@ -155,7 +155,7 @@ class Session {
         this.#tracer.drain();
         const { outcome } = guest;
         this.#statistics.end(guest.domid, outcome ?? (late ? 'timeout' : 'left'));
-        if (outcome === 'crash') process.stderr.write(crashReport(this.#host.machine, guest.domid));
+        if (outcome === 'crash') await this.#report(guest);
         guest.destroy();
         if (late && outcome === null) return fail(`the guest did not end within ${timeout} seconds.`, EXIT.timedOut);
         if (left || outcome === null) return EXIT.poweredOff;
@@ -164,6 +164,11 @@ class Session {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  async #report(guest: Guest): Promise<void> {
+    const { crashReport } = await import('../services/report/crash.ts'); // its tables are for who needs them
+    process.stderr.write(crashReport(this.#host.machine, guest.domid));
   }
 
   /** Input that the guest has not taken yet. */

@@ -176,6 +176,8 @@ function operand(o: Operand, row: Row, c: Context): string {
   }
 }
 
+export type Disassemble = (bytes: Uint8Array, code: CodeSize, rip?: bigint) => { text: string; length: number } | null;
+
 /** Text of the instruction at the start of `bytes` and its length; null if the bytes are no instruction or end inside it. */
 export function disassemble(bytes: Uint8Array, code: CodeSize, rip = 0n): { text: string; length: number } | null {
   try {

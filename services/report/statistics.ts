@@ -7,7 +7,7 @@ import { crashFields } from './layout.ts';
 export interface Stats {
   outcome: string;
   shutdownReason: number | null;
-  /** Milliseconds from the start of the run. */
+  /** Milliseconds from the start of the process. */
   firstConsoleByteMs: number | null;
   exitMs: number;
   /** Retired instructions: REP counts once, halted time none. */
@@ -22,7 +22,6 @@ export interface Stats {
 
 export class Statistics {
   readonly #machine: Machine;
-  readonly #start = performance.now();
   #firstByte: number | null = null;
   #stats: Stats | null = null;
   #boots = 0;
@@ -34,7 +33,7 @@ export class Statistics {
   }
 
   output(): void {
-    this.#firstByte ??= performance.now() - this.#start;
+    this.#firstByte ??= performance.now();
   }
 
   /** A guest has ended; its structures still exist. */
@@ -42,7 +41,7 @@ export class Statistics {
     const { core, memory } = this.#machine;
     const state = core.domain_state(domid);
     const cpu = new CpuState(memory, core.domain_cpu(domid, 0) >>> 0);
-    const exitMs = performance.now() - this.#start;
+    const exitMs = performance.now();
     this.#boots++;
     this.#instructions += Number(cpu.retired);
     this.#running += Number(cpu.u64(crashFields.timeRunning)) / 1e6;

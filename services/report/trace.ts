@@ -2,7 +2,7 @@
 import { LOG_CONSOLE, LOG_EVENT, LOG_HYPERCALL, type TraceInstruction } from '../../platform/core.ts';
 import type { Machine, MachineOptions } from '../../platform/machine.ts';
 import { formatHypercall, formatResult } from '../../spec/abi/trace.ts';
-import { disassemble } from './disassemble.ts';
+import type { Disassemble } from './disassemble.ts';
 import { consoleText, LogReader, type LogRecord } from './log_reader.ts';
 
 export type TraceKind = 'hypercalls' | 'events' | 'xenstore' | 'insn';
@@ -17,8 +17,17 @@ export class Tracer {
   #log: LogReader | null = null;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(kinds: readonly TraceKind[]) {
+  readonly #disassemble: Disassemble;
+
+  private constructor(kinds: readonly TraceKind[], disassemble: Disassemble) {
     this.#kinds = new Set(kinds);
+    this.#disassemble = disassemble;
+  }
+
+  /** The disassembler's tables take a while to make: for those only who look at instructions. */
+  static async create(kinds: readonly TraceKind[]): Promise<Tracer> {
+    if (!kinds.includes('insn')) return new Tracer(kinds, () => null);
+    return new Tracer(kinds, (await import('./disassemble.ts')).disassemble);
   }
 
   get machineOptions(): NonNullable<MachineOptions['trace']> {
@@ -42,7 +51,7 @@ export class Tracer {
     const { memory } = this.#machine!;
     const rip = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
     const bytes = new Uint8Array(memory.buffer, at >>> 0, length || 1).slice();
-    const decoded = disassemble(bytes, rip > 0xffff_ffffn ? 64 : 32, rip);
+    const decoded = this.#disassemble(bytes, rip > 0xffff_ffffn ? 64 : 32, rip);
     this.#line(
       `${rip.toString(16).padStart(16, '0')} ${Buffer.from(bytes).toString('hex').padEnd(24)} ${decoded?.text ?? '?'}`,
     );
