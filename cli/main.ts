@@ -2,7 +2,6 @@
 import './parent.ts';
 import { readFileSync } from 'node:fs';
 import { EXIT, helpText, parseCommand, UsageError } from './options.ts';
-import { run } from './run.ts';
 
 async function main(): Promise<number> {
   const parsed = parseCommand(process.argv.slice(2));
@@ -18,7 +17,7 @@ async function main(): Promise<number> {
       return 0;
     }
     default:
-      return run(parsed.options);
+      return (await import('./run.ts')).run(parsed.options); // most of the program: not for `--help`
   }
 }
 

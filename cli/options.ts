@@ -38,6 +38,7 @@ export type Command = { command: 'run'; options: RunOptions } | { command: 'help
 /** A command line that is not understood: one sentence, exit 64. */
 export class UsageError extends Error {}
 
+const MIN_MEMORY_MIB = 16;
 const MAX_MEMORY_MIB = 3072;
 const MAX_TIMEOUT_S = 2 ** 31 / 1000 - 1; // what a Node timer holds
 
@@ -45,7 +46,7 @@ const RUN = {
   kernel: { type: 'string', value: 'FILE', help: 'kernel: bzImage or ELF with a PVH note (needed)' },
   initrd: { type: 'string', value: 'FILE', help: 'initial RAM disk' },
   cmdline: { type: 'string', value: 'TEXT', help: "the kernel's command line (console=hvc0)" },
-  memory: { type: 'string', value: 'MIB', help: `memory in MiB, at most ${MAX_MEMORY_MIB} (256)` },
+  memory: { type: 'string', value: 'MIB', help: `memory in MiB, ${MIN_MEMORY_MIB} to ${MAX_MEMORY_MIB} (256)` },
   name: { type: 'string', value: 'NAME', help: "the domain's name (guest)" },
   type: { type: 'string', value: 'pvh', help: 'guest type; pvh is the only one yet' },
   timeout: { type: 'string', value: 'SECONDS', help: 'give up after this time: exit code 5' },
@@ -75,17 +76,24 @@ export function helpText(): string {
     '',
     ...Object.entries({ ...RUN, ...BOTH }).map(line),
     '',
-    'exit code: 0 the guest powered off, 3 rebooted under --no-reboot, 4 crashed, 5 time-out, 64 usage, 65 bad image',
+    'exit code: 0 the guest powered off, 3 rebooted under --no-reboot, 4 crashed, 5 time-out;',
+    '           1 xenolith failed, 64 wrong usage, 65 no image that can be booted',
     '',
   ].join('\n');
+}
+
+/** Node's messages name the option in their first sentence; what follows is advice for other programs. */
+function complaint(message: string): string {
+  const [first] = message.split(/\. |\n/);
+  const [, option] = /^Option '(--[\w-]+)(?: <value>)?' argument (?:missing|is ambiguous)/.exec(first) ?? [];
+  return option ? `${option} needs a value (one that begins with a dash as ${option}=VALUE)` : first.replace(/\.$/, '');
 }
 
 function parse<T extends NonNullable<ParseArgsConfig['options']>>(args: string[], options: T) {
   try {
     return parseArgs({ args, options, allowPositionals: true, strict: true });
   } catch (error) {
-    // The first sentence of Node's message names the option; the rest is advice for other programs.
-    throw new UsageError(`${(error as Error).message.split(/\. |\n/)[0].replace(/\.$/, '')}.`);
+    throw new UsageError(`${complaint((error as Error).message)}: \`xenolith --help\` shows what there is.`);
   }
 }
 
@@ -127,7 +135,7 @@ export function parseCommand(args: string[]): Command {
     kernel: values.kernel,
     initrd: values.initrd,
     cmdline: values.cmdline ?? 'console=hvc0',
-    memory: number('memory', values.memory ?? '256', 1, MAX_MEMORY_MIB, true),
+    memory: number('memory', values.memory ?? '256', MIN_MEMORY_MIB, MAX_MEMORY_MIB, true),
     name,
     type,
     timeout: values.timeout === undefined ? undefined : number('timeout', values.timeout, 0.001, MAX_TIMEOUT_S, false),

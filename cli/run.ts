@@ -1,11 +1,12 @@
 // `xenolith run`: one guest from kernel to its end, its console on the terminal.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { loadCore } from '../platform/core.ts';
 import { Machine } from '../platform/machine.ts';
 import { BadImage, buildDomain, type Plan } from '../services/domain_builder/protocol/index.ts';
 import { Statistics } from '../services/report/statistics.ts';
 import { Tracer } from '../services/report/trace.ts';
 import { Host, type Guest, type Outcome } from '../services/xenops/host.ts';
+import { checkOutput, readInput, Unreadable } from './files.ts';
 import { elfImage } from './kernel.ts';
 import { EXIT, type RunOptions } from './options.ts';
 import { openTerminal, type Terminal } from './terminal.ts';
@@ -17,28 +18,9 @@ function fail(message: string, code: number): number {
   return code;
 }
 
-class Unreadable extends Error {}
-
-function read(what: string, path: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const why =
-      code === 'ENOENT'
-        ? 'there is no such file'
-        : code === 'EACCES'
-          ? 'it may not be read'
-          : code === 'EISDIR'
-            ? 'it is a folder'
-            : `reading fails with ${code}`;
-    throw new Unreadable(`the ${what} ${path}: ${why}; name a readable file.`);
-  }
-}
-
 function plan(options: RunOptions): Plan {
-  const kernel = elfImage(read('kernel', options.kernel));
-  const initrd = options.initrd === undefined ? undefined : read('initrd', options.initrd);
+  const kernel = elfImage(readInput('kernel', options.kernel));
+  const initrd = options.initrd === undefined ? undefined : readInput('initrd', options.initrd);
   return buildDomain({ kernel, initrd, cmdline: options.cmdline, memory: options.memory * MIB, vcpus: 1 });
 }
 
@@ -64,10 +46,14 @@ export async function run(options: RunOptions): Promise<number> {
   try {
     return await carryOut(options);
   } catch (error) {
-    if (error instanceof BadImage || error instanceof Unreadable) return fail(error.message, EXIT.badImage);
+    if (error instanceof Unreadable) return fail(error.message, EXIT.badImage);
+    if (error instanceof BadImage) return fail(`${error.message} ${filesOf(options)}`, EXIT.badImage);
     throw error;
   }
 }
+
+const filesOf = ({ kernel, initrd }: RunOptions): string =>
+  `(kernel: ${kernel}${initrd === undefined ? '' : `, initrd: ${initrd}`})`;
 
 function save(statistics: Statistics, path: string, code: number): number {
   try {
@@ -82,6 +68,7 @@ function save(statistics: Statistics, path: string, code: number): number {
 }
 
 async function carryOut(options: RunOptions): Promise<number> {
+  if (options.stats !== undefined) checkOutput('stats', options.stats);
   const made = plan(options);
   const tracer = await Tracer.create(options.trace);
   const size = [...made.ram, ...made.extra].reduce((sum, r) => sum + r.size, 0);

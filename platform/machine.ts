@@ -28,6 +28,14 @@ const FLAGS = { deterministic: 1, hypercalls: 2, events: 4 };
 const MORE = 1;
 const SLICES_BETWEEN_LOOKS = 1;
 
+function machineMemory(pages: number): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  } catch {
+    throw new Error(`this system does not give ${pages / 16} MiB of address space; give the guest less memory.`);
+  }
+}
+
 export class Machine {
   readonly memory: WebAssembly.Memory;
   readonly core: Core;
@@ -49,7 +57,7 @@ export class Machine {
     this.deterministic = options.deterministic ?? false;
     this.inline = this.deterministic || options.trace?.instruction !== undefined;
     const pages = Math.min(MAX_PAGES, Math.ceil((options.memory * 1.01 + OWN_MEMORY + pcpus * PCPU_AREA) / WASM_PAGE));
-    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    this.memory = machineMemory(pages);
     const clockBase = process.hrtime.bigint();
     this.core = instantiate(image.module, this.memory, clockSince(clockBase), options.trace?.instruction);
     let flags = this.deterministic ? FLAGS.deterministic : 0;

@@ -9,6 +9,9 @@ import type { Readable } from 'node:stream';
 /** A failure that one sentence explains. */
 export class ImageError extends Error {}
 
+/** What a person can do without the image. */
+const WITHOUT = 'name a kernel and an initrd, `xenolith run --kernel FILE --initrd FILE`';
+
 const LISTS_LAST_MS = 24 * 3600 * 1000;
 
 /** An executable's path, if the PATH has it. */
@@ -48,9 +51,7 @@ export class Apt {
 
   constructor(folder: string) {
     if (!which('apt-get') || !which('dpkg-deb')) {
-      throw new ImageError(
-        'there is no apt here to fetch the guest image with: name a kernel and an initrd, `xenolith run --kernel FILE --initrd FILE`.',
-      );
+      throw new ImageError(`there is no apt here to fetch the guest image with: ${WITHOUT}.`);
     }
     this.folder = folder;
     for (const name of ['state/lists/partial', 'cache/archives/partial', 'debs']) {
@@ -70,7 +71,12 @@ export class Apt {
   }
 
   async #get(...args: string[]): Promise<void> {
-    await start('apt-get', ['-q', ...this.#options, ...args], { cwd: join(this.folder, 'debs') }).ended;
+    const { ended } = start('apt-get', ['-q', ...this.#options, ...args], { cwd: join(this.folder, 'debs') });
+    await ended.catch(() => {
+      throw new ImageError(
+        `apt-get ${args[0]} failed, see above: check network, package sources and disk, then start again; or ${WITHOUT}.`,
+      );
+    });
   }
 
   /** Fetches the package lists, unless they are of today. */

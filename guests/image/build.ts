@@ -85,23 +85,38 @@ export async function buildImage(folder = join(ROOT, 'build')): Promise<string> 
     packages: [kernelPackage, userPackage].map(({ Package, Version }) => `${Package} ${Version}`),
     sha256: { kernel: sha256(vmlinuz.content), initrd: sha256(initrd) },
   };
-  const image = join(folder, 'image');
+  return replaceImage(join(folder, 'image'), { [info.kernel]: vmlinuz.content, [info.initrd]: initrd }, info);
+}
+
+/** Writes the files aside, then puts their folder in the place of the old one. */
+function replaceImage(image: string, files: Record<string, Uint8Array>, info: ImageInfo): string {
   const fresh = `${image}.new`;
   const old = `${image}.old`;
-  for (const left of [fresh, old]) rmSync(left, { recursive: true, force: true });
-  mkdirSync(fresh, { recursive: true });
-  writeFileSync(join(fresh, info.kernel), vmlinuz.content);
-  writeFileSync(join(fresh, info.initrd), initrd);
-  writeFileSync(join(fresh, 'image.json'), `${JSON.stringify(info, undefined, 2)}\n`);
-  if (existsSync(image)) renameSync(image, old);
-  renameSync(fresh, image);
-  rmSync(old, { recursive: true, force: true });
+  const clean = () => [fresh, old].forEach((left) => rmSync(left, { recursive: true, force: true }));
+  clean();
+  try {
+    mkdirSync(fresh, { recursive: true });
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(fresh, name), content);
+    writeFileSync(join(fresh, 'image.json'), `${JSON.stringify(info, undefined, 2)}\n`);
+    if (existsSync(image)) renameSync(image, old);
+    renameSync(fresh, image);
+  } finally {
+    clean();
+  }
   return image;
 }
 
+/** What went wrong, as one sentence if it is not our own fault. */
+function complaint(error: Error): string {
+  const { code, syscall, path } = error as NodeJS.ErrnoException;
+  if (error instanceof ImageError) return `xenolith: ${error.message}`;
+  if (syscall === undefined) return error.stack ?? error.message;
+  return `xenolith: the guest image cannot be written (${code} at ${path ?? syscall}): make room or give the right to, then start again.`;
+}
+
 if (import.meta.main) {
-  await buildImage().catch((error: Error) => {
-    console.error(error instanceof ImageError ? `xenolith: ${error.message}` : error.stack);
+  await buildImage(process.argv[2]).catch((error: Error) => {
+    console.error(complaint(error));
     process.exitCode = 1;
   });
 }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { Apt, ImageError } from './apt.ts';
 import { characterDevice, directory, file, link, readCpio, writeCpio } from './cpio.ts';
 import { guestImage } from './index.ts';
@@ -70,6 +70,60 @@ test('without apt one sentence names the way out', (t) => {
     () => new Apt('unused'),
     (error) => error instanceof ImageError && /--kernel/.test(error.message),
   );
+});
+
+/** A folder with stand-ins for apt that know two small packages, and a run of the image's build with them. */
+function fakeApt(t: TestContext): { folder: string; build(fault?: string): SpawnSyncReturns<string> } {
+  const folder = mkdtempSync(join(tmpdir(), 'xenolith-apt-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const write = (name: string, content: string | Buffer, mode = 0o644) => {
+    mkdirSync(join(folder, name, '..'), { recursive: true });
+    writeFileSync(join(folder, name), content, { mode });
+  };
+  const packages = { 'linux-image-1-amd64': 'boot/vmlinuz-1', 'busybox-static': 'bin/busybox' };
+  for (const [name, path] of Object.entries(packages)) {
+    write(`tree/${name}/${path}`, Buffer.alloc(300_000, name));
+    const fields = { Package: name, Version: '1', Architecture: 'amd64', Maintainer: 'x', Description: 'x' };
+    const control = Object.entries(fields).map(([key, value]) => `${key}: ${value}\n`);
+    write(`tree/${name}/DEBIAN/control`, control.join(''));
+    execFileSync('dpkg-deb', ['-Znone', '-b', join(folder, 'tree', name), join(folder, `${name}_1_amd64.deb`)]);
+  }
+  const shell = (...lines: string[]) => ['#!/bin/sh', ...lines, ''].join('\n');
+  write('bin/apt-get', shell('[ -z "$FAULT" ] || { echo "E: $FAULT"; exit 100; }', `ln -f ${folder}/*.deb .`), 0o755);
+  const show = 'echo "Package: $n\nVersion: 1\nArchitecture: amd64\nDepends: linux-image-1-amd64"';
+  write('bin/apt-cache', shell('for n; do :; done', show), 0o755);
+  return {
+    folder,
+    build: (fault = '') => {
+      const env = { ...process.env, PATH: `${join(folder, 'bin')}:${process.env.PATH}`, FAULT: fault };
+      const limit = fault === '' ? '' : "trap '' XFSZ; ulimit -f 200;"; // in units of 512 bytes
+      const program = [process.execPath, join(import.meta.dirname, 'build.ts'), join(folder, 'out')];
+      const sh = ['-c', `${fault === 'full' ? `${limit} unset FAULT;` : ''} exec "$@"`, 'sh', ...program];
+      return spawnSync('/bin/sh', sh, { env, encoding: 'utf8' });
+    },
+  };
+}
+
+test('an image that cannot be made is one sentence, and leaves the old one or none', (t) => {
+  const { folder, build } = fakeApt(t);
+  const offline = build('Could not resolve the archive');
+  assert.equal(offline.status, 1);
+  assert.match(
+    offline.stderr,
+    /E: Could not resolve.*\nxenolith: apt-get update failed, see above: check network.*--kernel FILE.*\n$/,
+  );
+  const full = () => {
+    const { status, stderr } = build('full');
+    assert.equal(status, 1);
+    assert.match(stderr, /^xenolith: the guest image cannot be written \(E[A-Z]+ at \S+\): make room .*\n$/);
+  };
+  full();
+  assert.deepEqual(readdirSync(join(folder, 'out')).sort(), ['apt']);
+  assert.equal(build().status, 0);
+  const { sha256 } = guestImage(join(folder, 'out', 'image'));
+  full();
+  assert.deepEqual(readdirSync(join(folder, 'out')).sort(), ['apt', 'image']);
+  assert.deepEqual(guestImage(join(folder, 'out', 'image')).sha256, sha256);
 });
 
 test('the image: an unmodified bzImage and an initramfs with what the guest needs', () => {

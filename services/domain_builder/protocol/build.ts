@@ -123,7 +123,9 @@ export function buildDomain(config: DomainConfig): Plan {
   const end = initrdAt + (initrd?.size ?? 0);
   if (end > low) {
     const what = initrd ? `the kernel (to ${hex(infoAt)}) and the initrd (${MIB(initrd.size)})` : 'the kernel';
-    throw new BadImage(`${what} do not fit into ${MIB(low)} of low memory; give at least ${MIB(end)}.`);
+    throw new BadImage(
+      `${what} do not fit into ${MIB(low)} of low memory; give at least ${Math.ceil(end / (1 << 20))} MiB.`,
+    );
   }
   const modules: Range[] = initrd ? [{ gpa: initrdAt, size: initrd.size }] : [];
 
@@ -159,7 +161,8 @@ function entryPoint(elf: Elf): number {
   const desc = new Window(note.desc, 'the PVH entry note');
   const entry = note.desc.length === 8 ? desc.u64(0) : desc.u32(0);
   const inside = elf.segments.some(({ gpa, memSize }) => entry >= gpa && entry < gpa + memSize);
-  if (!inside) throw new BadImage(`the PVH entry ${hex(entry)} lies outside the kernel's segments.`);
+  if (!inside)
+    throw new BadImage(`the PVH entry ${hex(entry)} lies outside the kernel's segments; fetch the file again.`);
   return entry;
 }
 

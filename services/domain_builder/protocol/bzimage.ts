@@ -23,7 +23,7 @@ export function isBzImage(bytes: Uint8Array): boolean {
 export function extractElf(image: Uint8Array): Uint8Array {
   if (isElf(image)) return image;
   const file = new Window(image, 'the bzImage');
-  if (image.length === 0) throw new BadImage('the kernel file is empty.');
+  if (image.length === 0) throw new BadImage('the kernel file is empty; give an ELF image or a bzImage.');
   if (!isBzImage(image))
     throw new BadImage('the kernel file is neither an ELF image nor a bzImage; give a kernel built for x86.');
   const version = file.u16(VERSION);
@@ -31,6 +31,6 @@ export function extractElf(image: Uint8Array): Uint8Array {
     throw new BadImage(`the bzImage follows boot protocol ${hex(version)}; ${hex(MIN_VERSION)} or newer is needed.`);
   const payload = ((file.u8(SETUP_SECTS) || 4) + 1) * 512 + file.u32(PAYLOAD_OFFSET);
   const elf = decompress(file.slice(payload, file.u32(PAYLOAD_LENGTH)));
-  if (!isElf(elf)) throw new BadImage('the payload of the bzImage is not an ELF image.');
+  if (!isElf(elf)) throw new BadImage('the payload of the bzImage is not an ELF image; fetch the file again.');
   return elf;
 }
