@@ -124,6 +124,23 @@ test('killed during set-up: the work ends, nothing is locked, the next start doe
   assert.deepEqual(lines, ['start', 'start', 'done']);
 });
 
+test('a sweep of ends over set-up: none leaves a process, a lock or half a build', async (t) => {
+  const root = clone(t);
+  const builders = (): number[] =>
+    log(root).flatMap((line) => (line.startsWith('start') ? [Number(line.split(' ')[1])] : []));
+  for (const [i, signal] of (['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGKILL', 'SIGHUP', 'SIGKILL'] as const).entries()) {
+    const { child, ended } = start(root, 'exit', '0');
+    await sleep(60 + i * 120);
+    child.kill(signal);
+    await ended;
+    await until(() => !builders().some(alive), `set-up ends after ${signal}`, 1000);
+  }
+  const last = start(root, 'exit', '7');
+  assert.equal((await last.ended).code, 7);
+  assert.doesNotMatch(await last.complaints, /waiting/);
+  assert.equal(log(root).at(-1), 'done');
+});
+
 test('the child goes within a second of the launcher, even by SIGKILL', async (t) => {
   const root = clone(t);
   const { child } = start(root, 'wait');

@@ -40,6 +40,33 @@ static void hostile_hypercalls(void) {
   power(SHUTDOWN_crash);
 }
 
+/* Multicalls of everything and of each other, at no address, and of as many entries as memory holds (it is zero there). */
+static void endless_multicalls(void) {
+  static struct { uint64_t op, result, args[6]; } calls[128];
+  const struct { uint64_t list; uint32_t count; } shapes[] = {
+    {(uintptr_t)calls, 128}, {8 << 20, ~0u}, {BAD_ADDRESS, ~0u}, {~0ul - 100, 128}, {7, 3},
+  };
+  for (unsigned round = 0; round < 4; round++)
+    for (unsigned i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+      for (unsigned j = 0; j < 128; j++) calls[j].op = j == 100 ? HC_multicall : j;
+      cli();
+      hypercall(HC_multicall, shapes[i].list, shapes[i].count, 0);
+    }
+  print("multicalls survived\n");
+  power(SHUTDOWN_crash);
+}
+
+/* `seed=N`: random bytes, executed with random registers. */
+static void garbage(void) {
+  static uint64_t code[512] __attribute__((aligned(4096)));
+  uint64_t x = 88172645463325252ul;
+  for (uint64_t n = option_number("seed") + 1; n > 0; n--)
+    for (unsigned i = 0; i < 512; i++) x ^= x << 13, x ^= x >> 7, x ^= x << 17, code[i] = x;
+  no_idt();
+  __asm__ volatile("mov %0, %%rbx; mov %0, %%rcx; mov %0, %%rdx; mov %0, %%rsi; not %%rsi; mov %1, %%rdi; mov %1, %%rbp; jmp *%1"
+                   ::"a"(x), "r"(code) : "rbx", "rcx", "rdx", "rsi", "rdi");
+}
+
 void crash(void) {
   if (option_value("crash", "panic")) power(SHUTDOWN_crash);
   if (option_value("crash", "triple")) {
@@ -51,6 +78,8 @@ void crash(void) {
     __asm__ volatile("jmp *%0" ::"r"(0xf8000000ul)); /* mapped by our tables, backed by nothing */
   }
   if (option_value("crash", "exception")) __asm__ volatile("ud2");
+  if (option_value("crash", "multicalls")) endless_multicalls();
+  if (option_value("crash", "garbage")) garbage();
   if (option_value("crash", "hypercalls")) hostile_hypercalls();
   if (option("loop"))
     for (;;) __asm__ volatile("pause");

@@ -12,6 +12,8 @@ extern uint32_t hypercall_form; /* 0 page, 1 VMCALL, 2 VMMCALL */
 /* main.c */
 bool option(const char *word);
 bool option_value(const char *name, const char *value);
+/* The number behind `name=`, else 0. */
+uint64_t option_number(const char *name);
 /* Counts and prints a check: `ok NAME`, or `FAIL NAME: got A, expected B`. */
 void expect(const char *name, int64_t got, int64_t wanted);
 void check(const char *name, bool good, const char *fact, int64_t value);

@@ -31,6 +31,12 @@ bool option_value(const char *name, const char *value) {
   return false;
 }
 
+uint64_t option_number(const char *name) {
+  uint64_t value = 0;
+  for (const char *p = find(name); p && *p >= '0' && *p <= '9'; p++) value = value * 10 + *p - '0';
+  return value;
+}
+
 void expect(const char *name, int64_t got, int64_t wanted) {
   if (got == wanted) print("ok %s\n", name);
   else print("FAIL %s: got %ld, expected %ld\n", name, got, wanted);
@@ -67,9 +73,7 @@ static void choose_hypercall_form(void) {
 
 /* `spin=N`: N million rounds of arithmetic, for time-slices and counts. */
 static void spin(void) {
-  const char *p = find("spin");
-  uint64_t millions = 0, x = 1;
-  while (p && *p >= '0' && *p <= '9') millions = millions * 10 + *p++ - '0';
+  uint64_t millions = option_number("spin"), x = 1;
   for (uint64_t i = 0; i < millions * 1000000; i++) x = x * 6364136223846793005ul + 1442695040888963407ul;
   if (millions) print("spin %lx\n", x);
 }

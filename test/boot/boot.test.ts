@@ -62,11 +62,6 @@ test('the unikernel powers off; its checks of events, grants, timer and xenstore
   assert.match(run.output, /done 2\d\d passed/);
 });
 
-test('a guest that triple-faults crashes its own domain', async () => {
-  const run = await boot(buildGuest('unikernel'), 'crash=triple', { memory: 64 });
-  assert.equal(run.outcome, 'crash');
-});
-
 test('Debian boots, shows where it runs and powers off', async () => {
   const { kernel, initrd } = guestImage();
   const run = await boot(kernel, 'console=hvc0 xenolith.tour', { initrd, memory: 256 });
@@ -108,24 +103,6 @@ test('two pCPUs run two unikernels at once, undisturbed', async () => {
     await host.stop();
   }
 });
-
-for (const how of ['jump', 'exception'])
-  test(`a guest that ends by ${how} crashes itself only: another goes on`, async () => {
-    const machine = new Machine({ memory: 2 * 40 * MIB }, loadCore());
-    const host = new Host(machine);
-    const make = (name: string, cmdline: string) => {
-      const plan = buildDomain({ kernel: readFileSync(buildGuest('unikernel')), cmdline, memory: 32 * MIB });
-      return host.create({ name, plan, memoryKib: 32 * 1024, vcpus: 1 });
-    };
-    try {
-      const good = make('good', 'test=all');
-      const bad = make('bad', `crash=${how}`);
-      await host.run(() => good.outcome !== null && bad.outcome !== null, AbortSignal.timeout(60_000));
-      assert.deepEqual([good.outcome, bad.outcome], ['poweroff', 'crash']);
-    } finally {
-      await host.stop();
-    }
-  });
 
 /** Checks of the assembly guests that do not hold yet, by guest; docs/SUPPORT.md has the features. */
 const OPEN: Readonly<Record<string, RegExp>> = {
