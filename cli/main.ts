@@ -21,11 +21,15 @@ async function main(): Promise<number> {
   }
 }
 
+/** Ends when both streams have been read; whatever else is waiting (a timer, the terminal) must not keep a finished program. */
+function end(code: number): void {
+  process.stderr.write('', () => process.stdout.write('', () => process.exit(code)));
+}
+
+process.stderr.on('error', () => {}); // its reader has gone: the guest runs on
 try {
-  const code = await main();
-  // Whatever is still waiting (a timer, the terminal) must not keep a finished program.
-  process.stdout.write('', () => process.exit(code));
+  end(await main());
 } catch (error) {
   process.stderr.write(`xenolith: ${(error as Error).message}\n`);
-  process.exit(error instanceof UsageError ? EXIT.usage : EXIT.failed);
+  end(error instanceof UsageError ? EXIT.usage : EXIT.failed);
 }

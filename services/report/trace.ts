@@ -4,6 +4,7 @@ import type { Machine, MachineOptions } from '../../platform/machine.ts';
 import { formatHypercall, formatResult } from '../../spec/abi/trace.ts';
 import type { Disassemble } from './disassemble.ts';
 import { consoleText, LogReader, type LogRecord } from './log_reader.ts';
+import { Writer } from './writer.ts';
 
 export type TraceKind = 'hypercalls' | 'events' | 'xenstore' | 'insn';
 interface Traced {
@@ -13,6 +14,7 @@ interface Traced {
 
 export class Tracer {
   readonly #kinds: ReadonlySet<TraceKind>;
+  readonly #out = new Writer(2);
   #machine: Machine | null = null;
   #log: LogReader | null = null;
   #timer: NodeJS.Timeout | undefined;
@@ -41,10 +43,11 @@ export class Tracer {
     if (this.#kinds.has('xenstore')) host.onXenstore = (domid, text) => this.#line(`d${domid} xenstore ${text}`);
     this.#timer = setInterval(() => this.drain(), 10);
     this.#timer.unref();
+    process.on('exit', () => this.#out.flush());
   }
 
   #line(text: string): void {
-    process.stderr.write(`${text}\n`);
+    this.#out.write(`${text}\n`);
   }
 
   readonly #instruction: TraceInstruction = (low, high, at, length) => {
@@ -63,6 +66,7 @@ export class Tracer {
       if (record) this.#record(record);
       else this.#line('(records were lost)');
     }
+    this.#out.flush();
   }
 
   #record(record: LogRecord): void {
@@ -74,6 +78,6 @@ export class Tracer {
       const result = BigInt.asIntN(64, u64(6));
       this.#line(`${where} ${formatHypercall(Number(u64(0)), args, () => null)} = ${formatResult(result)}`);
     } else if (type === LOG_EVENT && this.#kinds.has('events')) this.#line(`${where} event port ${u64(0)}`);
-    else if (type === LOG_CONSOLE) process.stderr.write(consoleText(record));
+    else if (type === LOG_CONSOLE) this.#out.write(consoleText(record));
   }
 }

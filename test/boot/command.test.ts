@@ -59,6 +59,7 @@ test('--trace prints a line each', async () => {
   const lines = instructions.err.split('\n');
   assert.match(lines[0], /^[0-9a-f]{16} fc +cld$/);
   assert.ok(lines.length > 1000);
+  assert.match(lines.at(-2)!, /vmm?call$/); // to the last
   assert.ok(lines.slice(0, -1).every((line) => /^[0-9a-f]{16} ([0-9a-f]{2})+ +[a-z]/.test(line)));
 });
 
