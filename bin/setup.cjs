@@ -82,7 +82,11 @@ function sourcesHash() {
 }
 
 const BUILD_STAMP = at('build', 'core.json');
-const buildReady = () => !fs.existsSync(at('core', 'index.ts')) || readJson(BUILD_STAMP)?.sources === sourcesHash();
+function buildReady() {
+  if (!fs.existsSync(at('core', 'index.ts'))) return true;
+  const { sources, outputs } = readJson(BUILD_STAMP) ?? {};
+  return sources === sourcesHash() && Boolean(outputs?.every((name) => fs.existsSync(at(name))));
+}
 const imageReady = () => readJson(at('build', 'image', 'image.json'))?.recipe === recipeHash();
 
 /** Content hash of what the guest image is made from, apart from the Debian packages themselves. */

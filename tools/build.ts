@@ -1,7 +1,7 @@
 // The build: generated code from `spec/`, then `core/` → `build/core.wasm`. Run through `npm run build`, which skips it
 // when no source has changed; the content hash in `build/core.json` is written last, so a broken-off build is repeated.
 import '../bin/parent.cjs';
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { isMainThread, Worker } from 'node:worker_threads';
@@ -60,7 +60,9 @@ export async function build(): Promise<void> {
     renameSync(join(ROOT, fresh), join(ROOT, output));
     sizes[output] = wasm.length;
   }
-  writeFileSync(`${BUILD_STAMP}.new`, JSON.stringify({ sources, sizes }));
+  const generated = readdirSync(join(ROOT, 'core/gen')).map((name) => `core/gen/${name}`);
+  const outputs = [...Object.keys(sizes), 'build/x86.tables', ...generated];
+  writeFileSync(`${BUILD_STAMP}.new`, JSON.stringify({ sources, outputs, sizes }));
   renameSync(`${BUILD_STAMP}.new`, BUILD_STAMP);
 }
 

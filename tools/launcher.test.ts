@@ -27,7 +27,8 @@ import setup from '../bin/setup.cjs';
 mkdirSync('build', { recursive: true });
 appendFileSync('build/log', 'start ' + process.pid + '\\n');
 await new Promise((done) => setTimeout(done, 700));
-writeFileSync(setup.BUILD_STAMP, JSON.stringify({ sources: setup.sourcesHash() }));
+writeFileSync('build/output', '');
+writeFileSync(setup.BUILD_STAMP, JSON.stringify({ sources: setup.sourcesHash(), outputs: ['build/output'] }));
 appendFileSync('build/log', 'done\\n');
 `;
 
@@ -84,7 +85,7 @@ const log = (root: string): string[] => {
   }
 };
 
-test('arguments and exit codes are passed on; the build is made once and made anew when a source changes', async (t) => {
+test('arguments and exit codes are passed on; the build is made once, and anew when a source changes or an output is missing', async (t) => {
   const root = clone(t);
   const first = start(root, 'show', 'a b', '--c');
   assert.equal(await first.output, '["show","a b","--c"]\n');
@@ -99,6 +100,9 @@ test('arguments and exit codes are passed on; the build is made once and made an
   writeFileSync(join(root, 'core/more.ts'), '// new');
   assert.equal((await start(root, 'exit', '0').ended).code, 0);
   assert.equal(log(root).length, 4);
+  rmSync(join(root, 'build/output'));
+  assert.equal((await start(root, 'exit', '0').ended).code, 0);
+  assert.equal(log(root).length, 6);
 });
 
 test('starts at the same time share one build', async (t) => {

@@ -273,13 +273,22 @@ test('a vCPU written as a save record reads back equal', () => {
   v.setUint16(2, 3 << 11, true); // TOP
   for (let i = 0; i < 80; i++) record[32 + 16 * Math.floor(i / 10) + (i % 10)] = i + 1;
   v.setBigUint64(N.hvm_hw_cpu__rflags, 0x246n, true);
-  v.setBigUint64(N.hvm_hw_cpu__cr0, 0x11n, true);
   for (let i = 0; i < 8; i++) {
     v.setUint32(N.hvm_hw_cpu__cs_sel + 4 * i, 8 * i, true);
     v.setUint32(N.hvm_hw_cpu__cs_limit + 4 * i, 0xffffff00 + i, true);
     v.setBigUint64(N.hvm_hw_cpu__cs_base + 8 * i, 0x100000n * BigInt(i), true);
-    v.setUint32(N.hvm_hw_cpu__cs_arbytes + 4 * i, i === 0 ? 0xc9b : 0xc93, true);
+    v.setUint32(N.hvm_hw_cpu__cs_arbytes + 4 * i, i === 0 ? 0xa9b : 0xc93, true);
   }
+  // Everything else as a 64-bit system has it, each field different.
+  const words = 'rip cr2 cr3 dr0 dr1 dr2 dr3 idtr_base gdtr_base sysenter_cs sysenter_esp sysenter_eip shadow_gs'.split(
+    ' ',
+  );
+  for (const [i, name] of [...words, 'msr_lstar', 'msr_star', 'msr_cstar', 'msr_syscall_mask', 'msr_tsc_aux'].entries())
+    v.setBigUint64(N[`hvm_hw_cpu__${name}`], 0x1000n * BigInt(i + 1) + 0x55n, true);
+  for (const [i, name] of ['idtr_limit', 'gdtr_limit'].entries())
+    v.setUint32(N[`hvm_hw_cpu__${name}`], 0xff0 + i, true);
+  const fixed = { cr0: 0x80000011n, cr4: 0x6a0n, msr_efer: 0xd01n, dr6: 0xffff4ff1n, dr7: 0x455n };
+  for (const [name, value] of Object.entries(fixed)) v.setBigUint64(N[`hvm_hw_cpu__${name}`], value, true);
   const descriptor = (type: number, len: number) => new Uint8Array(new Uint32Array([type, len]).buffer);
   const header = new Uint8Array(N.sizeof_hvm_save_header);
   new DataView(header.buffer).setUint32(0, N.HVM_FILE_MAGIC, true);
