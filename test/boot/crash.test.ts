@@ -62,9 +62,12 @@ const WAYS: [string, RegExp][] = [
 ];
 
 test('a crash is its own domain’s: another goes on and passes its checks; the report says why, where and what was last', async () => {
-  const [good, ...bad] = await together(['test=all', ...WAYS.map(([how]) => `crash=${how}`)]);
+  const [good, ...bad] = await together([
+    'test=version,memory,events,grants,xenstore',
+    ...WAYS.map(([how]) => `crash=${how}`),
+  ]);
   assert.equal(good.outcome, 'poweroff', good.output.slice(-300));
-  assert.match(good.output, /done 2\d\d passed, 0 failed/);
+  assert.match(good.output, /done 1\d\d passed, 0 failed/);
   WAYS.forEach(([how, report], i) => {
     assert.equal(bad[i].outcome, 'crash', `${how}: ${bad[i].output}`);
     assert.match(bad[i].report, report, how);
