@@ -1,8 +1,9 @@
 // Where control goes next: from a linear address to the micro-op that holds its instruction.
-import { Cpu, EXC_NON_CANONICAL, EXIT_EXCEPTION, EXIT_NONE, seg, SEG_CS } from '../arch/x86/cpu';
+import { break_page, run_alone } from '../arch/x86/breakpoints';
+import { Cpu, EXC_NON_CANONICAL, EXIT_EXCEPTION, EXIT_NONE, PACE_FREE, seg, SEG_CS } from '../arch/x86/cpu';
 import { raise } from '../arch/x86/exceptions';
 import { tlb_fill } from '../arch/x86/mmu/fill';
-import { MODE_CODE_KEY, MODE_CS64 } from '../arch/x86/modes';
+import { MODE_BREAK, MODE_CODE_KEY, MODE_CS64 } from '../arch/x86/modes';
 import { FORM_GOTO, form_uses_stack } from '../gen/forms';
 import { ptr_to_mfn } from '../shared/memory';
 import { ea } from './address';
@@ -10,7 +11,7 @@ import { CodePage, PAGE_OFFSETS, code_at, code_page, pseudo } from './code_cache
 import { decode } from './decode';
 import { PCPU_SCRATCH } from './layout';
 import { canonical } from './mem';
-import { TLB_ADDEND, TLB_CODE, TLB_X, tlb_entry, tlb_table } from './tlb';
+import { TLB_ADDEND, TLB_CODE, TLB_X, tlb_entry, tlb_pointer, tlb_table } from './tlb';
 import { UOP_MEM, UOP_SIZE, reg_get, this_rip, uop_disp, uop_form, uop_m, uop_pos, uop_r, uop_x } from './uop';
 
 let scratch: usize = 0;
@@ -48,7 +49,11 @@ function lookup_slow(cpu: Cpu, va: u64): usize {
     cpu.rip &= 0xffffffff;
     if (cpu.rip > <u64>seg(cpu, SEG_CS).limit) return <usize>stop(raise(cpu, 13, 0));
   }
-  const e = tlb_entry(<usize>cpu.tlb, va);
+  if (cpu.mode & MODE_BREAK && cpu.pace == PACE_FREE && break_page(cpu, va)) {
+    run_alone(cpu);
+    return 0;
+  }
+  const e = tlb_entry(tlb_pointer(tlb_table(cpu)), va);
   // Twice at most: decoding may have to forget all code once.
   for (let i = 0; i < 2; i++) {
     if (load<u64>(e, TLB_X) != (va & ~0xfff)) {
@@ -100,6 +105,7 @@ export function branch(cpu: Cpu, u: usize): usize {
 
 /** #GP(0) on the branch itself. */
 function fault_at(cpu: Cpu, u: usize): usize {
+  cpu.uop = <u32>u;
   cpu.rip = this_rip(cpu, u);
   raise(cpu, 13, 0);
   return 0;
@@ -115,6 +121,7 @@ export function stack_fault(cpu: Cpu, u: usize): void {
 
 /** A branch body leaves with the exception that its access has raised. */
 export function fault_branch(cpu: Cpu, u: usize): usize {
+  cpu.uop = <u32>u;
   cpu.rip = this_rip(cpu, u);
   if (cpu.exit == EXIT_EXCEPTION && cpu.exc_flags & EXC_NON_CANONICAL) stack_fault(cpu, u);
   return 0;
@@ -157,7 +164,7 @@ export function cross(cpu: Cpu, u: usize): usize {
   const page = changetype<CodePage>(<usize>cpu.code);
   memory.copy(scratch, ((<usize>page.mfn) << 12) + pos, first);
   const next = here + 4096;
-  const e = tlb_entry(<usize>cpu.tlb, next);
+  const e = tlb_entry(tlb_pointer(tlb_table(cpu)), next);
   if (!canonical(next)) {
     raise(cpu, 13, 0);
     return 0;

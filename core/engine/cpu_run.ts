@@ -1,4 +1,5 @@
 // The outer loop of a vCPU: deliver what is pending, find the micro-op at RIP, run, see why the loop left.
+import { break_hits, break_page } from '../arch/x86/breakpoints';
 import {
   CPU_SLICE,
   Cpu,
@@ -10,14 +11,21 @@ import {
   EXIT_HYPERCALL,
   EXIT_IOREQ,
   EXIT_NONE,
+  EXIT_REPEAT,
   EXIT_RETRY,
   EXIT_SHUTDOWN,
   EXIT_STOP,
+  PACE_ALONE,
+  PACE_FREE,
+  PACE_STEP,
+  SHADOW_ALL,
+  SHADOW_NONE,
 } from '../arch/x86/cpu';
-import { debug_trap, deliver_exception, interrupt_deliver } from '../arch/x86/exceptions';
+import { deliver_exception, interrupt_deliver, raise_debug } from '../arch/x86/exceptions';
 import { IF, TF } from '../arch/x86/flags';
 import { nmi_deliver, nmi_pending } from '../arch/x86/interrupts';
 import { lapic_ack, lapic_pending } from '../arch/x86/lapic';
+import { MODE_BREAK, MODE_CS64, MODE_WATCH } from '../arch/x86/modes';
 import { FORM_CROSS, FORM_GOTO, FORM_REGION, FORM_RESYNC, FORM_STOP } from '../gen/forms';
 import { run } from '../gen/run';
 import { engine_upcall_vector } from '../hypervisor/engine';
@@ -33,6 +41,10 @@ import { region_clear_near_limit, region_near_limit, region_original, regions_at
 import { SAMPLE_INTERVAL, sample, sampler_attach, sampling } from '../translator/sampler';
 import { UOP_MEM, UOP_SIZE, this_rip, uop_form, uop_len, uop_m, uop_pos } from './uop';
 import { work_take } from './work';
+
+const RF: u64 = 0x10000;
+/** DR6.BS: a single step. */
+const DR6_BS: u32 = 0x4000;
 
 /** Prepare this instance to run vCPUs as pCPU `id` whose private area is at `area`. */
 export function engine_init(id: i32, area: usize): void {
@@ -97,6 +109,43 @@ export function cpu_has_interrupt(cpu: Cpu): bool {
   return engine_upcall_vector(cpu) >= 0 || lapic_pending(cpu) >= 0;
 }
 
+/** Deliver the debug trap that the instruction before has left. EXIT_NONE, or why it could not be. */
+function traps(cpu: Cpu): i32 {
+  if (!cpu.hits || cpu.shadow == SHADOW_ALL) return EXIT_NONE;
+  raise_debug(cpu, cpu.hits);
+  cpu.hits = 0;
+  return deliver_exception(cpu);
+}
+
+/** DR6 bits of the instruction breakpoints that the next instruction hits. RF hides them from it (SDM vol. 3, 18.3.1.1). */
+function breaks(cpu: Cpu): u32 {
+  if (!(cpu.mode & MODE_BREAK)) return 0;
+  if (cpu.rflags & RF) {
+    cpu.alone = 1;
+    return 0;
+  }
+  const va = linear_rip(cpu);
+  if (!break_page(cpu, va)) return 0;
+  cpu.alone = 1;
+  return cpu.shadow == SHADOW_ALL ? 0 : break_hits(cpu, va);
+}
+
+@inline function linear_rip(cpu: Cpu): u64 {
+  const va = cpu.rip + cpu.base_cs;
+  return cpu.mode & MODE_CS64 ? va : va & 0xffffffff;
+}
+
+/** Does the next instruction run alone? Sets the pace, and ends what held for one instruction only. */
+function alone(cpu: Cpu): bool {
+  const step = (cpu.rflags & (<u64>TF)) != 0;
+  const single = step || tracing || (cpu.shadow | cpu.alone | cpu.hits) != 0;
+  cpu.shadow = SHADOW_NONE;
+  cpu.alone = 0;
+  cpu.rflags &= ~RF;
+  cpu.pace = !single ? PACE_FREE : step || cpu.mode & MODE_WATCH ? PACE_STEP : PACE_ALONE;
+  return single;
+}
+
 /**
  * Run a vCPU for about `budget` instructions. Returns EXIT_BUDGET, EXIT_HALT, EXIT_HYPERCALL, EXIT_IOREQ or EXIT_SHUTDOWN with the
  * state ready to go on; cpu.retired has grown by what was retired.
@@ -112,15 +161,24 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     const piece = sampling() && left > SAMPLE_INTERVAL ? SAMPLE_INTERVAL : left;
     atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), piece);
     region_clear_near_limit();
-    const delivered = events(cpu);
-    if (delivered != EXIT_NONE) return delivered;
-    const before = cpu.rflags;
-    const single = tracing || cpu.shadow != 0 || (before & (<u64>TF)) != 0;
-    cpu.shadow = 0;
+    let r = between(cpu);
+    const broken = r == EXIT_NONE ? breaks(cpu) : 0;
+    if (broken) {
+      raise_debug(cpu, broken);
+      r = deliver_exception(cpu);
+      // Not for nothing: the handler may be where the breakpoint is.
+      if (r == EXIT_NONE && --left > 0) continue;
+      if (r == EXIT_NONE) r = EXIT_BUDGET;
+    }
+    if (r != EXIT_NONE) return r;
+    const flags = cpu.rflags;
+    const hits = cpu.hits;
+    const start = cpu.rip;
+    const single = alone(cpu);
     cpu.exit = EXIT_NONE;
     cpu.n = 0;
     cpu.uop = 0;
-    let u = lookup(cpu, cpu.rip + cpu.base_cs);
+    let u = lookup(cpu, start + cpu.base_cs);
     if (u && tracing) report(cpu, u);
     if (u && sampled) sample(cpu, u);
     if (u && single) {
@@ -135,10 +193,19 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     }
     // Where the interpreter stands when its piece is used up is where time goes, unless it only fills the rest of a region's slice.
     sampled = sampling() && cpu.exit == EXIT_BUDGET && left > 0 && !region_near_limit;
-    const r = after(cpu, before);
+    cpu.pace = PACE_ALONE;
+    r = after(cpu, flags, hits, start);
     if (r != EXIT_NONE) return r;
     if (left <= 0) return EXIT_BUDGET;
   }
+}
+
+/** What comes behind an instruction, in the order of SDM vol. 3, table 6-2. EXIT_NONE, or why it could not be delivered. */
+function between(cpu: Cpu): i32 {
+  let r = traps(cpu);
+  if (r == EXIT_NONE) r = events(cpu);
+  // an event's delivery may have touched a watched stack
+  return r == EXIT_NONE ? traps(cpu) : r;
 }
 
 /**
@@ -183,26 +250,30 @@ function isolate(cpu: Cpu, u: usize): usize {
   return s;
 }
 
-/** Deal with why the loop left; EXIT_NONE = go on. `before`: RFLAGS before it ran. */
-function after(cpu: Cpu, before: u64): i32 {
-  const why = cpu.exit;
+/**
+ * Deal with why the loop left; EXIT_NONE = go on. `flags`, `hits` and `start`: RFLAGS, pending debug traps and RIP before it ran.
+ */
+function after(cpu: Cpu, flags: u64, hits: u32, start: u64): i32 {
+  let why = cpu.exit;
   const u = <usize>cpu.uop;
+  const step = (flags & (<u64>TF)) != 0;
+  if (u && (why == EXIT_EXCEPTION || why == EXIT_RETRY || why == EXIT_IOREQ || why == EXIT_REPEAT)) {
+    cpu.rip = this_rip(cpu, u);
+    if (why == EXIT_EXCEPTION && cpu.exc_flags & EXC_NON_CANONICAL) stack_fault(cpu, u);
+  }
+  // An instruction that ran alone and cannot be followed, because its target cannot be fetched, has retired: its traps come first.
+  if (why == EXIT_EXCEPTION && !u && cpu.rip != start && (step || cpu.hits != hits)) why = EXIT_NONE;
   if (why == EXIT_EXCEPTION || why == EXIT_RETRY || why == EXIT_IOREQ) {
-    if (u) {
-      cpu.rip = this_rip(cpu, u);
-      if (why == EXIT_EXCEPTION && cpu.exc_flags & EXC_NON_CANONICAL) stack_fault(cpu, u);
-    }
-    if (why == EXIT_RETRY) return EXIT_NONE;
-    if (why == EXIT_IOREQ) return why;
-    return deliver_exception(cpu);
+    cpu.hits = hits;
+    if (why == EXIT_EXCEPTION) return deliver_exception(cpu);
+    cpu.rflags |= flags & RF;
+    return why == EXIT_RETRY ? EXIT_NONE : why;
   }
-  // A trap after the instruction that began with TF set (SDM vol. 3, 17.3.1.4); MOV SS and STI put it off.
-  if (before & (<u64>TF) && !cpu.shadow && why != EXIT_SHUTDOWN) {
-    debug_trap(cpu);
-    const r = deliver_exception(cpu);
-    // The handler runs first; a HLT that was stepped over is not slept in, a hypercall is still to be made.
-    if (r != EXIT_NONE || why == EXIT_HALT) return r;
-  }
-  if (why == EXIT_BUDGET || why == EXIT_STOP) return EXIT_NONE;
-  return why;
+  // Whatever comes between two elements saves RF as 1 (SDM vol. 3, 18.3.1.1).
+  if (why == EXIT_REPEAT) cpu.rflags |= RF;
+  // A trap after the instruction that began with TF set (SDM vol. 3, 18.3.1.4); MOV SS puts it off.
+  if (step && cpu.shadow != SHADOW_ALL && why != EXIT_SHUTDOWN) cpu.hits |= DR6_BS;
+  // The handler runs first: a HLT that is trapped is not slept in.
+  if (why == EXIT_HALT && cpu.hits) return EXIT_NONE;
+  return why == EXIT_BUDGET || why == EXIT_STOP || why == EXIT_REPEAT ? EXIT_NONE : why;
 }

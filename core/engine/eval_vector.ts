@@ -496,7 +496,7 @@ function masked_store(cpu: Cpu, u: usize, lo: i64, hi: i64, mask: u32, bytes: i3
   const va = linear(cpu, u, cpu.rdi & address_width_mask(u), bytes, true);
   if (mask == 0 && canonical(va)) return 0;
   // Whether bytes that are not stored can fault is up to the processor (SDM vol. 2, MASKMOVDQU).
-  if (!probe_range(cpu, va, bytes, true)) return 1;
+  if (!probe_range(cpu, va, bytes, true, bytes)) return 1;
   for (let i = 0; i < bytes; i++) {
     if ((mask >>> i) & 1) st<u8>(cpu, va + i, <u8>((i < 8 ? lo : hi) >> ((<i64>(i & 7)) << 3)));
   }

@@ -20,6 +20,8 @@ export const PCPU_TLB: usize = 0;
 /** Scratch: 32 code bytes of an instruction that crosses a page, then its micro-op and the one after it. */
 export const PCPU_SCRATCH: usize = 0xc000;
 export const PCPU_CODE_HASH: usize = 0x10000; // 4096 u32: code pages by frame and mode
+/** A TLB table that never holds anything: under alignment checking every access takes the slow path. */
+export const PCPU_TLB_NONE: usize = 0x14000;
 export const PCPU_CODE_ARENA: usize = 0x20000;
 export const PCPU_CODE_ARENA_SIZE: usize = 0x2000000; // 32 MiB
 /** Samples of hot code, and the regions that were translated (core/translator). */

@@ -1,8 +1,10 @@
 // Guest memory as instructions see it: linear addresses in, host pointers out, through the TLB of the present privilege.
 // An access that crosses a page or goes to MMIO works on a bounce buffer: reads fill it first, writes are committed after.
+import { watch_note, watch_pass } from '../arch/x86/breakpoints';
 import { Cpu, EXC_NON_CANONICAL } from '../arch/x86/cpu';
-import { raise } from '../arch/x86/exceptions';
+import { EXC_AC, raise } from '../arch/x86/exceptions';
 import { mmio_gpa, tlb_fill } from '../arch/x86/mmu/fill';
+import { MODE_ALIGN, MODE_WATCH } from '../arch/x86/modes';
 import { engine_mmio } from '../hypervisor/engine';
 import { FAULT_ADDRESS } from './address';
 import { BOUNCE_AREA, BOUNCE_BASE, BOUNCE_LIMIT } from './layout';
@@ -38,11 +40,12 @@ function next_slot(kind: u32, size: i32): usize {
   return s;
 }
 
-/** Host pointer of one byte's page for the access, 0 = fault raised, 1 = MMIO (gpa of the byte in mmio_gpa). */
+/** Host pointer of one byte's page for the access, 0 = the instruction leaves, 1 = MMIO (gpa of the byte in mmio_gpa). */
 function page_ptr(cpu: Cpu, va: u64, write: bool, tab: i32): usize {
   const e = tlb_entry(tlb_pointer(tab), va);
   const at = write ? TLB_W : TLB_R;
   if (load<u64>(e + at) != (va & ~0xfff)) {
+    if (cpu.mode & MODE_WATCH && !watch_pass(cpu, va, write)) return 0;
     const r = tlb_fill(cpu, va, write ? 1 : 0, tab);
     if (r == 1) return 0;
     if (r == 2) return 1;
@@ -51,6 +54,12 @@ function page_ptr(cpu: Cpu, va: u64, write: bool, tab: i32): usize {
 }
 
 function probe_table(cpu: Cpu, va: u64, size: i32, write: bool, tab: i32): usize {
+  const p = probe_pages(cpu, va, size, write, tab);
+  if (p && cpu.mode & MODE_WATCH) watch_note(cpu, va, size, write);
+  return p;
+}
+
+function probe_pages(cpu: Cpu, va: u64, size: i32, write: bool, tab: i32): usize {
   const left = 0x1000 - ((<i32>va) & 0xfff);
   const first = page_ptr(cpu, va, write, tab);
   if (first == 0) return 0;
@@ -84,13 +93,24 @@ function mmio_slot(cpu: Cpu, gpa: u64, part: i32, size: i32, write: bool): usize
   return s;
 }
 
-/** Slow path of every access of at most 16 bytes: 0 = an exception (or EXIT_IOREQ) is pending. */
-export function probe_slow(cpu: Cpu, va: u64, size: i32, write: bool): usize {
+/**
+ * Slow path of every access of at most 16 bytes: 0 = an exception, EXIT_IOREQ or EXIT_RETRY is pending. The operand's alignment is
+ * its size, or 8 for 10 bytes and 4 for 6, unless given (SDM vol. 3, table 6-7).
+ */
+export function probe_slow(cpu: Cpu, va: u64, size: i32, write: bool, align: i32 = 0): usize {
   if (!canonical(va) || !canonical(va + size - 1)) {
     non_canonical(cpu, va);
     return 0;
   }
+  if (misaligned(cpu, va, align ? align : 1 << (31 - clz<i32>(size)))) return 0;
   return probe_table(cpu, va, size, write, tlb_table(cpu));
+}
+
+/** Alignment checking: is #AC(0) pending now? It comes before page faults, as on processors. */
+export function misaligned(cpu: Cpu, va: u64, align: i32): bool {
+  if (!(cpu.mode & MODE_ALIGN) || !(va & (<u64>(align - 1)))) return false;
+  raise(cpu, EXC_AC, 0);
+  return true;
 }
 
 @inline export function canonical(va: u64): bool {
@@ -120,23 +140,24 @@ export function commit_slow(cpu: Cpu, p: usize): void {
 }
 
 /** Pointer for reading `size` ≤ 16 bytes at a linear address; 0 = exception pending. */
-export function read_ptr(cpu: Cpu, va: u64, size: i32): usize {
+export function read_ptr(cpu: Cpu, va: u64, size: i32, align: i32 = 0): usize {
   const e = tlb_entry(<usize>cpu.tlb, va);
   if (load<u64>(e, TLB_R) == ((va + <u64>(size - 1)) & ~0xfff)) return <usize>(<u32>va + load<u32>(e, TLB_ADDEND));
-  return probe_slow(cpu, va, size, false);
+  return probe_slow(cpu, va, size, false, align);
 }
 
 /** Pointer for writing (it may be read too); commit() afterwards. 0 = exception pending. */
-export function write_ptr(cpu: Cpu, va: u64, size: i32): usize {
+export function write_ptr(cpu: Cpu, va: u64, size: i32, align: i32 = 0): usize {
   const e = tlb_entry(<usize>cpu.tlb, va);
   if (load<u64>(e, TLB_W) == ((va + <u64>(size - 1)) & ~0xfff)) return <usize>(<u32>va + load<u32>(e, TLB_ADDEND));
-  return probe_slow(cpu, va, size, true);
+  return probe_slow(cpu, va, size, true, align);
 }
 
-/** Check that every byte of a range can be accessed; false = exception pending. */
-export function probe_range(cpu: Cpu, va: u64, len: i32, write: bool): bool {
+/** Check that every byte of a range can be accessed, and that it is aligned; false = exception pending. */
+export function probe_range(cpu: Cpu, va: u64, len: i32, write: bool, align: i32 = 1): bool {
   const last = va + <u64>(len - 1);
   let a = va;
+  if (canonical(va) && misaligned(cpu, va, align)) return false;
   while (true) {
     if (!canonical(a)) return non_canonical(cpu, a);
     if (page_ptr(cpu, a, write, tlb_table(cpu)) == 0) return false;
@@ -145,14 +166,22 @@ export function probe_range(cpu: Cpu, va: u64, len: i32, write: bool): bool {
   }
 }
 
+/** Pointer to bytes that probe_range has passed, whatever their alignment. */
+function passed(cpu: Cpu, va: u64, size: i32, write: bool): usize {
+  const e = tlb_entry(<usize>cpu.tlb, va);
+  if (load<u64>(e + (write ? TLB_W : TLB_R)) == ((va + <u64>(size - 1)) & ~0xfff))
+    return <usize>(<u32>va + load<u32>(e, TLB_ADDEND));
+  return probe_table(cpu, va, size, write, tlb_table(cpu));
+}
+
 /** Read after a successful probe_range of the bytes. */
 @inline export function ld<T>(cpu: Cpu, va: u64): T {
-  return load<T>(read_ptr(cpu, va, sizeof<T>()));
+  return load<T>(passed(cpu, va, sizeof<T>(), false));
 }
 
 /** Write after a successful probe_range for writing. */
 @inline export function st<T>(cpu: Cpu, va: u64, v: T): void {
-  const p = write_ptr(cpu, va, sizeof<T>());
+  const p = passed(cpu, va, sizeof<T>(), true);
   store<T>(p, v);
   commit(cpu, p);
 }

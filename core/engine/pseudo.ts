@@ -1,5 +1,5 @@
 // Micro-ops that are no instructions, and how the loop leaves. Each returns the next micro-op, or 0 with cpu.rip and cpu.exit set.
-import { Cpu, EXIT_BUDGET, EXIT_EXCEPTION, EXIT_IOREQ, EXIT_NONE, EXIT_RETRY, EXIT_STOP } from '../arch/x86/cpu';
+import { Cpu, EXIT_BUDGET, EXIT_EXCEPTION, EXIT_IOREQ, EXIT_REPEAT, EXIT_RETRY, EXIT_STOP } from '../arch/x86/cpu';
 import { raise } from '../arch/x86/exceptions';
 import { branch, cross as cross_page, lookup } from './branch';
 import { FORM_GOTO, FORM_STOP } from '../gen/forms';
@@ -53,13 +53,16 @@ export function unit(cpu: Cpu, u: usize): usize {
 export function leave(cpu: Cpu, u: usize, n: i32): void {
   const why = cpu.exit;
   cpu.uop = <u32>u;
-  cpu.n = why == EXIT_EXCEPTION || why == EXIT_RETRY || why == EXIT_IOREQ ? n - 1 : n;
+  const again = why == EXIT_EXCEPTION || why == EXIT_RETRY || why == EXIT_IOREQ || why == EXIT_REPEAT;
+  cpu.n = again ? n - 1 : n;
 }
 
-/** After a branch: u is 0 if it left by itself (cpu.rip is set), else the budget is used up before micro-op u. */
+/**
+ * After a branch: u is 0 if it left by itself (cpu.rip is set; cpu.uop too if it has not retired), else the budget is used up before
+ * micro-op u.
+ */
 export function leave_branch(cpu: Cpu, u: usize, n: i32): void {
-  cpu.uop = 0;
-  cpu.n = n;
+  cpu.n = cpu.uop ? n - 1 : n;
   if (u == 0) return;
   cpu.exit = EXIT_BUDGET;
   // a branch that is not taken may end at what is no instruction

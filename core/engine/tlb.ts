@@ -1,7 +1,8 @@
 // The software TLB: per pCPU, three tables of 512 direct-mapped entries {rtag, wtag, xtag, addend, code page}.
 // Only mmu/fill.ts inserts; everybody may flush.
 import { Cpu } from '../arch/x86/cpu';
-import { PCPU_TLB, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_TABLES, TLB_TABLE_SIZE } from './layout';
+import { MODE_ALIGN } from '../arch/x86/modes';
+import { PCPU_TLB, PCPU_TLB_NONE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_TABLES, TLB_TABLE_SIZE } from './layout';
 import { mfn_to_ptr } from '../shared/memory';
 import { regions_changed, regions_unmapped } from '../translator/regions';
 
@@ -19,9 +20,13 @@ export const TABLE_USER: i32 = 2;
 
 /** This pCPU's area (a cache of a pointer, set once by engine_init). */
 let area: usize = 0;
+/** The table without entries. */
+let none: usize = 0;
 
 export function tlb_attach(pcpu_area: usize): void {
   area = pcpu_area + PCPU_TLB;
+  none = pcpu_area + PCPU_TLB_NONE;
+  for (let e = none; e < none + TLB_TABLE_SIZE; e += TLB_ENTRY_SIZE) clear(e);
 }
 
 @inline function table(i: i32): usize {
@@ -40,7 +45,7 @@ export function tlb_table(cpu: Cpu): i32 {
 }
 
 export function tlb_select(cpu: Cpu): void {
-  cpu.tlb = <u32>table(tlb_table(cpu));
+  cpu.tlb = <u32>(cpu.mode & MODE_ALIGN ? none : table(tlb_table(cpu)));
 }
 
 export function tlb_pointer(i: i32): usize {

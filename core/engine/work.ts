@@ -1,6 +1,6 @@
 // A repetition retires once however long it is. So that a slice takes about as long as its instructions say, what one does counts against the
 // budget too, in units of about an instruction's time.
-import { CPU_SLICE, Cpu } from '../arch/x86/cpu';
+import { CPU_SLICE, Cpu, PACE_STEP } from '../arch/x86/cpu';
 
 let units: i32 = 0;
 
@@ -17,7 +17,7 @@ export function work_take(): i32 {
   return n;
 }
 
-/** May a repetition go on? Not when the slice is used up or somebody wants the vCPU's attention. */
+/** May a repetition go on? Not when the slice is used up, when somebody wants the vCPU's attention, or when it runs in steps. */
 export function work_may_go_on(cpu: Cpu): bool {
-  return atomic.load<i32>(changetype<usize>(cpu) + CPU_SLICE) > cpu.n;
+  return atomic.load<i32>(changetype<usize>(cpu) + CPU_SLICE) > cpu.n && cpu.pace != PACE_STEP;
 }

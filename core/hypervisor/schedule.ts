@@ -1,7 +1,7 @@
 // The scheduler: which vCPU a pCPU runs, what its exits mean, and what the platform is told.
 import { cpu_has_interrupt, cpu_run, engine_init } from '../engine/cpu_run';
 import { tlb_flush } from '../engine/tlb';
-import { Cpu, EXIT_HALT, EXIT_HYPERCALL, EXIT_IOREQ, EXIT_SHUTDOWN } from '../arch/x86/cpu';
+import { Cpu, EXIT_HALT, EXIT_HYPERCALL, EXIT_IOREQ, EXIT_SHUTDOWN, SHADOW_INTERRUPTS } from '../arch/x86/cpu';
 import { nmi_pending } from '../arch/x86/interrupts';
 import { lapic_pending, LAPIC_NEVER, lapic_timer_deadline, lapic_timer_poll } from '../arch/x86/lapic';
 import { RUNSTATE_blocked, RUNSTATE_offline, RUNSTATE_runnable, RUNSTATE_running, SHUTDOWN_poweroff } from '../gen/abi';
@@ -163,7 +163,7 @@ function slice(p: Pcpu, v: Vcpu): void {
     !(d.flags & (DOMAIN_SHUTDOWN | DOMAIN_DYING))
   ) {
     // The answer to an I/O request belongs to the instruction that asked: no interrupt comes between.
-    if (v.ioreq_state) cpu.shadow = 1;
+    if (v.ioreq_state) cpu.shadow = SHADOW_INTERRUPTS;
     const before = cpu.retired;
     const why = enter(p, v, cpu, left);
     left -= <i32>(cpu.retired - before) + 1;

@@ -23,9 +23,11 @@ import {
   SEG_TR,
   Segment,
 } from '../arch/x86/cpu';
+import { load_pdptes, pae_paging } from '../arch/x86/control';
 import { flags_get, flags_set } from '../arch/x86/flags';
 import { update_mode } from '../arch/x86/modes';
 import { msr_reset } from '../gen/msr';
+import { host_raise_flush } from '../shared/host';
 import {
   EINVAL,
   hvm_hw_cpu__cr0,
@@ -219,7 +221,7 @@ export function cpu_record_load(v: Vcpu, p: usize): i32 {
   cpu.dr2 = load<u64>(p, hvm_hw_cpu__dr2);
   cpu.dr3 = load<u64>(p, hvm_hw_cpu__dr3);
   cpu.dr6 = (load<u64>(p, hvm_hw_cpu__dr6) & 0xe00f) | 0xffff0ff0;
-  cpu.dr7 = (load<u64>(p, hvm_hw_cpu__dr7) & 0xffff2fff) | 0x400;
+  cpu.dr7 = (load<u64>(p, hvm_hw_cpu__dr7) & 0xffff23ff) | 0x400;
   for (let i: u32 = 0; i < 8; i++) {
     const at = p + ((<usize>i) << 2);
     set_segment(
@@ -237,8 +239,7 @@ export function cpu_record_load(v: Vcpu, p: usize): i32 {
   cpu.gdt_limit = load<u32>(p, hvm_hw_cpu__gdtr_limit);
   load_msrs(cpu, p);
   cpu.tsc_offset = load<u64>(p, hvm_hw_cpu__tsc) - domain_tsc(vcpu_domain(v));
-  context_loaded(cpu);
-  return 0;
+  return context_loaded(cpu);
 }
 
 function load_msrs(cpu: Cpu, p: usize): void {
@@ -274,14 +275,15 @@ function set_segment(cpu: Cpu, i: i32, selector: u32, base: u64, limit: u32, att
   s.attr = <u16>(attr > 0xfff ? (attr & 0xff) | ((attr >>> 4) & 0xf00) : attr);
 }
 
-/** Everything derived from what was loaded. */
-function context_loaded(cpu: Cpu): void {
+/** Everything derived from what was loaded; -EINVAL when PAE paging is on over page-directory pointers that no CR3 load accepts. */
+function context_loaded(cpu: Cpu): i32 {
   cpu.zero = 0;
   cpu.plus4g = 0x100000000;
   cpu.minus4g = 0 - <u64>0x100000000;
   cpu.cpl = (seg(cpu, SEG_SS).attr >>> 5) & 3;
   cpu.shadow = 0;
   cpu.exc_flags = 0;
+  cpu.hits = cpu.alone = cpu.pace = 0;
   if (!cpu.xcr0) cpu.xcr0 = 1;
   const long = (cpu.efer & 0x400) != 0 && (seg(cpu, SEG_CS).attr & 0x200) != 0;
   cpu.base_es = long ? 0 : seg(cpu, SEG_ES).base;
@@ -292,6 +294,8 @@ function context_loaded(cpu: Cpu): void {
   cpu.base_gs = seg(cpu, SEG_GS).base;
   cpu.base_none = cpu.base_none2 = 0;
   update_mode(cpu);
+  host_raise_flush();
+  return pae_paging(cpu.cr0, cpu.cr4, cpu.efer) && !load_pdptes(cpu, cpu.cr3) ? -EINVAL : 0;
 }
 
 function fpu_reset(cpu: Cpu): void {
@@ -345,8 +349,7 @@ export function vcpu_initialise(v: Vcpu, a: usize): i32 {
     if (rc) return rc;
     initialise_32(cpu, r);
   } else return -EINVAL;
-  context_loaded(cpu);
-  return 0;
+  return context_loaded(cpu);
 }
 
 @inline function data_segment(i: i32): i32 {

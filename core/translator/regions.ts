@@ -1,7 +1,7 @@
 // Translated regions of this pCPU: installing, entering, leaving and forgetting them. A region's entries are micro-ops whose form has
 // been replaced by FORM_REGION; what they were is kept beside, for when the region cannot be entered.
 import { CPU_SLICE, CPU_TARGET, Cpu } from '../arch/x86/cpu';
-import { MODE_CODE_KEY, MODE_CS64 } from '../arch/x86/modes';
+import { MODE_ALIGN, MODE_BREAK, MODE_CODE_KEY, MODE_CS64 } from '../arch/x86/modes';
 import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
 import { lookup } from '../engine/branch';
 import { CodePage, PAGE_OFFSETS, pseudo } from '../engine/code_cache';
@@ -136,6 +136,8 @@ export function region_enter(cpu: Cpu, u: usize): usize {
     region_near_limit = true;
     return changetype<usize>(e);
   }
+  // A region passes from page to page unseen, and under alignment checking its accesses find no translation.
+  if (cpu.mode & (MODE_BREAK | MODE_ALIGN)) return changetype<usize>(e);
   const base = cpu.page_va - <u64>((<i64>region_page(r, e.page).delta) << 12);
   if (r.space0 != space && !known(cpu, r, base)) {
     region_declines++;

@@ -3,23 +3,6 @@
 
   .text
   .code64
-  .set DR6_CLEAR, 0xffff0ff0
-  .set TF, 0x100
-  .set RF, 0x10000
-
-.macro CLEAR_DR6
-  movl $DR6_CLEAR, %r8d
-  movq %r8, %dr6
-.endm
-
-/* The bits of DR6 that report: B0-B3, BD, BS. */
-.macro EXPECT_DR6 name, wanted
-  movq %dr6, %r8
-  andl $0xe00f, %r8d
-  EXPECT "\name", %r8, \wanted
-  CLEAR_DR6
-.endm
-
 /* Runs an instruction with TF set: #DB behind it. */
 .macro STEP name, insn:vararg
   RESUME_AT step_end\@

@@ -104,28 +104,12 @@ test('two pCPUs run two unikernels at once, undisturbed', async () => {
   }
 });
 
-/** Checks of the assembly guests that do not hold yet, by guest; docs/SUPPORT.md has the features. */
-const OPEN: Readonly<Record<string, RegExp>> = {
-  'asm/debug': /^(step\.rep|break\.)/,
-  'asm/faults': /^ac\./,
-  'asm/legacy_paging': /^pae\.pdptes_are_cached/,
-};
 
 for (const name of guestNames().filter((n) => n.startsWith('asm/')))
-  test(`${name}: what the manual says holds, but for what is known to be missing`, async (t) => {
+  test(`${name}: what the manual says holds`, async (t) => {
     const run = await boot(buildGuest(name), '', { memory: 64 });
     assert.equal(run.outcome, 'poweroff', run.log.slice(-400));
     assert.match(run.log, /^done /m);
-    const failed = failures(run.log);
-    const open = OPEN[name];
-    assert.deepEqual(
-      failed.filter((f) => !open?.test(f)),
-      [],
-    );
-    if (open)
-      assert.ok(
-        failed.some((f) => open.test(f)),
-        'these hold now: take them from OPEN',
-      );
-    t.diagnostic(`${run.log.match(/^ok /gm)?.length ?? 0} checks hold, ${failed.length} known do not`);
+    assert.deepEqual(failures(run.log), []);
+    t.diagnostic(`${run.log.match(/^ok /gm)?.length ?? 0} checks hold`);
   });

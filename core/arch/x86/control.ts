@@ -1,14 +1,14 @@
 // Control registers, EFER, XCR0 and debug registers: which values are legal and what a change brings with it (Intel SDM vol. 3, 2.5,
 // 2.6, 4.1, 4.10, 9.8.5, 17.2). Each setter returns 0, or 1 with an exception pending and nothing changed.
 import { Cpu, SEG_CS, seg } from './cpu';
-import { MODE_CS64 } from './modes';
-import { raise, EXC_DB, EXC_GP, EXC_UD } from './exceptions';
+import { MODE_CS64, update_mode } from './modes';
+import { raise, raise_debug, EXC_GP, EXC_UD } from './exceptions';
 import { PHYS_RESERVED } from './limits';
 import { lapic_get_tpr, lapic_set_tpr } from './lapic';
 import { mode_changed } from './segments';
 import { INVALID_MFN, mfn_to_ptr } from '../../shared/memory';
 import { engine_gfn_frame } from '../../hypervisor/engine';
-import { tlb_flush } from '../../engine/tlb';
+import { tlb_flush, tlb_flush_page } from '../../engine/tlb';
 
 export const CR0_PE: u64 = 1;
 export const CR0_MP: u64 = 2;
@@ -51,7 +51,8 @@ export const XCR0_BITS: u64 = 3;
 
 const DR6_FIXED: u64 = 0xffff0ff0;
 const DR6_BITS: u64 = 0xe00f;
-const DR6_BD: u64 = 0x2000;
+const DR6_BD: u32 = 0x2000;
+const RFLAGS_RF: u64 = 0x10000;
 const DR7_FIXED: u64 = 0x400;
 const DR7_BITS: u64 = 0xffff23ff;
 const DR7_GD: u64 = 0x2000;
@@ -60,20 +61,32 @@ function gp(cpu: Cpu): i32 {
   return raise(cpu, EXC_GP, 0);
 }
 
-/** PAE outside long mode: the four PDPTEs are checked when CR3 is loaded (SDM 4.4.1). They are read again at every walk. */
-function pdptes_legal(cpu: Cpu, cr3: u64): bool {
+/**
+ * PAE outside long mode: load the four PDPTEs that walks use from now on (SDM 4.4.1). False, and nothing changed: one is present with a
+ * reserved bit set, or there is no memory.
+ */
+export function load_pdptes(cpu: Cpu, cr3: u64): bool {
   const mfn = engine_gfn_frame(cpu, (cr3 & 0xffffffff) >> 12, false);
   if (mfn == INVALID_MFN) return false;
   const p = mfn_to_ptr(mfn) + ((<usize>cr3) & 0xfe0);
-  for (let i: usize = 0; i < 32; i += 8) {
-    const e = atomic.load<u64>(p + i);
-    if (e & 1 && e & (PHYS_RESERVED | 0x1e6)) return false;
-  }
+  const e0 = atomic.load<u64>(p);
+  const e1 = atomic.load<u64>(p + 8);
+  const e2 = atomic.load<u64>(p + 16);
+  const e3 = atomic.load<u64>(p + 24);
+  if (!(pdpte_legal(e0) && pdpte_legal(e1) && pdpte_legal(e2) && pdpte_legal(e3))) return false;
+  cpu.pdpte0 = e0;
+  cpu.pdpte1 = e1;
+  cpu.pdpte2 = e2;
+  cpu.pdpte3 = e3;
   return true;
 }
 
+@inline function pdpte_legal(e: u64): bool {
+  return !(e & 1 && e & (PHYS_RESERVED | 0x1e6));
+}
+
 /** Do these values select PAE paging outside long mode? */
-function pae_paging(cr0: u64, cr4: u64, efer: u64): bool {
+export function pae_paging(cr0: u64, cr4: u64, efer: u64): bool {
   return (cr0 & CR0_PG) != 0 && (cr4 & CR4_PAE) != 0 && !(efer & EFER_LME);
 }
 
@@ -94,7 +107,7 @@ export function write_cr0(cpu: Cpu, value: u64): i32 {
       efer &= ~EFER_LMA;
     }
   }
-  if (changed & (CR0_PG | CR0_CD | CR0_NW) && pae_paging(v, cpu.cr4, efer) && !pdptes_legal(cpu, cpu.cr3))
+  if (changed & (CR0_PG | CR0_CD | CR0_NW) && pae_paging(v, cpu.cr4, efer) && !load_pdptes(cpu, cpu.cr3))
     return gp(cpu);
   cpu.cr0 = v;
   cpu.efer = efer;
@@ -109,7 +122,7 @@ export function write_cr3(cpu: Cpu, value: u64): i32 {
     // Bit 63 asks to keep the PCID's translations; the TLB has no PCIDs and is flushed all the same.
     if (cpu.cr4 & CR4_PCIDE) v &= ~((<u64>1) << 63);
     if (v & PHYS_RESERVED) return gp(cpu);
-  } else if (pae_paging(cpu.cr0, cpu.cr4, cpu.efer) && !pdptes_legal(cpu, v)) return gp(cpu);
+  } else if (pae_paging(cpu.cr0, cpu.cr4, cpu.efer) && !load_pdptes(cpu, v)) return gp(cpu);
   cpu.cr3 = v;
   tlb_flush(cpu);
   return 0;
@@ -122,9 +135,8 @@ export function write_cr4(cpu: Cpu, v: u64): i32 {
     if (!(v & CR4_PAE)) return gp(cpu);
     if (changed & v & CR4_PCIDE && cpu.cr3 & 0xfff) return gp(cpu);
   } else if (v & CR4_PCIDE) return gp(cpu);
-  if (changed & (CR4_PAE | CR4_PSE | CR4_PGE) && pae_paging(cpu.cr0, v, cpu.efer) && !pdptes_legal(cpu, cpu.cr3)) {
-    return gp(cpu);
-  }
+  const reload = CR4_PAE | CR4_PSE | CR4_PGE | CR4_SMEP;
+  if (changed & reload && pae_paging(cpu.cr0, v, cpu.efer) && !load_pdptes(cpu, cpu.cr3)) return gp(cpu);
   cpu.cr4 = v;
   if (changed & CR4_PAGING) tlb_flush(cpu);
   mode_changed(cpu);
@@ -160,12 +172,11 @@ export function write_xcr0(cpu: Cpu, index: u32, v: u64): i32 {
   return 0;
 }
 
-/** DR7.GD: any access to a debug register is a debug exception, before it happens (SDM 17.2.4). */
+/** DR7.GD: any access to a debug register is a debug exception, before it happens (SDM 17.2.4): a fault, which saves RF as 1. */
 function general_detect(cpu: Cpu): bool {
   if (!(cpu.dr7 & DR7_GD)) return false;
-  cpu.dr6 |= DR6_BD;
-  cpu.dr7 &= ~DR7_GD;
-  raise(cpu, EXC_DB, 0);
+  cpu.rflags |= RFLAGS_RF;
+  raise_debug(cpu, DR6_BD);
   return true;
 }
 
@@ -183,15 +194,23 @@ export function debug_register(cpu: Cpu, n: u32): i32 {
 export function read_dr(cpu: Cpu, n: i32): u64 {
   if (n == 6) return cpu.dr6;
   if (n == 7) return cpu.dr7;
-  return load<u64>(changetype<usize>(cpu) + offsetof<Cpu>('dr0') + ((<usize>n) << 3));
+  return load<u64>(dr(cpu, n));
 }
 
-/** Breakpoints are kept but never hit: the engine does not compare addresses with them. */
+/** Pages with an armed breakpoint lose their translations: the TLB must not let accesses to them through. */
 export function write_dr(cpu: Cpu, n: i32, v: u64): i32 {
-  if (n >= 6) {
-    if (v >> 32) return gp(cpu);
-    if (n == 6) cpu.dr6 = (v & DR6_BITS) | DR6_FIXED;
-    else cpu.dr7 = (v & DR7_BITS) | DR7_FIXED;
-  } else store<u64>(changetype<usize>(cpu) + offsetof<Cpu>('dr0') + ((<usize>n) << 3), v);
+  if (n >= 6 && v >> 32) return gp(cpu);
+  if (n == 6) {
+    cpu.dr6 = (v & DR6_BITS) | DR6_FIXED;
+    return 0;
+  }
+  if (n == 7) cpu.dr7 = (v & DR7_BITS) | DR7_FIXED;
+  else store<u64>(dr(cpu, n), v);
+  for (let i = 0; i < 4; i++) if (cpu.dr7 & (3 << (2 * i))) tlb_flush_page(cpu, load<u64>(dr(cpu, i)));
+  update_mode(cpu);
   return 0;
+}
+
+@inline function dr(cpu: Cpu, n: i32): usize {
+  return changetype<usize>(cpu) + offsetof<Cpu>('dr0') + ((<usize>n) << 3);
 }

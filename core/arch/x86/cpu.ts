@@ -82,7 +82,7 @@ export class Cpu {
   cpl: u32; // 292
   /** Bits MODE_* derived from CR0, CR4, EFER, CS, segments: see modes.ts; key of decoded code. */
   mode: u32; // 296
-  /** Interrupt shadow: 1 = the next instruction runs without interrupts (STI, MOV SS, POP SS). */
+  /** SHADOW_*: what the next instruction runs without. */
   shadow: u32; // 300
   /** Instructions retired over the vCPU's life, excluding the present run()'s n. REP counts as one. */
   retired: u64; // 304
@@ -148,7 +148,28 @@ export class Cpu {
   mtrr_var13: u64;
   mtrr_var14: u64;
   mtrr_var15: u64;
+  /** PAE paging outside long mode: the page-directory-pointer entries, as the processor keeps them (SDM vol. 3, 4.4.1). */
+  pdpte0: u64; // 792
+  pdpte1: u64;
+  pdpte2: u64;
+  pdpte3: u64;
+  /** DR6 bits of a debug trap that is due before the next instruction. */
+  hits: u32; // 824
+  /** PACE_*. */
+  pace: u32;
+  /** The next instruction is to run alone: a breakpoint is near (breakpoints.ts). */
+  alone: u32;
 }
+
+/** Nothing, interrupts (STI), interrupts and debug exceptions (MOV SS, POP SS: SDM vol. 3, 6.8.3). */
+export const SHADOW_NONE: u32 = 0;
+export const SHADOW_INTERRUPTS: u32 = 1;
+export const SHADOW_ALL: u32 = 2;
+
+/** What runs is one instruction, or an event's delivery; the loop; one instruction whose repetitions stop after each element. */
+export const PACE_ALONE: u32 = 0;
+export const PACE_FREE: u32 = 1;
+export const PACE_STEP: u32 = 2;
 
 /** exc_flags: an error code is pushed; INT n, INT3, INTO; an external interrupt; INT1; #GP that is #SS if the access was to the stack. */
 export const EXC_ERROR: u32 = 1;
@@ -203,6 +224,7 @@ export const EXIT_SHUTDOWN: i32 = 5; // triple fault
 export const EXIT_RETRY: i32 = 6; // run the instruction again (a locked operation lost a race, code changed)
 export const EXIT_BUDGET: i32 = 7; // budget used or kicked: the caller decides
 export const EXIT_STOP: i32 = 8; // single-step scratch run ended
+export const EXIT_REPEAT: i32 = 9; // a repetition stopped between two elements
 
 @inline export function seg(cpu: Cpu, i: i32): Segment {
   return changetype<Segment>(changetype<usize>(cpu) + CPU_SEGMENTS + ((<usize>i) << 4));

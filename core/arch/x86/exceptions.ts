@@ -103,8 +103,8 @@ export function interrupt_deliver(cpu: Cpu, vector: u32): i32 {
   return deliver(cpu, vector, 0, EVENT_EXTERNAL);
 }
 
-/** Single-step trap after an instruction that began with TF set: DR6.BS (SDM vol. 3, 17.3.1.4). */
-export function debug_trap(cpu: Cpu): i32 {
-  cpu.dr6 |= 0x4000;
+/** #DB that reports `bits` in DR6. */
+export function raise_debug(cpu: Cpu, bits: u32): i32 {
+  cpu.dr6 |= bits;
   return raise(cpu, EXC_DB, 0);
 }

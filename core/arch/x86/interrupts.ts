@@ -16,6 +16,7 @@ const RFLAGS_NT: u64 = 0x4000;
 const RFLAGS_RF: u64 = 0x10000;
 const RFLAGS_VM: u64 = 0x20000;
 const RFLAGS_AC: u64 = 0x40000;
+const DR7_GD: u64 = 0x2000;
 
 export const NMI_PENDING: u32 = 1;
 /** From the delivery of an NMI to the next IRET. */
@@ -44,8 +45,10 @@ export function nmi_deliver(cpu: Cpu): i32 {
  * nothing has changed.
  */
 export function deliver_event(cpu: Cpu, vector: u32, error: u32, flags: u32, rip: u64): i32 {
-  if (!(cpu.mode & MODE_PE)) return deliver_real(cpu, vector, rip);
-  return deliver_protected(cpu, vector, error, flags, rip);
+  const r = cpu.mode & MODE_PE ? deliver_protected(cpu, vector, error, flags, rip) : deliver_real(cpu, vector, rip);
+  // A debug exception's handler finds DR7.GD clear (SDM vol. 3, 18.2.4).
+  if (r == 0 && vector == EXC_DB && !(flags & EVENT_SOFT)) cpu.dr7 &= ~DR7_GD;
+  return r;
 }
 
 function deliver_real(cpu: Cpu, vector: u32, rip: u64): i32 {

@@ -1,5 +1,6 @@
 // Bits of cpu.mode: everything about the processor's mode that changes how an instruction is decoded or executed. Together with the
 // frame number they are the key of decoded code.
+import { watch_mode } from './breakpoints';
 import { Cpu, seg, SEG_CS, SEG_SS, SEG_DS, SEG_ES } from './cpu';
 
 export const MODE_CS64: u32 = 1; // 64-bit code
@@ -14,6 +15,10 @@ export const MODE_CPL0: u32 = 256;
 export const MODE_X87: u32 = 512; // x87 instructions do not fault (CR0.EM = TS = 0)
 export const MODE_SSE: u32 = 1024; // SSE instructions do not fault (CR0.EM = TS = 0, CR4.OSFXSR = 1)
 export const MODE_MMX: u32 = 2048; // as MODE_X87, for MMX
+// Not part of the key: the loop's slow paths look at these. Code that does not come through them has to stay out while one is set.
+export const MODE_BREAK: u32 = 4096; // an instruction breakpoint is armed
+export const MODE_WATCH: u32 = 8192; // a data or I/O breakpoint is armed
+export const MODE_ALIGN: u32 = 16384; // misaligned accesses are #AC (CR0.AM = RFLAGS.AC = 1, CPL 3)
 /** Part of the key of decoded code: how bytes decode and which units fault. Privilege is checked when the instruction runs. */
 export const MODE_CODE_KEY: u32 =
   MODE_CS64 | MODE_CS32 | MODE_FLAT | MODE_X87 | MODE_SSE | MODE_SS32 | MODE_PE | MODE_VM86;
@@ -28,7 +33,7 @@ function flat_data(cpu: Cpu, i: i32): bool {
   return s.base == 0 && s.limit == 0xffffffff && (s.attr & (ATTR_P | 0x1e)) == (ATTR_P | 0x12);
 }
 
-/** Recompute cpu.mode; to be called after any change of CR0, CR4, EFER, RFLAGS.VM, CS, SS, DS, ES or the CPL. */
+/** Recompute cpu.mode; to be called after any change of CR0, CR4, EFER, DR7, RFLAGS.VM or AC, CS, SS, DS, ES or the CPL. */
 export function update_mode(cpu: Cpu): void {
   const cr0 = cpu.cr0;
   const cs = seg(cpu, SEG_CS);
@@ -44,11 +49,14 @@ export function update_mode(cpu: Cpu): void {
     if (m & MODE_PE && flat_cs && flat_data(cpu, SEG_SS) && flat_data(cpu, SEG_DS) && flat_data(cpu, SEG_ES))
       m |= MODE_FLAT;
   }
-  if (cpu.cpl == 3) m |= MODE_USER;
+  if (cpu.cpl == 3) {
+    m |= MODE_USER;
+    if (cr0 & 0x40000 && cpu.rflags & 0x40000) m |= MODE_ALIGN;
+  }
   if (cpu.cpl == 0) m |= MODE_CPL0;
   if (!(cr0 & 0xc)) {
     m |= MODE_X87;
     if (cpu.cr4 & 0x200) m |= MODE_SSE;
   }
-  cpu.mode = m;
+  cpu.mode = m | watch_mode(cpu);
 }

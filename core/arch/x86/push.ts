@@ -55,7 +55,7 @@ export function push_begin(
 }
 
 function probe(cpu: Cpu, va: u64, size: i32): bool {
-  return by_system ? sys_probe(cpu, va, size, true) : probe_range(cpu, va, size, true);
+  return by_system ? sys_probe(cpu, va, size, true) : probe_range(cpu, va, size, true, step);
 }
 
 export function push(cpu: Cpu, value: u64): void {

@@ -212,7 +212,7 @@ test('64-bit: a page fault of user code and IRETQ back', () => {
   assert.equal(get('RFLAGS'), 2n);
   setReg('rsp', reg('rsp') + 8n);
   assert.equal(core.iret64(), 1);
-  assert.deepEqual([get('RIP'), reg('rsp'), get('RFLAGS')], [0x2010n, 0xe008n, 0x202n]);
+  assert.deepEqual([get('RIP'), reg('rsp'), get('RFLAGS')], [0x2010n, 0xe008n, 0x10202n]);
   assert.deepEqual([get32('CPL'), selector(CS), selector(SS), get32('EXIT')], [3, UCODE, UDATA, 0]);
 });
 

@@ -1,7 +1,9 @@
 // The TLB's miss path, the only place that gives an entry to it: what a guest may touch is decided here and in engine_gfn_frame.
+import { watch_perms } from '../breakpoints';
 import { Cpu } from '../cpu';
 import { canonical } from '../limits';
 import { raise, raise_pf, EXC_GP } from '../exceptions';
+import { MODE_BREAK, MODE_WATCH } from '../modes';
 import {
   drop_code,
   walk,
@@ -49,6 +51,7 @@ export function tlb_fill(cpu: Cpu, va: u64, access: i32, table: i32): i32 {
     perms &= ~PERM_W;
   }
   if (access != ACCESS_EXEC) perms &= ~PERM_X;
+  if (cpu.mode & (MODE_BREAK | MODE_WATCH)) perms = watch_perms(cpu, va, perms);
   tlb_insert(cpu, table, va, mfn, perms);
   return FILL_DONE;
 }

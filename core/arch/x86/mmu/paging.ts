@@ -95,11 +95,9 @@ function walk_wide(cpu: Cpu, va: u64, long: bool): bool {
   let level = 4;
   let table = cpu.cr3 & ADDR_MASK;
   if (!long) {
-    // A PDPTE has no rights, no A bit, and bits 1, 2, 5-8 and 63 reserved (SDM 4.4.1).
-    const e = read_entry(cpu, (cpu.cr3 & 0xffffffe0) | (((va >> 30) & 3) << 3), true);
-    path_length = 0;
+    // A PDPTE was checked when it was loaded, and has neither rights nor an A bit (SDM 4.4.1).
+    const e = load<u64>(changetype<usize>(cpu) + offsetof<Cpu>('pdpte0') + (((<usize>(va >> 30)) & 3) << 3));
     if (!(e & PTE_P)) return not_present();
-    if (e & (reserved | PTE_NX | 0x1e6)) return reserved_bit();
     table = e & ADDR_MASK;
     level = 2;
   }

@@ -30,6 +30,7 @@ const STUBS: Record<string, string> = {
 
 interface Walker {
   configure(cr0: bigint, cr3: bigint, cr4: bigint, efer: bigint): void;
+  pdptes(e0: bigint, e1: bigint, e2: bigint, e3: bigint): void;
   translate(va: bigint, access: number, table: number): number;
   error(): number;
   gpa(): bigint;
@@ -151,8 +152,7 @@ function model(mem: DataView, m: Mode, cr3: bigint, va: bigint, access: number, 
     if (m.size === 8) {
       for (let b = Number(PHYS); b < 52; b++) reserved ||= bit(e, b);
       if (!long) for (let b = 52; b < 63; b++) reserved ||= bit(e, b);
-      if (bit(e, 63) && (!nxe || isPdpte)) reserved = true;
-      if (isPdpte) for (const b of [1, 2, 5, 6, 7, 8]) reserved ||= bit(e, b);
+      if (bit(e, 63) && !nxe) reserved = true;
       if (level === 4 && bit(e, 7)) reserved = true;
       if (large) for (let b = 13; b < Number(shift); b++) reserved ||= bit(e, b);
     } else if (large && bit(e, 21)) reserved = true;
@@ -191,6 +191,13 @@ function model(mem: DataView, m: Mode, cr3: bigint, va: bigint, access: number, 
     return { ok: true, error: 0, gpa: frame + offset, perms, dirty: (e & D) !== 0n || (access === 1 && settable) };
   }
 }
+
+/** PAE's top-level entries at an address. */
+const pdptesAt = (mem: DataView, cr3: bigint): bigint[] =>
+  [0, 8, 16, 24].map((offset) => mem.getBigUint64(Number(cr3) + offset, true));
+
+/** Would a CR3 load take these? Only such are ever walked (SDM vol. 3, 4.4.1). */
+const loadable = (entries: bigint[]): boolean => entries.every((e) => !(e & P) || !(e & ~0x3fff_ffff_fe19n));
 
 /** Fill guest memory with random entries: mostly present, leading to frames that exist. */
 function fill(rnd: (n: number) => number, size: 4 | 8, pdptes: boolean): void {
@@ -243,7 +250,13 @@ test('random tables: the walker and the model agree', () => {
     const copy = new DataView(guest.slice().buffer);
     const bits = m.levels === 4 ? 48 : 32;
     for (let i = 0; i < 1500; i++) {
-      const cr3 = m.levels === 3 ? BigInt(rnd(128) * 32) : BigInt(rnd(FRAMES)) << 12n;
+      let cr3 = BigInt(rnd(FRAMES)) << 12n;
+      if (m.levels === 3) {
+        do cr3 = BigInt(rnd(128) * 32);
+        while (!loadable(pdptesAt(copy, cr3)));
+        const [e0, e1, e2, e3] = pdptesAt(copy, cr3);
+        walker.pdptes(e0!, e1!, e2!, e3!);
+      }
       let va = BigInt.asUintN(
         bits,
         (BigInt(rnd(0x10000)) << 32n) | (BigInt(rnd(0x10000)) << 16n) | BigInt(rnd(0x10000)),

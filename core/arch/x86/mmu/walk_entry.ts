@@ -11,6 +11,14 @@ export function configure(cr0: u64, cr3: u64, cr4: u64, efer: u64): void {
   cpu.efer = efer;
 }
 
+/** What a CR3 load has read. */
+export function pdptes(e0: u64, e1: u64, e2: u64, e3: u64): void {
+  cpu.pdpte0 = e0;
+  cpu.pdpte1 = e1;
+  cpu.pdpte2 = e2;
+  cpu.pdpte3 = e3;
+}
+
 /** A walk and, when it succeeds, its accessed and dirty bits, as tlb_fill makes them. 1 = translated. */
 export function translate(va: u64, access: i32, table: i32): i32 {
   // An entry that a walk meets at two levels changes between them: the second try finds it settled.

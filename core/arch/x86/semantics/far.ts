@@ -21,7 +21,7 @@ let to_offset: u64 = 0;
     to_offset = <u64>(<T>uop_disp(u));
     return true;
   }
-  const p = read_ptr(cpu, ea_slow(cpu, u, sizeof<T>() + 2, false), sizeof<T>() + 2);
+  const p = read_ptr(cpu, ea_slow(cpu, u, sizeof<T>() + 2, false), sizeof<T>() + 2, sizeof<T>());
   if (p == 0) return false;
   to_offset = <u64>load<T>(p);
   to_selector = load<u16>(p + sizeof<T>());

@@ -1,5 +1,5 @@
 // Interrupts by instruction and the fast system calls (SDM vol. 2; vol. 3, 5.8.7 and 5.8.8).
-import { Cpu, EXIT_NONE, SEG_CS, SEG_SS } from '../cpu';
+import { Cpu, EXIT_NONE, SEG_CS, SEG_SS, SHADOW_ALL } from '../cpu';
 import { EFER_LMA, EFER_SCE } from '../control';
 import { EVENT_INT1, EVENT_SOFT, EXC_BP, EXC_DB, EXC_OF } from '../exceptions';
 import { flags_get, flags_set, get_flags6, IF, OF, TF } from '../flags';
@@ -23,7 +23,7 @@ const DPL3: u16 = 0x60;
 
 /** An instruction that has cleared TF on its way into a handler is not followed by its own single-step trap. */
 function no_step(cpu: Cpu, before: u64): void {
-  if (before & ~cpu.rflags & (<u64>TF)) cpu.shadow = 1;
+  if (before & ~cpu.rflags & (<u64>TF)) cpu.shadow = SHADOW_ALL;
 }
 
 /** A trap through the IDT that returns to the next instruction; if it cannot be delivered this instruction faults. */

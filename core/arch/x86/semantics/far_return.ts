@@ -123,9 +123,10 @@ function to_outer(cpu: Cpu, code: u64, cpl: u32, release: i32): i32 {
   return r;
 }
 
-/** RF is dropped: it would only hide instruction breakpoints from the next instruction, and there are none. */
+/** A 16-bit image has no RF: then it stays (it is 0, the instruction itself having begun). */
 function set_flags(cpu: Cpu, mask: u64): void {
-  flags_set(cpu, (flags_get(cpu) & ~(mask | RF)) | (ret_flags & mask));
+  const all = mask > 0xffff ? mask | RF : mask;
+  flags_set(cpu, (flags_get(cpu) & ~all) | (ret_flags & all));
 }
 
 export function IRET<T>(cpu: Cpu, u: usize): i32 {

@@ -1,6 +1,6 @@
 // String instructions (SDM vol. 1, 7.3.9). A repetition commits element by element or a page's part at a time, so a fault or an
 // interrupt finds RSI, RDI and RCX telling how far it got; the instruction then begins again. It retires once.
-import { Cpu, EXIT_RETRY, SEG_ES, SEG_FS } from '../cpu';
+import { Cpu, EXIT_REPEAT, PACE_STEP, SEG_ES, SEG_FS } from '../cpu';
 import { DF } from '../flags';
 import { MODE_CS64, MODE_FLAT } from '../modes';
 import { seg_check } from '../segments';
@@ -44,10 +44,11 @@ const REPNZ: i32 = 2;
 
 /**
  * How many elements of a repetition may be taken at once, `off` and `va` being the next one's offset and address: forwards, as far as its page
- * reaches and the offset does not wrap, where no limit is checked. 1: element by element; that one may reach over the page's end.
+ * reaches and the offset does not wrap, where no limit is checked and nobody
+ * counts them. 1: element by element; that one may reach over the page's end.
  */
 @inline function run<T>(cpu: Cpu, u: usize, n: u64, off: u64, va: u64, seg: i32): u64 {
-  if (cpu.rflags & (<u64>DF)) return 1;
+  if (cpu.rflags & (<u64>DF) || cpu.pace == PACE_STEP) return 1;
   if (!(cpu.mode & MODE_CS64) && (!(cpu.mode & MODE_FLAT) || seg >= SEG_FS)) return 1;
   n = min(n, (0x1000 - (va & 0xfff)) / sizeof<T>());
   const mask = address_width_mask(u);
@@ -66,7 +67,7 @@ const REPNZ: i32 = 2;
   work_done(cpu, work);
   if (ended || (cpu.rcx & mask) == 0) return 0;
   if (work_may_go_on(cpu)) return 2;
-  cpu.exit = EXIT_RETRY;
+  cpu.exit = EXIT_REPEAT;
   return 1;
 }
 

@@ -61,8 +61,8 @@ export function rm_read(cpu: Cpu, u: usize, size: i32): usize {
 }
 
 /** Memory operand for writing; commit() afterwards. */
-export function mem_write(cpu: Cpu, u: usize, size: i32): usize {
-  return write_ptr(cpu, ea_slow(cpu, u, size, true), size);
+export function mem_write(cpu: Cpu, u: usize, size: i32, align: i32 = 0): usize {
+  return write_ptr(cpu, ea_slow(cpu, u, size, true), size, align);
 }
 
 /** Is an interrupt waiting that only the interrupt flag or the priority held back? */

@@ -278,7 +278,7 @@ export function FWAIT(cpu: Cpu, u: usize): i32 {
 /** Signed index against two bounds of the operand size. */
 export function BOUND<T>(cpu: Cpu, u: usize): i32 {
   const n = <i32>sizeof<T>();
-  const p = read_ptr(cpu, ea_slow(cpu, u, 2 * n, false), 2 * n);
+  const p = read_ptr(cpu, ea_slow(cpu, u, 2 * n, false), 2 * n, n);
   if (p == 0) return 1;
   const index = signed<T>(reg_get<T>(cpu, uop_r(u)));
   const inside = index >= signed<T>(load<T>(p)) && index <= signed<T>(load<T>(p + n));

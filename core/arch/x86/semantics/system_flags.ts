@@ -1,7 +1,8 @@
 // RFLAGS as a whole, the interrupt flag, HLT (SDM vol. 2; vol. 3, 6.8.1 and 20.3.3).
-import { Cpu, EXIT_HALT } from '../cpu';
+import { Cpu, EXIT_HALT, SHADOW_INTERRUPTS } from '../cpu';
 import { MODE_PE } from '../modes';
 import { flags_get, flags_set, IF, TF } from '../flags';
+import { mode_changed } from '../segments';
 import { cpl0, gp0, interrupt_waits, iopl, leave, next_ip, peek, peeked, stack_move, ud } from './system_common';
 import { tlb_select } from '../../../engine/tlb';
 
@@ -29,7 +30,7 @@ export function POPF<T>(cpu: Cpu, u: usize): i32 {
   flags_set(cpu, (old & ~mask) | (peeked & mask));
   stack_move(cpu, sizeof<T>());
   const changed = old ^ cpu.rflags;
-  if (changed & AC) tlb_select(cpu);
+  if (changed & AC) mode_changed(cpu);
   if (cpu.rflags & (<u64>TF) || (changed & cpu.rflags & (<u64>IF) && interrupt_waits(cpu))) return leave(cpu, u);
   return 0;
 }
@@ -45,7 +46,7 @@ export function STI(cpu: Cpu, u: usize): i32 {
   if (cpu.rflags & (<u64>IF)) return 0;
   cpu.rflags |= <u64>IF;
   if (!interrupt_waits(cpu)) return 0;
-  cpu.shadow = 1;
+  cpu.shadow = SHADOW_INTERRUPTS;
   return leave(cpu, u);
 }
 

@@ -1,5 +1,7 @@
 // Port input and output (SDM vol. 1, chapter 18).
+import { watch_port } from '../breakpoints';
 import { Cpu } from '../cpu';
+import { MODE_WATCH } from '../modes';
 import { io_check } from '../tss';
 import { reg_set, uop_b, uop_imm, uop_r } from '../../../engine/uop';
 import { engine_port, engine_port_value } from '../../../hypervisor/engine';
@@ -14,6 +16,7 @@ const SLOT_RDX: u32 = 16;
 /** One transfer, checked: 0, or 1 with an exception pending or a device model to wait for. Input is in engine_port_value. */
 export function port_access(cpu: Cpu, nr: u32, size: i32, write: bool, value: u32): i32 {
   if (!io_check(cpu, nr, size)) return 1;
+  if (cpu.mode & MODE_WATCH && !watch_port(cpu, nr, size)) return 1;
   const r = engine_port(cpu, nr, size, write, value);
   if (r == 0) return 0;
   cpu.exit = r;

@@ -1,7 +1,21 @@
 // Instructions on segment registers and descriptors (SDM vol. 2; vol. 3, 5.10).
-import { Cpu, CPU_SEGMENTS, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SS, SEG_TR, seg } from '../cpu';
+import {
+  Cpu,
+  CPU_SEGMENTS,
+  SEG_CS,
+  SEG_DS,
+  SEG_ES,
+  SEG_FS,
+  SEG_GS,
+  SEG_LDTR,
+  SEG_SS,
+  SEG_TR,
+  SHADOW_ALL,
+  seg,
+} from '../cpu';
 import { raise, EXC_GP, EXC_NP, EXC_UD } from '../exceptions';
 import { ZF, TF, get_flags6, set_flags6 } from '../flags';
+import { MODE_BREAK, MODE_WATCH } from '../modes';
 import { canonical } from '../limits';
 import { push, push_commit } from '../push';
 import * as sg from '../segments';
@@ -20,8 +34,9 @@ import { reg_get, reg_set, uop_b, uop_ismem, uop_r } from '../../../engine/uop';
 
 /** After a load of a segment register: a new decoding mode leaves the loop; a load of SS holds interrupts and traps off. */
 function loaded(cpu: Cpu, u: usize, i: i32, before: u32, blocks: bool): i32 {
-  if (blocks && i == SEG_SS && (cpu.rflags & (<u64>TF) || interrupt_waits(cpu))) {
-    cpu.shadow = 1;
+  const seen = (cpu.rflags & (<u64>TF)) != 0 || (cpu.mode & (MODE_BREAK | MODE_WATCH)) != 0;
+  if (blocks && i == SEG_SS && (seen || interrupt_waits(cpu))) {
+    cpu.shadow = SHADOW_ALL;
     return leave(cpu, u);
   }
   return cpu.mode == before ? 0 : leave(cpu, u);
@@ -77,7 +92,7 @@ export function MOV_sreg(cpu: Cpu, u: usize): i32 {
 /** Far pointer to segment register `i` and a general register. */
 @inline function load_far<T>(cpu: Cpu, u: usize, i: i32): i32 {
   const size = <i32>sizeof<T>() + 2;
-  const p = read_ptr(cpu, ea_slow(cpu, u, size, false), size);
+  const p = read_ptr(cpu, ea_slow(cpu, u, size, false), size, sizeof<T>());
   if (p == 0) return 1;
   const before = cpu.mode;
   const offset = load<T>(p);
@@ -270,7 +285,7 @@ export function ARPL(cpu: Cpu, u: usize): i32 {
 
 function store_table(cpu: Cpu, u: usize, limit: u32, base: u64): i32 {
   const wide = long_code(cpu);
-  const p = mem_write(cpu, u, wide ? 10 : 6);
+  const p = mem_write(cpu, u, wide ? 10 : 6, 4);
   if (p == 0) return 1;
   store<u16>(p, <u16>limit);
   if (wide) store<u64>(p, base, 2);

@@ -18,7 +18,7 @@ import { CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE } from '../control';
 import { raise, EXC_NM } from '../exceptions';
 import { gp0, long_code, mem_write, rm_read, ud } from './system_common';
 import { ea_slow, FAULT_ADDRESS } from '../../../engine/address';
-import { canonical, commit, ld, probe_range, st } from '../../../engine/mem';
+import { canonical, commit, ld, misaligned, probe_range, st } from '../../../engine/mem';
 
 const X87: u64 = 1;
 const SSE: u64 = 2;
@@ -33,8 +33,9 @@ const XSAVE_BYTES: i32 = 576;
 function image(cpu: Cpu, u: usize, size: i32, align: u64, write: bool, first: u64, second: u64): u64 {
   const va = ea_slow(cpu, u, size, write);
   if (va & (align - 1)) {
-    // A segment violation has raised its own exception.
-    if (va != FAULT_ADDRESS) gp0(cpu);
+    // A segment violation has raised its own exception. Under alignment checking FXSAVE and FXRSTOR may raise #AC instead (SDM vol. 2):
+    // a processor does so below a multiple of 4.
+    if (va != FAULT_ADDRESS && !(align == 16 && misaligned(cpu, va, 4))) gp0(cpu);
     return 0;
   }
   // Linear address 0 can hold an image, too: bit 0 marks success.

@@ -1,7 +1,7 @@
 // INS and OUTS (SDM vol. 2). Element by element: a device model may have to answer each, and the instruction then begins again
 // with what RSI, RDI and RCX say is left.
 import { work_may_go_on } from '../../../engine/work';
-import { Cpu, EXIT_RETRY, SEG_ES } from '../cpu';
+import { Cpu, EXIT_REPEAT, SEG_ES } from '../cpu';
 import { DF } from '../flags';
 import { MODE_CS64, MODE_FLAT } from '../modes';
 import { seg_check } from '../segments';
@@ -36,7 +36,7 @@ function next(cpu: Cpu, u: usize): i32 {
   cpu.rcx = width_merge(cpu.rcx, cpu.rcx - 1, mask);
   if (!(cpu.rcx & mask)) return 0;
   if (work_may_go_on(cpu)) return 2;
-  cpu.exit = EXIT_RETRY;
+  cpu.exit = EXIT_REPEAT;
   return 1;
 }
 

@@ -186,7 +186,8 @@ function load_env<T>(cpu: Cpu, va: u64): void {
 
 /** Processors touch the first word and then the last byte: a page fault names one of them. */
 function probe_image<T>(cpu: Cpu, va: u64, n: i32, write: bool): bool {
-  return probe_range(cpu, va, sizeof<T>() == 2 ? 2 : 4, write) && probe_range(cpu, va + <u64>(n - 1), 1, write);
+  const word = sizeof<T>() == 2 ? 2 : 4;
+  return probe_range(cpu, va, word, write, word) && probe_range(cpu, va + <u64>(n - 1), 1, write);
 }
 
 export function FLDENV<T>(cpu: Cpu, u: usize): i32 {
