@@ -60,6 +60,7 @@ function clear(e: usize): void {
 
 /** Forget every translation of this pCPU. */
 export function tlb_flush(cpu: Cpu): void {
+  cpu.tlb_flushes++;
   const end = area + <usize>TLB_TABLES * TLB_TABLE_SIZE;
   for (let e = area; e < end; e += TLB_ENTRY_SIZE) clear(e);
   regions_changed();
@@ -67,6 +68,7 @@ export function tlb_flush(cpu: Cpu): void {
 
 /** Forget the translations of one linear page. */
 export function tlb_flush_page(cpu: Cpu, va: u64): void {
+  cpu.tlb_page_flushes++;
   for (let i = 0; i < TLB_TABLES; i++) clear(tlb_entry(table(i), va));
   regions_unmapped(va);
 }

@@ -9,6 +9,9 @@ const CPU = {
   mode: 296,
   cpl: 292,
   retired: 304,
+  tlbFills: 840,
+  tlbFlushes: 848,
+  tlbPageFlushes: 856,
   cr0: 320,
   cr2: 328,
   cr3: 336,
@@ -54,6 +57,13 @@ export class CpuState {
   }
   get retired(): bigint {
     return this.#u64(CPU.retired);
+  }
+  /** Entries made in the software TLB; sets of them, and pages, that were forgotten. */
+  get tlb(): { fills: number; flushes: number; pageFlushes: number } {
+    const [fills, flushes, pageFlushes] = [CPU.tlbFills, CPU.tlbFlushes, CPU.tlbPageFlushes].map((o) =>
+      Number(this.#u64(o)),
+    );
+    return { fills: fills!, flushes: flushes!, pageFlushes: pageFlushes! };
   }
   get codeSize(): CodeSize {
     const mode = this.#view.getUint32(this.#at + CPU.mode, true);

@@ -14,6 +14,8 @@ export interface Stats {
   instructions: number;
   mips: number;
   exits: { hypercall: number; hlt: number; io: number };
+  /** The software TLB: entries made; sets of entries, and pages, that were forgotten. */
+  tlb: { fills: number; flushes: number; pageFlushes: number };
   /** Bytes: the process's high-water mark, and what domains and hypervisor were given of machine memory. */
   peakMemory: number;
   machineMemory: number;
@@ -57,6 +59,7 @@ export class Statistics {
         hlt: Number(cpu.u64(crashFields.exitsHlt)),
         io: Number(cpu.u64(crashFields.exitsIo)),
       },
+      tlb: cpu.tlb,
       peakMemory: peakMemory(),
       machineMemory: this.#machine.allocatedBytes,
       boots: this.#boots,

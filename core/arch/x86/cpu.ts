@@ -159,6 +159,11 @@ export class Cpu {
   pace: u32;
   /** The next instruction is to run alone: a breakpoint is near (breakpoints.ts). */
   alone: u32;
+  reserved: u32;
+  /** Counted for statistics: entries made in the software TLB, sets of entries forgotten as a whole, pages forgotten. */
+  tlb_fills: u64; // 840
+  tlb_flushes: u64;
+  tlb_page_flushes: u64;
 }
 
 /** Nothing, interrupts (STI), interrupts and debug exceptions (MOV SS, POP SS: SDM vol. 3, 6.8.3). */

@@ -52,6 +52,7 @@ export function tlb_fill(cpu: Cpu, va: u64, access: i32, table: i32): i32 {
   }
   if (access != ACCESS_EXEC) perms &= ~PERM_X;
   if (cpu.mode & (MODE_BREAK | MODE_WATCH)) perms = watch_perms(cpu, va, perms);
+  cpu.tlb_fills++;
   tlb_insert(cpu, table, va, mfn, perms);
   return FILL_DONE;
 }
