@@ -118,6 +118,10 @@ export const CHECK_SETTLED: i64 = 0x200;
   return (<u64>1) << (n.op == IR_SETV ? <u64>vector_slot(<u32>n.k) : (<u64>n.k) >>> 3);
 }
 
+/** Is the value a v128? */
+@inline export function ir_is_vector(op: u8): bool {
+  return op >= IR_VCONST && op <= IR_FLANE_I64;
+}
 @inline export function ir_is_end(op: u8): bool {
   return op >= IR_NEXT;
 }

@@ -2,22 +2,31 @@
 // needs (flags, mostly) is computed there.
 import {
   IR_CONST,
+  IR_FCHECK,
+  IR_FLANE,
   IR_GET,
+  IR_GETV,
   IR_INST,
-  IR_LEAVE,
   IR_LOAD,
   IR_PROBE,
   IR_SET,
+  IR_SETV,
+  IR_VCONST,
+  IR_VLOAD,
   NODE_LIVE,
   NODE_SIZE,
   Node,
   ir_can_leave,
   ir_has_effect,
   ir_is_end,
+  ir_is_set,
+  ir_is_vector,
   node,
+  slot_bit,
+  vector_slot,
 } from '../engine/ir';
 import { Block } from './blocks';
-import { locals_temps, locals_use, locals_write } from './locals';
+import { locals_temps, locals_use, locals_use_vector, locals_write, locals_write_vector } from './locals';
 
 export const NODE_HOT: u8 = 0x10;
 /** An exit needs it; more than once. */
@@ -40,7 +49,7 @@ function use(p: u32): void {
 
 /** Values that are read where they are used: nothing has to be kept. */
 @inline export function is_free(op: u8): bool {
-  return op == IR_CONST || op == IR_GET;
+  return op == IR_CONST || op == IR_GET || op == IR_VCONST || op == IR_GETV;
 }
 
 /** Slots that are no state: where the code page lies, and ±2^32. */
@@ -54,24 +63,33 @@ export function analyse(b: Block): void {
   for (let p = <usize>b.end; p > <usize>b.first; ) {
     p -= NODE_SIZE;
     const n = changetype<Node>(p);
-    if (n.flags & NODE_LIVE && (ir_has_effect(n.op) || n.op == IR_LOAD)) n.flags |= NODE_HOT;
+    if (n.flags & NODE_LIVE && (ir_has_effect(n.op) || n.op == IR_LOAD || ir_is_vector(n.op))) n.flags |= NODE_HOT;
     if (ir_is_end(n.op)) final_sets(n);
-    if (n.op == IR_INST || n.op == IR_SET) continue;
+    if (n.op == IR_INST || ir_is_set(n.op)) continue;
     if (n.flags & NODE_HOT) heat(n);
   }
   count(b);
   let t64: u32 = 0;
   let t32: u32 = 0;
+  let vectors: u32 = 0;
   for (let p = <usize>b.first; p < <usize>b.end; p += NODE_SIZE) {
     const n = changetype<Node>(p);
-    if (n.op == IR_GET && n.flags & NODE_LIVE) use_slot((<u32>n.k) >>> 3);
-    if (n.op == IR_SET) locals_write((<u32>n.k) >>> 3);
+    slots(n);
     if (!(n.flags & NODE_HOT) || is_free(n.op) || ir_is_end(n.op)) continue;
     if (n.op == IR_PROBE) set_temp(n, ++t32);
-    else if (n.op == IR_LOAD || (!ir_has_effect(n.op) && uses(n) > 1)) set_temp(n, ++t64);
+    else if (n.op == IR_VLOAD || (ir_is_vector(n.op) && uses(n) > 1)) set_temp(n, ++vectors);
+    else if (n.op == IR_LOAD || (!ir_is_vector(n.op) && !ir_has_effect(n.op) && uses(n) > 1)) set_temp(n, ++t64);
   }
   b.temps = t64;
-  locals_temps(t64, t32);
+  locals_temps(t64, t32, vectors);
+}
+
+function slots(n: Node): void {
+  if (n.op == IR_SET) locals_write((<u32>n.k) >>> 3);
+  else if (n.op == IR_SETV) locals_write_vector(vector_slot(<u32>n.k));
+  else if (!(n.flags & NODE_LIVE)) return;
+  else if (n.op == IR_GET) use_slot((<u32>n.k) >>> 3);
+  else if (n.op == IR_GETV) locals_use_vector(vector_slot(<u32>n.k));
 }
 
 function use_slot(slot: u32): void {
@@ -84,16 +102,19 @@ function heat(n: Node): void {
   if (n.c) node(n.c).flags |= NODE_HOT;
 }
 
-/** Slots whose newest value has been met on the way back through a chain. */
-export let seen: u64 = 0;
+// Slots whose newest value has been met on the way back through a chain.
+let seen: u64 = 0;
+let seen_vectors: u64 = 0;
 export function seen_begin(): void {
-  seen = 0;
+  seen = seen_vectors = 0;
 }
 /** True the first time for a SET's slot. */
 export function newest(set: Node): bool {
-  const bit = (<u64>1) << ((<u64>set.k) >>> 3);
-  if (seen & bit) return false;
-  seen |= bit;
+  const bit = slot_bit(set);
+  const vector = set.op == IR_SETV;
+  if ((vector ? seen_vectors : seen) & bit) return false;
+  if (vector) seen_vectors |= bit;
+  else seen |= bit;
   return true;
 }
 
@@ -110,8 +131,10 @@ function final_sets(end: Node): void {
 function count(b: Block): void {
   for (let p = <usize>b.first; p < <usize>b.end; p += NODE_SIZE) {
     const n = changetype<Node>(p);
-    if (!(n.flags & NODE_LIVE) || n.op == IR_INST || n.op == IR_SET) continue;
+    if (!(n.flags & NODE_LIVE) || n.op == IR_INST || ir_is_set(n.op)) continue;
     if (!ir_is_end(n.op)) use(n.a);
+    // written more than once
+    if (n.op == IR_FLANE || n.op == IR_FCHECK) use(n.a);
     use(n.b);
     use(n.c);
     if (!ir_can_leave(n.op)) continue;

@@ -119,6 +119,10 @@ export function blocks_find(r: Request, max_entries: u32): bool {
   return record_all();
 }
 
+function push(i: u32, place: u32): void {
+  store<u32>(work_queue() + ((<usize>i) << 2), place);
+}
+
 /** A block begins at an offset; `entry`: the region can be entered there. */
 function lead(page: u32, off: u32, entry: bool, max_entries: u32): void {
   const m = marks(page, off);
@@ -129,7 +133,7 @@ function lead(page: u32, off: u32, entry: bool, max_entries: u32): void {
   }
   if (!(v & LEADER)) {
     v |= LEADER;
-    if (queued < MAX_BLOCKS * 2) store<u32>(work_queue() + ((<usize>queued++) << 2), (page << 12) | off);
+    if (queued < MAX_BLOCKS * 2) push(queued++, (page << 12) | off);
   }
   store<u8>(m, v);
 }
@@ -319,7 +323,8 @@ function spread(call: Block): void {
   if (block(call.taken).within & bit) return;
   block(call.taken).within |= bit;
   while (n) {
-    const b = block(load<u32>(list + ((<usize>--n) << 2)));
+    n--;
+    const b = block(load<u32>(list + ((<usize>n) << 2)));
     const to = b.kind == KIND_CALL || b.kind == KIND_INDIRECT_CALL ? NOWHERE : b.taken;
     n = reach(list, n, to, bit);
     n = reach(list, n, b.next, bit);
@@ -338,6 +343,7 @@ function returns(b: Block): void {
     const call = block(i);
     if (call.kind != KIND_CALL || call.taken == NOWHERE || call.next == NOWHERE) continue;
     if (!(b.within & (1 << (call.taken & 31)))) continue;
-    store<u32>(changetype<usize>(b) + offsetof<Block>('return0') + ((<usize>b.returns++) << 2), call.next);
+    store<u32>(changetype<usize>(b) + offsetof<Block>('return0') + ((<usize>b.returns) << 2), call.next);
+    b.returns++;
   }
 }

@@ -21,28 +21,57 @@ export const ADDRESS: u32 = 8;
 /** Where OUT_TARGET leads. */
 export const TARGET: u32 = 9;
 const WORK_I64: u32 = 2;
-const SLOTS: u32 = 10;
+/** A vector of magnitudes in a check. */
+export const MAGNITUDE: u32 = 10;
+const WORK_V128: u32 = 1;
+const FIRST: u32 = 11;
 
+/** Slots by kind: general ones by number (offset / 8), vector ones too (ir.ts, vector_slot). */
 let used: u64 = 0;
 let written: u64 = 0;
+let vectors_used: u64 = 0;
+let vectors_written: u64 = 0;
 let temps64: u32 = 0;
 let temps32: u32 = 0;
+let temps_vector: u32 = 0;
+
+@inline function bit(slot: u32): u64 {
+  return (<u64>1) << (<u64>slot);
+}
+@inline function rank(mask: u64, slot: u32): u32 {
+  return <u32>popcnt<u64>(mask & (bit(slot) - 1));
+}
+@inline function count(mask: u64): u32 {
+  return <u32>popcnt<u64>(mask);
+}
 
 export function locals_begin(): void {
-  used = written = 0;
-  temps64 = temps32 = 0;
+  used = written = vectors_used = vectors_written = 0;
+  temps64 = temps32 = temps_vector = 0;
 }
 export function locals_use(slot: u32): void {
-  used |= (<u64>1) << (<u64>slot);
+  used |= bit(slot);
 }
 export function locals_write(slot: u32): void {
-  locals_use(slot);
-  written |= (<u64>1) << (<u64>slot);
+  used |= bit(slot);
+  written |= bit(slot);
+}
+export function locals_use_vector(slot: u32): void {
+  vectors_used |= bit(slot);
+}
+export function locals_write_vector(slot: u32): void {
+  vectors_used |= bit(slot);
+  vectors_written |= bit(slot);
 }
 /** The most temporaries that a block has. */
-export function locals_temps(n64: u32, n32: u32): void {
+export function locals_temps(n64: u32, n32: u32, vectors: u32): void {
   if (n64 > temps64) temps64 = n64;
   if (n32 > temps32) temps32 = n32;
+  if (vectors > temps_vector) temps_vector = vectors;
+}
+/** An exit needs so many i64 temporaries. */
+export function locals_temps64(n: u32): void {
+  if (n > temps64) temps64 = n;
 }
 @inline export function locals_used(): u64 {
   return used;
@@ -50,27 +79,43 @@ export function locals_temps(n64: u32, n32: u32): void {
 @inline export function locals_written(): u64 {
   return written;
 }
+@inline export function locals_vectors_used(): u64 {
+  return vectors_used;
+}
+@inline export function locals_vectors_written(): u64 {
+  return vectors_written;
+}
 /** Local of a state slot that is used. */
 export function slot_local(slot: u32): u32 {
-  const bit = (<u64>1) << (<u64>slot);
-  return SLOTS + <u32>popcnt<u64>(used & (bit - 1));
+  return FIRST + rank(used, slot);
+}
+export function vector_local(slot: u32): u32 {
+  return FIRST + count(used) + rank(vectors_used, slot);
 }
 export function temp32(i: u32): u32 {
-  return SLOTS + <u32>popcnt<u64>(used) + i;
+  return FIRST + count(used) + count(vectors_used) + i;
+}
+export function temp_vector(i: u32): u32 {
+  return temp32(temps32) + i;
 }
 /** The last group: exits may still add to it while code is written. */
 export function temp64(i: u32): u32 {
-  return SLOTS + <u32>popcnt<u64>(used) + temps32 + i;
+  return temp_vector(temps_vector) + i;
+}
+
+function group(n: u32, type: u32): void {
+  w.uleb(n);
+  w.byte(type);
 }
 
 export function locals_declare(): void {
-  w.uleb(4);
-  w.uleb(WORK_I32);
-  w.byte(w.I32);
-  w.uleb(WORK_I64 + <u32>popcnt<u64>(used));
-  w.byte(w.I64);
-  w.uleb(temps32);
-  w.byte(w.I32);
-  w.uleb(temps64);
-  w.byte(w.I64);
+  w.uleb(8);
+  group(WORK_I32, w.I32);
+  group(WORK_I64, w.I64);
+  group(WORK_V128, w.V128);
+  group(count(used), w.I64);
+  group(count(vectors_used), w.V128);
+  group(temps32, w.I32);
+  group(temps_vector, w.V128);
+  group(temps64, w.I64);
 }

@@ -7,23 +7,32 @@ import {
   IR_CLZ,
   IR_CONST,
   IR_CTZ,
+  IR_DIVS,
+  IR_DIVU,
   IR_EQ,
+  IR_ESCAPE,
+  IR_FCHECK,
   IR_FENCE,
   IR_GET,
+  IR_GETM,
   IR_GOTO,
   IR_GUARD,
+  IR_I64_FLANE,
+  IR_I64_V128,
   IR_JUMP,
   IR_LEAVE,
   IR_LOAD,
   IR_LTS,
   IR_LTU,
   IR_MUL,
-  IR_NEXT,
   IR_OR,
   IR_POPCNT,
   IR_PROBE,
+  IR_REMS,
+  IR_REMU,
   IR_SAR,
   IR_SEL,
+  IR_SETV,
   IR_SHL,
   IR_SHR,
   IR_SMULH,
@@ -31,14 +40,18 @@ import {
   IR_SUB,
   IR_SX,
   IR_UMULH,
+  IR_VLOAD,
+  IR_VSTORE,
   IR_XOR,
   NODE_SIZE,
   NODE_WRITE,
   Node,
   ir_is_end,
+  ir_is_vector,
   node,
   place_count,
   place_uop,
+  vector_slot,
 } from '../engine/ir';
 import { CPU_SLICE } from '../arch/x86/cpu';
 import { TLB_ADDEND, TLB_R, TLB_W } from '../engine/tlb';
@@ -69,11 +82,14 @@ import {
   TARGET,
   TLB,
   TLB_ENTRY,
-  locals_temps,
+  locals_temps64,
   slot_local,
   temp32,
   temp64,
+  temp_vector,
+  vector_local,
 } from './locals';
+import { check_lanes, compute_vector, from_vector, vector } from './lower_vector';
 import { page_delta, page_known } from './pages';
 import {
   dispatch_count,
@@ -102,8 +118,9 @@ export function lower_begin(): void {
 }
 
 // ---- expressions
-function value(p: u32): void {
+export function value(p: u32): void {
   const n = node(p);
+  if (ir_is_vector(n.op)) return vector(p);
   const t = temp_of(n);
   if (t) return w.local_get(temp64(t - 1));
   compute(n);
@@ -136,6 +153,13 @@ function compute(n: Node): void {
     case IR_UMULH:
     case IR_SMULH:
       return mulh(n);
+    case IR_GETM:
+      w.local_get(CPU);
+      return w.access(load_op(n.size), <u32>n.k);
+    case IR_I64_V128:
+    case IR_I64_FLANE:
+    case IR_FCHECK:
+      return from_vector(n);
     default:
       value(n.a);
       value(n.b);
@@ -163,6 +187,14 @@ function binary(op: u8): u32 {
       return w.I64_SHR_U;
     case IR_SAR:
       return w.I64_SHR_S;
+    case IR_DIVU:
+      return w.I64_DIV_U;
+    case IR_REMU:
+      return w.I64_REM_U;
+    case IR_DIVS:
+      return w.I64_DIV_S;
+    case IR_REMS:
+      return w.I64_REM_S;
     default:
       return unreachable();
   }
@@ -218,6 +250,7 @@ function compare(n: Node): void {
 function condition(p: u32): void {
   const n = node(p);
   if (temp_of(n) == 0) {
+    if (n.op == IR_FCHECK) return check_lanes(n);
     if (n.op == IR_EQ || n.op == IR_LTU || n.op == IR_LTS) return compare(n);
     if (n.op == IR_XOR && node(n.b).op == IR_CONST && node(n.b).k == 1 && is_compare(node(n.a))) {
       condition(n.a);
@@ -259,7 +292,7 @@ function leave(n: Node): void {
     set_temp(m, ++temps);
     w.local_set(temp64(temps - 1));
   }
-  locals_temps(temps, 0);
+  locals_temps64(temps);
   sets(inst.a);
   for (let p = <usize>here.first; p < changetype<usize>(n); p += NODE_SIZE) {
     const m = changetype<Node>(p);
@@ -299,11 +332,18 @@ function write_sets(s: u32): void {
   seen_begin();
   for (let p = s; p; p = node(p).b) {
     if (!newest(node(p))) continue;
-    store<u32>(order + ((<usize>n++) << 2), (<u32>node(p).k) >>> 3);
+    store<u32>(order + ((<usize>n) << 2), set_local(node(p)));
+    n++;
   }
-  while (n) w.local_set(slot_local(load<u32>(order + ((<usize>--n) << 2))));
+  while (n) {
+    n--;
+    w.local_set(load<u32>(order + ((<usize>n) << 2)));
+  }
 }
-/** Slots in the order in which their values were put on the stack. */
+function set_local(set: Node): u32 {
+  return set.op == IR_SETV ? vector_local(vector_slot(<u32>set.k)) : slot_local((<u32>set.k) >>> 3);
+}
+/** Locals in the order in which their values were put on the stack. */
 let order: usize = 0;
 export function lower_attach(memory: usize): void {
   order = memory;
@@ -349,36 +389,47 @@ function probe(n: Node): void {
   w.local_set(temp32(temp_of(n) - 1));
 }
 
-function pointer(p: u32): void {
+/** A probe's pointer, for an access of `size` bytes: any other is a mistake of ours. */
+function pointer(p: u32, size: u8, write: bool): void {
   const n = node(p);
-  if (n.op != IR_PROBE) return unreachable();
+  if (n.op != IR_PROBE || size > n.size || (write && !(n.flags & NODE_WRITE))) return unreachable();
   w.local_get(temp32(temp_of(n) - 1));
 }
 
+function load_op(size: u8): u32 {
+  return size == 1 ? w.I64_LOAD8_U : size == 2 ? w.I64_LOAD16_U : size == 4 ? w.I64_LOAD32_U : w.I64_LOAD;
+}
+
 function load_node(n: Node): void {
-  pointer(n.a);
-  if (n.size > node(n.a).size) return unreachable();
-  w.access(n.size == 1 ? w.I64_LOAD8_U : n.size == 2 ? w.I64_LOAD16_U : n.size == 4 ? w.I64_LOAD32_U : w.I64_LOAD, 0);
-  w.local_set(temp64(temp_of(n) - 1));
+  pointer(n.a, n.size, false);
+  if (n.op == IR_LOAD) {
+    w.access(load_op(n.size), 0);
+    return w.local_set(temp64(temp_of(n) - 1));
+  }
+  w.byte(w.SIMD);
+  w.access(n.size == 16 ? w.V128_LOAD : n.size == 8 ? w.V128_LOAD64_ZERO : w.V128_LOAD32_ZERO, 0);
+  w.local_set(temp_vector(temp_of(n) - 1));
 }
 
 function store_node(n: Node): void {
-  pointer(n.a);
-  if (n.size > node(n.a).size || !(node(n.a).flags & NODE_WRITE)) return unreachable();
+  pointer(n.a, n.size, true);
   value(n.b);
+  if (n.op == IR_VSTORE) {
+    w.byte(w.SIMD);
+    return w.access(w.V128_STORE, 0);
+  }
   w.access(n.size == 1 ? w.I64_STORE8 : n.size == 2 ? w.I64_STORE16 : n.size == 4 ? w.I64_STORE32 : w.I64_STORE, 0);
 }
 
 /** Aligned, and found what was expected: else the interpreter does it. */
 function cas(n: Node): void {
-  if (n.size > node(n.a).size || !(node(n.a).flags & NODE_WRITE)) return unreachable();
   if (n.size > 1) {
-    pointer(n.a);
+    pointer(n.a, n.size, true);
     w.i32_const(<i32>n.size - 1);
     w.byte(w.I32_AND);
     leave_if(n);
   }
-  pointer(n.a);
+  pointer(n.a, n.size, true);
   value(n.b);
   value(n.c);
   w.byte(w.ATOMIC);
@@ -395,12 +446,15 @@ function effect(n: Node): void {
     case IR_PROBE:
       return probe(n);
     case IR_LOAD:
+    case IR_VLOAD:
       return load_node(n);
     case IR_STORE:
+    case IR_VSTORE:
       return store_node(n);
     case IR_CAS:
       return cas(n);
     case IR_GUARD:
+    case IR_ESCAPE:
       condition(n.a);
       return leave_if(n);
     case IR_FENCE:
@@ -410,6 +464,10 @@ function effect(n: Node): void {
     default:
       if (temp_of(n) == 0) return;
       const t = temp_of(n);
+      if (ir_is_vector(n.op)) {
+        compute_vector(n);
+        return w.local_set(temp_vector(t - 1));
+      }
       compute(n);
       return w.local_set(temp64(t - 1));
   }

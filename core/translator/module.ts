@@ -1,5 +1,20 @@
 // The module around a region's function. It imports machine memory and exports `f(cpu, entry, base) → where`.
-import { CPU, OUT, RETIRED, TARGET, TLB, locals_declare, locals_used, locals_written, slot_local } from './locals';
+import { CPU_TARGET, CPU_XMM } from '../arch/x86/cpu';
+import { vector_slot } from '../engine/ir';
+import {
+  CPU,
+  OUT,
+  RETIRED,
+  TARGET,
+  TLB,
+  locals_declare,
+  locals_used,
+  locals_vectors_used,
+  locals_vectors_written,
+  locals_written,
+  slot_local,
+  vector_local,
+} from './locals';
 import { uses_mulh } from './lower';
 import { write_structure } from './structure';
 import * as w from './wasm';
@@ -7,7 +22,6 @@ import { BODY_SIZE, MODULE_SIZE, work_body, work_module } from './work';
 
 const CPU_TLB: u32 = 256;
 const CPU_N: u32 = 264;
-const CPU_TARGET: u32 = 3248;
 
 /** Load what the region uses of the state. */
 function enter(): void {
@@ -23,6 +37,19 @@ function enter(): void {
     w.access(w.I64_LOAD, slot << 3);
     w.local_set(slot_local(slot));
   }
+  for (let m = locals_vectors_used(); m; m &= m - 1) {
+    const slot = <u32>ctz<u64>(m);
+    w.local_get(CPU);
+    w.byte(w.SIMD);
+    w.access(w.V128_LOAD, vector_offset(slot));
+    w.local_set(vector_local(slot));
+  }
+}
+
+/** Vector slots have the numbers of ir.ts: offset / 16, within 512 bytes. */
+function vector_offset(slot: u32): u32 {
+  const first = vector_slot(<u32>CPU_XMM);
+  return <u32>CPU_XMM + (((slot - first) & 31) << 4);
 }
 
 /** Write back what it may have changed. */
@@ -33,12 +60,19 @@ function leave(): void {
     w.local_get(slot_local(slot));
     w.access(w.I64_STORE, slot << 3);
   }
+  for (let m = locals_vectors_written(); m; m &= m - 1) {
+    const slot = <u32>ctz<u64>(m);
+    w.local_get(CPU);
+    w.local_get(vector_local(slot));
+    w.byte(w.SIMD);
+    w.access(w.V128_STORE, vector_offset(slot));
+  }
   w.local_get(CPU);
   w.local_get(RETIRED);
   w.access(w.I32_STORE, CPU_N);
   w.local_get(CPU);
   w.local_get(TARGET);
-  w.access(w.I64_STORE, CPU_TARGET);
+  w.access(w.I64_STORE, <u32>CPU_TARGET);
   w.local_get(OUT);
 }
 

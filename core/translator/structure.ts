@@ -69,7 +69,8 @@ function chain_add(b: Block, d: u32): void {
     failed = true;
     return;
   }
-  store<u32>(changetype<usize>(b) + offsetof<Block>('dispatch0') + ((<usize>b.dispatches++) << 2), d);
+  store<u32>(changetype<usize>(b) + offsetof<Block>('dispatch0') + ((<usize>b.dispatches) << 2), d);
+  b.dispatches++;
 }
 
 /** Where one really goes from `from` on the way to `to`: the next dispatch in front of it, or itself. */
@@ -112,7 +113,8 @@ function visit(n: u32, level: u32): void {
   const b = block(n);
   b.index = b.low = ++clock;
   b.flags |= BLOCK_ON_STACK;
-  store<u32>(stack + ((<usize>stack_n++) << 2), n);
+  store<u32>(stack + ((<usize>stack_n) << 2), n);
+  stack_n++;
   const count = successors(n);
   for (let i: u32 = 0; i < count; i++) {
     const to = successor(n, i);
@@ -129,7 +131,8 @@ function visit(n: u32, level: u32): void {
   let members: u32 = 0;
   let m: u32;
   do {
-    m = load<u32>(stack + ((<usize>--stack_n) << 2));
+    stack_n--;
+    m = load<u32>(stack + ((<usize>stack_n) << 2));
     block(m).flags &= ~BLOCK_ON_STACK;
     block(m).component = components;
     store<u32>(out, m);
@@ -256,7 +259,8 @@ function write_loop(header: u32, component: usize, level: u32): void {
   for (let i: u32 = 0; i < members; i++) {
     const x = load<u32>(component + 4 + ((<usize>i) << 2));
     if (x == header) continue;
-    store<u32>(rest + ((<usize>n++) << 2), x);
+    store<u32>(rest + ((<usize>n) << 2), x);
+    n++;
   }
   write_level(header, rest, n, level);
   w.end();

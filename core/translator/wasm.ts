@@ -84,7 +84,7 @@ export function local_tee(i: u32): void {
   byte(0x22);
   uleb(i);
 }
-/** A load or store without alignment hint. Only state.ts, tlb.ts and operand.ts of this folder may use it. */
+/** A load or store without alignment hint (for SIMD behind its prefix). Who uses it says where the pointer comes from. */
 export function access(op: u32, offset: u32): void {
   byte(op);
   byte(0);
@@ -134,12 +134,17 @@ export const I64_LT_S: u32 = 0x53;
 export const I64_LT_U: u32 = 0x54;
 export const I32_ADD: u32 = 0x6a;
 export const I32_AND: u32 = 0x71;
+export const I32_OR: u32 = 0x72;
 export const I64_CLZ: u32 = 0x79;
 export const I64_CTZ: u32 = 0x7a;
 export const I64_POPCNT: u32 = 0x7b;
 export const I64_ADD: u32 = 0x7c;
 export const I64_SUB: u32 = 0x7d;
 export const I64_MUL: u32 = 0x7e;
+export const I64_DIV_S: u32 = 0x7f;
+export const I64_DIV_U: u32 = 0x80;
+export const I64_REM_S: u32 = 0x81;
+export const I64_REM_U: u32 = 0x82;
 export const I64_AND: u32 = 0x83;
 export const I64_OR: u32 = 0x84;
 export const I64_XOR: u32 = 0x85;
@@ -156,5 +161,25 @@ export const DROP: u32 = 0x1a;
 export const RETURN: u32 = 0x0f;
 export const CALL: u32 = 0x10;
 export const BR_TABLE: u32 = 0x0e;
+export const I64_GE_U: u32 = 0x5a;
 export const SIMD: u32 = 0xfd;
+// behind the SIMD prefix
+export const V128_LOAD: u32 = 0x00;
+export const V128_STORE: u32 = 0x0b;
+export const V128_LOAD32_ZERO: u32 = 0x5c;
+export const V128_LOAD64_ZERO: u32 = 0x5d;
 export const ATOMIC: u32 = 0xfe;
+
+/** A SIMD operation. */
+export function simd(op: u32): void {
+  byte(SIMD);
+  uleb(op);
+}
+export function v128_const(low: i64, high: i64): void {
+  simd(0x0c);
+  bytes8(low);
+  bytes8(high);
+}
+export function bytes8(v: i64): void {
+  for (let i: i64 = 0; i < 64; i += 8) byte(<u32>(v >>> i));
+}
