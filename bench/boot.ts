@@ -11,6 +11,7 @@ import { ROOT } from '../bin/setup.cjs';
 import { kernelElf } from '../guests/image/elf.ts';
 import { guestImage } from '../guests/image/index.ts';
 import { need } from '../tools/apt.ts';
+import { median, memory, tscKhz } from './lib/host.ts';
 
 /** What /init says first. */
 const MARKER = 'init: user land reached';
@@ -46,26 +47,6 @@ async function boot(command: string, args: string[], atInit?: (pid: number) => R
   const run = { initMs, endMs: performance.now() - start, code, extra };
   if (Number.isNaN(initMs) || code !== 0) throw new Error(`${command} ended with ${code}, init reached: ${initMs} ms`);
   return run;
-}
-
-/** Peak memory of a process, and what of it is not the machine's memory, in MiB. */
-function memory(pid: number): Record<string, number> {
-  const kib = (text: string, name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0);
-  const peak = kib(readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmHWM');
-  // Machine memory is by far the largest mapping that is resident.
-  const maps = readFileSync(`/proc/${pid}/smaps`, 'utf8').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
-  const machine = Math.max(...maps.map((map) => kib(map, 'Rss')));
-  return { peakMib: peak / 1024, overheadMib: (peak - machine) / 1024 };
-}
-
-/** The host's TSC frequency, which TCG hands through and the kernel cannot calibrate there. */
-const tscKhz = (): number =>
-  Math.round(Number(/^cpu MHz\s*: ([\d.]+)/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? 2e3) * 1000);
-
-function median(values: number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const half = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
 async function main(): Promise<void> {

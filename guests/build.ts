@@ -2,10 +2,11 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join, parse } from 'node:path';
 
 const HERE = import.meta.dirname;
-const OUT = join(HERE, '..', 'build', 'guests');
+/** Where what is compiled lies. */
+export const OUT = join(HERE, '..', 'build', 'guests');
 const LIB = join(HERE, 'lib');
 const FLAGS = [
   ...[
@@ -31,7 +32,8 @@ const FLAGS = [
   ...['-nostdlib', '-static', '-Wl,--build-id=none', '-Wl,-z,max-page-size=4096', '-Wl,--no-warn-rwx-segments'],
 ];
 
-const sourcesOf = (folder: string, accept: RegExp): string[] =>
+/** Files of a folder, in order. */
+export const sourcesOf = (folder: string, accept: RegExp): string[] =>
   readdirSync(folder)
     .filter((file) => accept.test(file))
     .sort()
@@ -45,24 +47,22 @@ export function guestNames(): string[] {
   return ['unikernel', ...assembly];
 }
 
-/** Compiles a guest unless it is cached; returns the path of the ELF image. `defines` are preprocessor symbols. */
-export function buildGuest(name: string, defines: readonly string[] = []): string {
-  if (!guestNames().includes(name))
-    throw new Error(`there is no guest ${name}; there are: ${guestNames().join(', ')}.`);
-  const folder = name.startsWith('asm/') ? join(HERE, 'asm') : join(HERE, name);
-  const units = name.startsWith('asm/') ? [join(HERE, `${name}.S`)] : sourcesOf(folder, /\.[cS]$/);
-  const headers = [LIB, folder].flatMap((dir) => sourcesOf(dir, /\.(h|inc|lds)$/));
-  const options = [...FLAGS, ...defines.map((define) => `-D${define}`)];
-
+/** The path of a compiled file that is made when missing: `name` with a hash of the options and of the sources' contents. */
+export function compiled(
+  name: string,
+  options: readonly string[],
+  units: readonly string[],
+  others: readonly string[],
+): string {
   const hash = createHash('sha256').update(options.join(' '));
-  for (const file of [...units, ...headers]) hash.update(`\0${file.slice(HERE.length)}\0`).update(readFileSync(file));
-  const out = join(OUT, `${name}-${hash.digest('hex').slice(0, 16)}.elf`);
+  for (const file of [...units, ...others]) hash.update(`\0${file.slice(HERE.length)}\0`).update(readFileSync(file));
+  const { dir, name: base, ext } = parse(join(OUT, name));
+  const out = join(dir, `${base}-${hash.digest('hex').slice(0, 16)}${ext}`);
   if (existsSync(out)) return out;
 
-  mkdirSync(dirname(out), { recursive: true });
+  mkdirSync(dir, { recursive: true });
   const partial = `${out}.${process.pid}.tmp`;
-  const args = [...options, `-I${LIB}`, `-I${folder}`, '-T', join(LIB, 'guest.lds'), '-o', partial, ...units];
-  const gcc = spawnSync('gcc', args, { encoding: 'utf8' });
+  const gcc = spawnSync('gcc', [...options, '-o', partial, ...units], { encoding: 'utf8' });
   if (gcc.error)
     throw new Error(
       `gcc cannot be started (${gcc.error.message}); install it, on Debian with: apt install gcc libc6-dev`,
@@ -73,4 +73,15 @@ export function buildGuest(name: string, defines: readonly string[] = []): strin
   }
   renameSync(partial, out);
   return out;
+}
+
+/** Compiles a guest unless it is cached; returns the path of the ELF image. `defines` are preprocessor symbols. */
+export function buildGuest(name: string, defines: readonly string[] = []): string {
+  if (!guestNames().includes(name))
+    throw new Error(`there is no guest ${name}; there are: ${guestNames().join(', ')}.`);
+  const folder = name.startsWith('asm/') ? join(HERE, 'asm') : join(HERE, name);
+  const units = name.startsWith('asm/') ? [join(HERE, `${name}.S`)] : sourcesOf(folder, /\.[cS]$/);
+  const headers = [LIB, folder].flatMap((dir) => sourcesOf(dir, /\.(h|inc|lds)$/));
+  const options = [...FLAGS, ...defines.map((define) => `-D${define}`), `-I${LIB}`, `-I${folder}`];
+  return compiled(`${name}.elf`, [...options, '-T', join(LIB, 'guest.lds')], units, headers);
 }

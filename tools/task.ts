@@ -65,11 +65,16 @@ async function check(): Promise<boolean> {
   return failed.length === 0;
 }
 
-async function bench(args: string[]): Promise<boolean> {
-  for (const file of find('bench/*.ts').filter((name) => !name.endsWith('.test.ts'))) {
-    if (!(await node([file, ...args]))) return false;
-  }
-  return true;
+/** `bench NAME …`: the benchmark of that name, or the boot. */
+function bench(args: string[]): Result {
+  const [first, ...rest] = args;
+  const named = first !== undefined && !first.startsWith('-');
+  const file = `bench/${named ? first : 'boot'}.ts`;
+  const files = find('bench/*.ts');
+  if (files.includes(file)) return node([file, ...(named ? rest : args)]);
+  const names = files.map((path) => path.slice('bench/'.length, -'.ts'.length)).join(', ');
+  console.error(`there is no benchmark ${first}; there are ${names}`);
+  return false;
 }
 
 function reportBuild(): boolean {
