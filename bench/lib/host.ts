@@ -1,15 +1,16 @@
 // What the host says of a process and of itself.
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
-/** Clock ticks a second in /proc: fixed on Linux (proc(5), USER_HZ). */
-const USER_HZ = 100;
-
-/** Processor seconds a process has used, all its threads. */
+/** Processor seconds that a process's threads have used, to the scheduler's tick (proc(5), schedstat: nanoseconds on a processor first). */
 export function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    .replace(/^.*\) /s, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / USER_HZ;
+  const threads = readdirSync(`/proc/${pid}/task`).map((id) => {
+    try {
+      return Number(readFileSync(`/proc/${pid}/task/${id}/schedstat`, 'latin1').split(' ')[0]);
+    } catch {
+      return 0; // it has ended since
+    }
+  });
+  return threads.reduce((sum, ns) => sum + ns, 0) / 1e9;
 }
 
 /** Peak memory of a process, and what of it is not the machine's memory, in MiB. */

@@ -9,6 +9,8 @@ export interface Program {
   goal?: number;
   /** its figure is how late it woke up (99th percentile), not how long it took */
   lateness?: boolean;
+  /** judged by the time that passes; all else by processor time, which a busy host does not change */
+  waits?: boolean;
 }
 
 const group = (floor: number | undefined, goal: number | undefined, titles: Record<string, string>): Program[] =>
@@ -58,12 +60,18 @@ export const PROGRAMS: readonly Program[] = [
     bytes: 'byte loops: length, find, words',
     large: '6,000 functions, 3.4 MiB of code, 10 times',
   }),
-  { name: 'nanosleep', title: 'lateness of 1 ms sleeps, p99', lateness: true },
-  { name: 'timerfd', title: 'lateness of a 1 ms timer, p99', lateness: true },
+  { name: 'nanosleep', title: 'lateness of 1 ms sleeps, p99', lateness: true, waits: true },
+  { name: 'timerfd', title: 'lateness of a 1 ms timer, p99', lateness: true, waits: true },
 ];
 
 /** Kernel to the first process, measured in every run. */
-export const BOOT: Program = { name: 'boot', title: 'command to first process, wall time', floor: 0.5, goal: 1.3 };
+export const BOOT: Program = {
+  name: 'boot',
+  title: 'command to first process, wall time',
+  floor: 0.5,
+  goal: 1.3,
+  waits: true,
+};
 
 export function programNamed(name: string): Program {
   const found = [...PROGRAMS, BOOT].find((program) => program.name === name);

@@ -32,54 +32,61 @@ export function writeRecord(measured: Figures): void {
 export interface Row {
   name: string;
   title: string;
-  /** medians of seconds; TCG's faster CPU model counts */
-  ours: number;
-  tcg: number;
-  model: Kind;
-  /** TCG's time divided by ours, by the guests' clocks and by processor time on the host */
+  /** TCG's processor time divided by ours; of what is about waiting, the time that passed */
   ratio: number;
-  cpuRatio: number;
-  oursCpu: number;
-  tcgCpu: number;
-  /** million instructions a second, ours */
-  mips?: number;
   floor?: number;
   goal?: number;
+  /** medians: processor seconds on the host, and seconds by the guest's clock */
+  oursCpu: number;
+  tcgCpu: number;
+  ours: number;
+  tcg: number;
+  /** TCG's faster CPU model, which counts */
+  model: Kind;
+  /** million instructions a processor second, ours */
+  mips?: number;
 }
 
 const TCG: readonly Kind[] = ['tcg nehalem', 'tcg max'];
 
-/** Seconds a round of a program took under TCG at last, by the faster model. */
-export function tcgFigure(of: Partial<Record<Kind, Figure[]>> | undefined) {
+/** What a round of a program cost under TCG at last, by the faster model. */
+export function tcgFigure(program: Program, of: Partial<Record<Kind, Figure[]>> | undefined) {
   const models = TCG.flatMap((model) => {
     const figures = of?.[model] ?? [];
-    const seconds = median(figures.map((f) => f.seconds / f.rounds));
-    return figures.length === 0 ? [] : [{ model, seconds, cpu: median(figures.map((f) => f.cpu / f.rounds)) }];
+    if (figures.length === 0) return [];
+    return [
+      {
+        model,
+        seconds: median(figures.map((f) => f.seconds / f.rounds)),
+        cpu: median(figures.map((f) => f.cpu / f.rounds)),
+      },
+    ];
   });
-  return models.sort((a, b) => a.seconds - b.seconds)[0];
+  const key = program.waits ? 'seconds' : 'cpu';
+  return models.sort((a, b) => a[key] - b[key])[0];
 }
 
+/** Million instructions a processor second. */
+export const mipsOf = ({ counters, cpu }: Figure): number | undefined =>
+  counters && cpu > 0 ? counters.instructions / cpu / 1e6 : undefined;
+
 function rowOf(program: Program, of: Partial<Record<Kind, Figure[]>> | undefined): Row | undefined {
-  const ours = of?.xenolith ?? [];
-  const tcg = tcgFigure(of);
-  if (ours.length === 0 || tcg === undefined) return undefined;
-  const { rounds } = ours[0]!;
-  const seconds = median(ours.map((f) => f.seconds));
-  const oursCpu = median(ours.map((f) => f.cpu));
-  const speeds = ours.flatMap((f) => (f.counters ? [f.counters.instructions / f.wall / 1e6] : []));
+  const figures = of?.xenolith ?? [];
+  const unit = tcgFigure(program, of);
+  if (figures.length === 0 || unit === undefined) return undefined;
+  const { rounds } = figures[0]!;
+  const ours = median(figures.map((f) => f.seconds));
+  const oursCpu = median(figures.map((f) => f.cpu));
+  const tcg = unit.seconds * rounds;
+  const tcgCpu = unit.cpu * rounds;
+  const speeds = figures.map(mipsOf).filter((speed) => speed !== undefined);
+  const { name, title, floor, goal } = program;
   return {
-    name: program.name,
-    title: program.title,
-    ours: seconds,
-    tcg: tcg.seconds * rounds,
-    model: tcg.model,
-    ratio: (tcg.seconds * rounds) / seconds,
-    cpuRatio: (tcg.cpu * rounds) / oursCpu,
-    oursCpu,
-    tcgCpu: tcg.cpu * rounds,
+    ...{ name, title, ratio: program.waits ? tcg / ours : tcgCpu / oursCpu },
+    ...(floor !== undefined && { floor }),
+    ...(goal !== undefined && { goal }),
+    ...{ oursCpu, tcgCpu, ours, tcg, model: unit.model },
     ...(speeds.length > 0 && { mips: median(speeds) }),
-    ...(program.floor !== undefined && { floor: program.floor }),
-    ...(program.goal !== undefined && { goal: program.goal }),
   };
 }
 
@@ -91,24 +98,11 @@ const number = (value: number | undefined): string =>
 
 /** A table in Markdown, aligned for people. */
 export function table(rows: readonly Row[]): string {
-  const head = [
-    'program',
-    'ours s',
-    'TCG s',
-    'CPU',
-    'ratio',
-    'floor',
-    'goal',
-    'ours CPU s',
-    'TCG CPU s',
-    'CPU ratio',
-    'MIPS',
-  ];
+  const head = ['program', 'ratio', 'floor', 'goal', 'CPU s', 'TCG CPU s', 'time s', 'TCG time s', 'MIPS'];
   const cells = rows.map((r) => [
     r.name,
-    ...[number(r.ours), number(r.tcg), r.model.replace('tcg ', '')],
     `${number(r.ratio)}${r.floor !== undefined && r.ratio < r.floor ? ' ↓' : ''}`,
-    ...[number(r.floor), number(r.goal), number(r.oursCpu), number(r.tcgCpu), number(r.cpuRatio)],
+    ...[r.floor, r.goal, r.oursCpu, r.tcgCpu, r.ours, r.tcg].map(number),
     r.mips === undefined ? '' : r.mips.toFixed(0),
   ]);
   const widths = head.map((title, i) => Math.max(3, title.length, ...cells.map((row) => row[i]!.length)));
