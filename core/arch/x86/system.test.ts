@@ -23,6 +23,9 @@ const STUBS: Record<string, string> = {
     export function engine_tsc(cpu: Cpu): u64 { return cpu.retired; }
     export function engine_upcall_vector(cpu: Cpu): i32 { return -1; }`,
   'core/engine/code_cache.ts': 'export function code_written(mfn: u32): void {}',
+  'core/translator/regions.ts': `
+    export function regions_changed(): void {}
+    export function regions_unmapped(va: u64): void {}`,
   'core/shared/frame_table.ts': `
     @unmanaged export class Frame { flags: u8; }
     export const FRAME_CODE: u8 = 1;
