@@ -8,7 +8,19 @@ import { ptr_to_mfn } from '../shared/memory';
 import { branch_attach } from './branch';
 import { CodePage, PAGE_OFFSETS } from './code_cache';
 import { Eval } from './eval';
-import { NODE_LIVE, NODE_SIZE, Node } from './ir';
+import {
+  IR_CAS,
+  IR_LOAD,
+  IR_PROBE,
+  IR_STORE,
+  IR_VLOAD,
+  IR_VSTORE,
+  NODE_LIVE,
+  NODE_SIZE,
+  NODE_WRITE,
+  Node,
+  node,
+} from './ir';
 import { ir_escaped, ir_eval, ir_left } from './ir_eval';
 import { ir_vector } from './ir_vector';
 import { mem_attach } from './mem';
@@ -346,6 +358,14 @@ function difference(): u32 {
   return 0;
 }
 
+/** Accesses go through probes of at least their size, for writing if they write: a lowering relies on it. */
+function well_formed(n: Node): bool {
+  const stores = n.op == IR_STORE || n.op == IR_VSTORE || n.op == IR_CAS;
+  if (!stores && n.op != IR_LOAD && n.op != IR_VLOAD) return true;
+  const p = node(n.a);
+  return p.op == IR_PROBE && p.size >= n.size && (!stores || (p.flags & NODE_WRITE) != 0);
+}
+
 /** Records `n` micro-ops into a block; returns the block's end. `from` is turned into `to`: a deliberate mistake. */
 function record(n: u32, bytes: usize, from: u8, to: u8): usize {
   const r = changetype<Record>(RECORDER);
@@ -359,11 +379,12 @@ function record(n: u32, bytes: usize, from: u8, to: u8): usize {
   }
   if (open) r.close();
   for (let p = BUFFER; p < <usize>r.cursor; p += NODE_SIZE) {
-    const node = changetype<Node>(p);
-    if (from != to && node.op == from) node.op = to;
+    const n = changetype<Node>(p);
+    if (from != to && n.op == from) n.op = to;
     nodes++;
-    store<u8>(SEEN + ((<usize>node.op) << 8) + ((<usize>node.k) & 0xff), 1);
-    if (node.flags & NODE_LIVE) live++;
+    if (!well_formed(n)) unreachable();
+    store<u8>(SEEN + ((<usize>n.op) << 8) + ((<usize>n.k) & 0xff), 1);
+    if (n.flags & NODE_LIVE) live++;
   }
   return <usize>r.cursor;
 }

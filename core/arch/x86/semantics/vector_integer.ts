@@ -408,10 +408,12 @@ import { isI } from '../../../engine/operand';
 @inline export function PHMINPOSUW<B, V, W, D, S>(b: B, u: usize): i32 {
   const q = b.vsrc<D, S>(u);
   if (b.bad(q)) return 1;
+  const x = b.vval<S>(q);
   // the word and its index in one number: the first of equal words is the least
   let least = b.k(0x7ffff);
   for (let i = 0; i < 8; i++) {
-    const one = b.or(b.shl(b.vld16(b.add(q, b.k(2 * i))), b.k(3)), b.k(i));
+    const word = b.and(b.shr(b.half(x, i >> 2), b.k(16 * (i & 3))), b.k(0xffff));
+    const one = b.or(b.shl(word, b.k(3)), b.k(i));
     least = b.sel(b.ltu(one, least), one, least);
   }
   const r = b.or(b.shr(least, b.k(3)), b.shl(b.and(least, b.k(7)), b.k(16)));
