@@ -132,7 +132,8 @@ const STEPS = {
   packages: {
     ready: packagesReady,
     title: 'installing packages (once)',
-    failed: 'the packages could not be installed: see the lines above; `npm ci` shows more.',
+    failed:
+      'the packages could not be installed, see the lines above: check the network, then start again (`npm ci` shows more).',
     work: (held) =>
       run(
         process.execPath,
