@@ -210,12 +210,20 @@ function followNpm() {
   follow(parentOf(shell), () => parentOf(shell));
 }
 
+/** What the project's Node gets from its environment, unless the user's says otherwise. */
+const DEFAULTS = {
+  // Node keeps compiled modules there, TypeScript already stripped: a start does not need the compiler.
+  NODE_COMPILE_CACHE: at('build', 'cache', 'modules'),
+  // glibc gives every compiling thread a heap of its own and keeps what was freed there: 120 MiB in a boot of Debian.
+  MALLOC_ARENA_MAX: '2',
+  MALLOC_TRIM_THRESHOLD_: String(1 << 20),
+};
+
 /** Starts the project's Node on `script`, hands it the terminal and the signals, and ends the way it ends. */
 function hand(script, args) {
   const child = spawn(projectNode(), [at(script), ...args], {
     stdio: 'inherit',
-    // Node keeps compiled modules there, TypeScript already stripped: a start does not need the compiler.
-    env: { NODE_COMPILE_CACHE: at('build', 'cache', 'modules'), ...process.env, XENOLITH_PARENT: String(process.pid) },
+    env: { ...DEFAULTS, ...process.env, XENOLITH_PARENT: String(process.pid) },
   });
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
   const forward = (signal) => child.kill(signal);

@@ -104,7 +104,6 @@ test('two pCPUs run two unikernels at once, undisturbed', async () => {
   }
 });
 
-
 for (const name of guestNames().filter((n) => n.startsWith('asm/')))
   test(`${name}: what the manual says holds`, async (t) => {
     const run = await boot(buildGuest(name), '', { memory: 64 });
