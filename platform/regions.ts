@@ -19,6 +19,10 @@ export interface RegionCounts {
   interprets: number;
   targets: number;
   declines: number;
+  /** Instructions retired in regions. */
+  retired: number;
+  /** Regions whose pages were looked at anew. */
+  checks: number;
 }
 const COUNTERS: readonly (keyof RegionCounts)[] = [
   'installed',
@@ -27,6 +31,8 @@ const COUNTERS: readonly (keyof RegionCounts)[] = [
   'interprets',
   'targets',
   'declines',
+  'retired',
+  'checks',
 ];
 
 /** What a pCPU's core has counted. */

@@ -1,10 +1,12 @@
 // What the translator's half on a pCPU has counted, for --stats.
 import {
+  region_checks,
   region_declines,
   region_entries,
   region_installed,
   region_interprets,
   region_rejected,
+  region_retired,
   region_targets,
 } from './regions';
 
@@ -21,7 +23,11 @@ export function region_count(i: i32): f64 {
       return <f64>region_interprets;
     case 4:
       return <f64>region_targets;
-    default:
+    case 5:
       return <f64>region_declines;
+    case 6:
+      return <f64>region_retired;
+    default:
+      return <f64>region_checks;
   }
 }

@@ -76,6 +76,10 @@ export let region_entries: u64 = 0;
 export let region_interprets: u64 = 0;
 export let region_targets: u64 = 0;
 export let region_declines: u64 = 0;
+/** Instructions retired in regions. */
+export let region_retired: u64 = 0;
+/** Regions that were looked at anew before they ran. */
+export let region_checks: u64 = 0;
 export let region_installed: u32 = 0;
 export let region_rejected: u32 = 0;
 
@@ -144,7 +148,9 @@ export function region_enter(cpu: Cpu, u: usize): usize {
     return changetype<usize>(e);
   }
   region_entries++;
+  const before = cpu.n;
   const out = call_indirect<u32>(r.fn, cpu, e.index, base);
+  region_retired += cpu.n - before;
   // what it retired does not bring the next sample nearer
   const slice = atomic.load<i32>(changetype<usize>(cpu) + CPU_SLICE);
   cpu.limit = cpu.n + left < slice ? cpu.n + left : slice;
@@ -174,6 +180,7 @@ export function region_original(u: usize): usize {
 function known(cpu: Cpu, r: Region, base: u64): bool {
   if (r.space1 == space || r.space2 == space || r.space3 == space) return true;
   if (r.fn == 0) return false;
+  region_checks++;
   // No direct branch of the region may reach an address that is not canonical: those are the interpreter's.
   if (
     cpu.mode & MODE_CS64 &&
