@@ -9,7 +9,6 @@ import {
   IR_INST,
   IR_LOAD,
   IR_PROBE,
-  IR_SET,
   IR_SETV,
   IR_VCONST,
   IR_VLOAD,
@@ -26,7 +25,7 @@ import {
   vector_slot,
 } from '../engine/ir';
 import { Block } from './blocks';
-import { locals_temps, locals_use, locals_use_vector, locals_write, locals_write_vector } from './locals';
+import { locals_temps, locals_use, locals_use_vector } from './locals';
 
 export const NODE_HOT: u8 = 0x10;
 /** An exit needs it; more than once. */
@@ -85,10 +84,8 @@ export function analyse(b: Block): void {
 }
 
 function slots(n: Node): void {
-  if (n.op == IR_SET) locals_write((<u32>n.k) >>> 3);
-  else if (n.op == IR_SETV) locals_write_vector(vector_slot(<u32>n.k));
-  else if (!(n.flags & NODE_LIVE)) return;
-  else if (n.op == IR_GET) use_slot((<u32>n.k) >>> 3);
+  if (!(n.flags & NODE_LIVE)) return;
+  if (n.op == IR_GET) use_slot((<u32>n.k) >>> 3);
   else if (n.op == IR_GETV) locals_use_vector(vector_slot(<u32>n.k));
 }
 

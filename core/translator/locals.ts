@@ -9,28 +9,24 @@ export const BASE: u32 = 2;
 export const TLB: u32 = 3;
 /** Instructions retired, as Cpu.n. */
 export const RETIRED: u32 = 4;
-/** What the function returns. */
-export const OUT: u32 = 5;
 /** The target a dispatch is to go to. */
-export const CHOSEN: u32 = 6;
+export const CHOSEN: u32 = 5;
 /** A TLB entry. */
-export const TLB_ENTRY: u32 = 7;
-const WORK_I32: u32 = 5;
+export const TLB_ENTRY: u32 = 6;
+const WORK_I32: u32 = 4;
 /** A linear address. */
-export const ADDRESS: u32 = 8;
+export const ADDRESS: u32 = 7;
 /** Where OUT_TARGET leads. */
-export const TARGET: u32 = 9;
+export const TARGET: u32 = 8;
 const WORK_I64: u32 = 2;
 /** A vector of magnitudes in a check. */
-export const MAGNITUDE: u32 = 10;
+export const MAGNITUDE: u32 = 9;
 const WORK_V128: u32 = 1;
-const FIRST: u32 = 11;
+const FIRST: u32 = 10;
 
 /** Slots by kind: general ones by number (offset / 8), vector ones too (ir.ts, vector_slot). */
 let used: u64 = 0;
-let written: u64 = 0;
 let vectors_used: u64 = 0;
-let vectors_written: u64 = 0;
 let temps64: u32 = 0;
 let temps32: u32 = 0;
 let temps_vector: u32 = 0;
@@ -46,22 +42,14 @@ let temps_vector: u32 = 0;
 }
 
 export function locals_begin(): void {
-  used = written = vectors_used = vectors_written = 0;
+  used = vectors_used = 0;
   temps64 = temps32 = temps_vector = 0;
 }
 export function locals_use(slot: u32): void {
   used |= bit(slot);
 }
-export function locals_write(slot: u32): void {
-  used |= bit(slot);
-  written |= bit(slot);
-}
 export function locals_use_vector(slot: u32): void {
   vectors_used |= bit(slot);
-}
-export function locals_write_vector(slot: u32): void {
-  vectors_used |= bit(slot);
-  vectors_written |= bit(slot);
 }
 /** The most temporaries that a block has. */
 export function locals_temps(n64: u32, n32: u32, vectors: u32): void {
@@ -76,14 +64,8 @@ export function locals_temps64(n: u32): void {
 @inline export function locals_used(): u64 {
   return used;
 }
-@inline export function locals_written(): u64 {
-  return written;
-}
 @inline export function locals_vectors_used(): u64 {
   return vectors_used;
-}
-@inline export function locals_vectors_written(): u64 {
-  return vectors_written;
 }
 /** Local of a state slot that is used. */
 export function slot_local(slot: u32): u32 {

@@ -53,7 +53,7 @@ import {
   place_uop,
   vector_slot,
 } from '../engine/ir';
-import { CPU_SLICE } from '../arch/x86/cpu';
+import { CPU_SLICE, CPU_TARGET } from '../arch/x86/cpu';
 import { TLB_ADDEND, TLB_R, TLB_W } from '../engine/tlb';
 import { uop_pos } from '../engine/uop';
 import {
@@ -77,12 +77,13 @@ import {
   CHOSEN,
   CPU,
   ENTRY,
-  OUT,
   RETIRED,
   TARGET,
   TLB,
   TLB_ENTRY,
   locals_temps64,
+  locals_used,
+  locals_vectors_used,
   slot_local,
   temp32,
   temp64,
@@ -94,7 +95,6 @@ import { page_delta, page_known } from './pages';
 import {
   dispatch_count,
   dispatch_target,
-  structure_depth,
   structure_enter,
   structure_leave,
   write_goto,
@@ -102,8 +102,7 @@ import {
 import * as w from './wasm';
 import { blocks } from './blocks';
 
-/** Label of the block around everything: behind it the state is written back. */
-const EXIT_LABEL: u32 = 1;
+const CPU_N: u32 = 264;
 const SLICE: u32 = <u32>CPU_SLICE;
 const LOW32: i64 = 0xffffffff;
 
@@ -265,11 +264,17 @@ function is_compare(n: Node): bool {
   return n.op == IR_EQ || n.op == IR_LTU || n.op == IR_LTS;
 }
 
-// ---- exits
-function out(kind: u32, page: u32, off: u32): void {
+// ---- exits. Memory always holds the state of the block's beginning: who leaves writes what has changed since, and returns
+function out(kind: u32, page: u32, off: u32, count: u32): void {
+  w.local_get(CPU);
+  w.local_get(RETIRED);
+  if (count) {
+    w.i32_const(count);
+    w.byte(w.I32_ADD);
+  }
+  w.access(w.I32_STORE, CPU_N);
   w.i32_const(<i32>((kind << OUT_KIND) | (page << 12) | off));
-  w.local_set(OUT);
-  w.br(structure_depth() - EXIT_LABEL);
+  w.byte(w.RETURN);
 }
 
 function retire(count: u32): void {
@@ -278,6 +283,14 @@ function retire(count: u32): void {
   w.i32_const(count);
   w.byte(w.I32_ADD);
   w.local_set(RETIRED);
+}
+
+/** Write the value on the stack, above the state's address, to a SET's slot. */
+function write_slot(set: Node): void {
+  if (set.op == IR_SETV) {
+    w.byte(w.SIMD);
+    w.access(w.V128_STORE, <u32>set.k);
+  } else w.access(w.I64_STORE, <u32>set.k);
 }
 
 /** Leave at a micro-op: the state is that of before it. Written inside an `if`. */
@@ -293,14 +306,19 @@ function leave(n: Node): void {
     w.local_set(temp64(temps - 1));
   }
   locals_temps64(temps);
-  sets(inst.a);
+  seen_begin();
+  for (let s = inst.a; s; s = node(s).b) {
+    if (!newest(node(s))) continue;
+    w.local_get(CPU);
+    value(node(s).a);
+    write_slot(node(s));
+  }
   for (let p = <usize>here.first; p < changetype<usize>(n); p += NODE_SIZE) {
     const m = changetype<Node>(p);
     if (m.flags & NODE_SHARED) set_temp(m, 0);
     m.flags &= ~(NODE_NEED | NODE_SHARED);
   }
-  retire(place_count(inst.k));
-  out(OUT_INTERPRET, here.page, uop_pos(place_uop(inst.k)));
+  out(OUT_INTERPRET, here.page, uop_pos(place_uop(inst.k)), place_count(inst.k));
 }
 
 function need(p: u32): void {
@@ -320,30 +338,41 @@ function need_sets(chain: u32): void {
   for (let s = chain; s; s = node(s).b) if (newest(node(s))) need(node(s).a);
 }
 
-/** The newest value of each slot of a chain: all are computed before any is written. */
-function sets(chain: u32): void {
-  seen_begin();
-  for (let s = chain; s; s = node(s).b) if (newest(node(s))) value(node(s).a);
-  write_sets(chain);
-}
-/** In the opposite order of computing: the last computed is on top. */
-function write_sets(s: u32): void {
-  let n: u32 = 0;
-  seen_begin();
-  for (let p = s; p; p = node(p).b) {
-    if (!newest(node(p))) continue;
-    store<u32>(order + ((<usize>n) << 2), set_local(node(p)));
-    n++;
-  }
-  while (n) {
-    n--;
-    w.local_set(load<u32>(order + ((<usize>n) << 2)));
-  }
+/** Has the slot a local? Else nothing in the region reads it. */
+function kept(set: Node): bool {
+  if (set.op == IR_SETV) return (locals_vectors_used() >>> (<u64>vector_slot(<u32>set.k))) & 1 ? true : false;
+  return (locals_used() >>> ((<u64>set.k) >>> 3)) & 1 ? true : false;
 }
 function set_local(set: Node): u32 {
   return set.op == IR_SETV ? vector_local(vector_slot(<u32>set.k)) : slot_local((<u32>set.k) >>> 3);
 }
-/** Locals in the order in which their values were put on the stack. */
+
+/** The newest value of each slot of a chain, to memory and to its local: all are computed before any local is written. */
+function sets(chain: u32): void {
+  let n: u32 = 0;
+  seen_begin();
+  for (let s = chain; s; s = node(s).b) {
+    const set = node(s);
+    if (!newest(set)) continue;
+    if (kept(set)) {
+      value(set.a);
+      store<u32>(order + ((<usize>n) << 2), s);
+      n++;
+    } else {
+      w.local_get(CPU);
+      value(set.a);
+      write_slot(set);
+    }
+  }
+  for (let i = n; i-- > 0; ) w.local_set(set_local(node(load<u32>(order + ((<usize>i) << 2)))));
+  for (let i: u32 = 0; i < n; i++) {
+    const set = node(load<u32>(order + ((<usize>i) << 2)));
+    w.local_get(CPU);
+    w.local_get(set_local(set));
+    write_slot(set);
+  }
+}
+/** SETs in the order in which their values were put on the stack. */
 let order: usize = 0;
 export function lower_attach(memory: usize): void {
   order = memory;
@@ -496,7 +525,7 @@ function check(b: Block): void {
   w.byte(w.I32_GE_S);
   w.if_();
   structure_enter();
-  out(OUT_GO, b.page, b.offset);
+  out(OUT_GO, b.page, b.offset, 0);
   w.end();
   structure_leave();
 }
@@ -511,10 +540,10 @@ function end(i: u32, b: Block, n: Node): void {
   }
   sets(n.a);
   retire(count);
-  if (op == IR_LEAVE) return out(OUT_INTERPRET, b.page, uop_pos(place_uop(n.k)));
+  if (op == IR_LEAVE) return out(OUT_INTERPRET, b.page, uop_pos(place_uop(n.k)), 0);
   if (op == IR_GOTO) {
     for (let j: u32 = 0; j < b.returns; j++) compare_target(i, block_return(b, j));
-    return out(OUT_TARGET, b.page, b.offset);
+    return out_target(b);
   }
   if (op == IR_BRANCH) {
     w.if_();
@@ -531,10 +560,17 @@ function end(i: u32, b: Block, n: Node): void {
 function go(from: u32, to: u32, at: i64): void {
   if (to != NOWHERE) return write_goto(from, to, CHOSEN);
   const page = page_known(<i32>(at >> 12));
-  if (page >= 0) return out(OUT_GO, page, (<u32>at) & 0xfff);
+  if (page >= 0) return out(OUT_GO, page, (<u32>at) & 0xfff, 0);
   address_of(at);
   w.local_set(TARGET);
-  out(OUT_TARGET, here.page, here.offset);
+  out_target(here);
+}
+
+function out_target(b: Block): void {
+  w.local_get(CPU);
+  w.local_get(TARGET);
+  w.access(w.I64_STORE, <u32>CPU_TARGET);
+  out(OUT_TARGET, b.page, b.offset, 0);
 }
 
 function compare_target(from: u32, to: u32): void {

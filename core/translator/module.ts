@@ -1,17 +1,13 @@
 // The module around a region's function. It imports machine memory and exports `f(cpu, entry, base) → where`.
-import { CPU_TARGET, CPU_XMM } from '../arch/x86/cpu';
+import { CPU_XMM } from '../arch/x86/cpu';
 import { vector_slot } from '../engine/ir';
 import {
   CPU,
-  OUT,
   RETIRED,
-  TARGET,
   TLB,
   locals_declare,
   locals_used,
   locals_vectors_used,
-  locals_vectors_written,
-  locals_written,
   slot_local,
   vector_local,
 } from './locals';
@@ -50,30 +46,6 @@ function enter(): void {
 function vector_offset(slot: u32): u32 {
   const first = vector_slot(<u32>CPU_XMM);
   return <u32>CPU_XMM + (((slot - first) & 31) << 4);
-}
-
-/** Write back what it may have changed. */
-function leave(): void {
-  for (let m = locals_written(); m; m &= m - 1) {
-    const slot = <u32>ctz<u64>(m);
-    w.local_get(CPU);
-    w.local_get(slot_local(slot));
-    w.access(w.I64_STORE, slot << 3);
-  }
-  for (let m = locals_vectors_written(); m; m &= m - 1) {
-    const slot = <u32>ctz<u64>(m);
-    w.local_get(CPU);
-    w.local_get(vector_local(slot));
-    w.byte(w.SIMD);
-    w.access(w.V128_STORE, vector_offset(slot));
-  }
-  w.local_get(CPU);
-  w.local_get(RETIRED);
-  w.access(w.I32_STORE, CPU_N);
-  w.local_get(CPU);
-  w.local_get(TARGET);
-  w.access(w.I64_STORE, <u32>CPU_TARGET);
-  w.local_get(OUT);
 }
 
 /** High half of an unsigned product: (a, b) → i64, from 32-bit halves. */
@@ -185,11 +157,8 @@ function header(): void {
 /** Write the module of the region in work; its length, or 0 if it is too large or too irregular. */
 export function write_module(): u32 {
   w.wasm_begin(work_body(), BODY_SIZE);
-  // the block around everything has label 1
-  w.block();
-  const ok = write_structure(1);
+  const ok = write_structure();
   w.byte(0x00);
-  w.end();
   if (!ok || w.wasm_overflow) return 0;
   const body = w.wasm_length();
   w.wasm_begin(work_module(), MODULE_SIZE);
@@ -201,7 +170,6 @@ export function write_module(): u32 {
   locals_declare();
   enter();
   w.copy(work_body(), body);
-  leave();
   w.end();
   w.patch(size);
   if (uses_mulh) mulh();

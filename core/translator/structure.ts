@@ -275,10 +275,7 @@ function write_node(n: u32): void {
   else write_block(n);
 }
 
-/** How deep in Wasm blocks the code being written stands. */
-export function structure_depth(): u32 {
-  return depth;
-}
+/** Code is written one Wasm block deeper. */
 export function structure_enter(): void {
   depth++;
 }
@@ -299,10 +296,10 @@ export function write_goto(from: u32, to: u32, chosen: u32): void {
 }
 
 /** Write all blocks, from a dispatch over the entries on. False: too irregular. */
-export function write_structure(start_depth: u32): bool {
+export function write_structure(): bool {
   nodes = blocks;
   levels = 1;
-  depth = start_depth;
+  depth = 0;
   failed = false;
   lists = work_lists() + <usize>MAX_DISPATCHES * ((TARGETS + 1) << 2);
   const root = dispatch_new();
