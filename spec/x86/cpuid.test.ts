@@ -27,6 +27,14 @@ test('x86-64-v2 (psABI 3.1.1) and the extras are there', () => {
   yes(0x80000007, 'd', [8]);
 });
 
+test('BHI_CTRL is offered in a sub-leaf that leaf 7 names, and its bit of IA32_SPEC_CTRL can be set', () => {
+  assert.ok((cpuid(7, 2, values())[3] >>> 4) & 1);
+  assert.equal(cpuid(7, 0, values())[0], 2);
+  assert.deepEqual(cpuid(7, 1, values()), [0, 0, 0, 0]);
+  const { sink } = MSRS.find((m) => m.name === 'IA32_SPEC_CTRL')!;
+  assert.ok((sink as { mask: bigint }).mask & (1n << 10n));
+});
+
 test('what the engine does not have is not offered', () => {
   // MONITOR, VMX, FMA, MOVBE, TSC deadline, AES, AVX, F16C, RDRAND; MCE, MCA; BMI1, AVX2, BMI2, RTM, AVX-512, RDSEED, ADX, SHA; LZCNT.
   no(1, 'c', [1, 3, 5, 12, 22, 24, 25, 28, 29, 30]);

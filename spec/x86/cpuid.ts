@@ -10,7 +10,8 @@
  *   capability word answers all of them: RDCL_NO keeps page-table isolation off (each entry would write CR3 twice); IBRS_ALL with BHI_NO makes
  *   Linux choose enhanced IBRS, one WRMSR at boot, instead of retpolines, which would turn each indirect call into a call, a rewritten
  *   return address and a RET that no translator can predict; SSB_NO, MDS_NO, TAA_NO and their like remove VERW and MSR writes on the way to user
- *   mode. An AMD identity gets no such word before automatic IBRS, so it would pay for retpolines, and Linux reads HWCR, PATCH_LEVEL, LS_CFG and
+ *   mode. Linux takes BHI_NO for user mode's word only and would clear the branch history by a loop of some 110 instructions at every
+ *   system call; BHI_CTRL gives it a bit of IA32_SPEC_CTRL to set once instead. An AMD identity gets no such word before automatic IBRS, so it would pay for retpolines, and Linux reads HWCR, PATCH_LEVEL, LS_CFG and
  *   the PMU's registers there.
  * - This model is on Linux's lists of processors without the SWAPGS, L1TF, MDS and post-barrier RSB issues, so no LFENCE follows SWAPGS.
  * - Not a model with a PCID, INVLPG or MONITOR erratum, nor one with a clock frequency that Linux takes from platform MSRs.
@@ -87,6 +88,7 @@ export const FEATURES = {
   '6.eax': { ARAT: 2 },
   '7.ebx': { FSGSBASE: 0, SMEP: 7, ERMS: 9, INVPCID: 10, SMAP: 20 },
   '7.edx': { FSRM: 4, SPEC_CTRL: 26, ARCH_CAPABILITIES: 29 },
+  '7.2.edx': { BHI_CTRL: 4 },
   '80000001.ecx': { LAHF_LM: 0, PREFETCHW: 8 },
   '80000001.edx': { SYSCALL: 11, NX: 20, PAGE1GB: 26, RDTSCP: 27, LM: 29 },
   '80000007.edx': { INVARIANT_TSC: 8 },
@@ -132,7 +134,8 @@ export const CPUID: readonly Leaf[] = [
   cache(1, 2, 1, 2, 8, 64),
   cache(2, 3, 2, 256, 16, 4096),
   row(6, 'any', bits(FEATURES['6.eax']), 0, 0, 0),
-  row(7, 0, 0, bits(FEATURES['7.ebx']), 0, bits(FEATURES['7.edx'])),
+  row(7, 0, 2, bits(FEATURES['7.ebx']), 0, bits(FEATURES['7.edx'])),
+  row(7, 2, 0, 0, 0, bits(FEATURES['7.2.edx'])),
   row(0xb, 0, CORE_SHIFT, 1, 0x100, or(0, ['apic_id', 0])),
   row(0xb, 1, PACKAGE_SHIFT, or(0, ['nr_vcpus', 0]), 0x201, or(0, ['apic_id', 0])),
   row(0xb, 'any', 0, 0, or(0, ['subleaf', 0]), or(0, ['apic_id', 0])),

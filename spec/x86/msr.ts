@@ -70,8 +70,8 @@ export const MSRS: readonly Msr[] = [
   one(0x1b, 'IA32_APIC_BASE', { state: 'apic_base' }, { write: 'apic_base' }),
   // Locked with nothing enabled: no VMX, no SGX.
   one(0x3a, 'IA32_FEATURE_CONTROL', { constant: 1n }, 'fault'),
-  // IBRS and STIBP; a processor with IBRS accepts STIBP (SDM vol. 4).
-  one(0x48, 'IA32_SPEC_CTRL', { state: 'spec_ctrl' }, { mask: 3n }),
+  // IBRS, STIBP and BHI_DIS_S; a processor with IBRS accepts STIBP (SDM vol. 4).
+  one(0x48, 'IA32_SPEC_CTRL', { state: 'spec_ctrl' }, { mask: 0x403n }),
   one(0x49, 'IA32_PRED_CMD', 'fault', { ignore: 1n }),
   // Linux writes 0, executes CPUID and reads the revision in bits 63:32.
   one(0x8b, 'IA32_BIOS_SIGN_ID', { constant: 1n << 32n }, { ignore: ALL }),
