@@ -2,6 +2,7 @@
 // has done until then. Arguments: kernel, initrd, command line, memory in MiB.
 import '../../bin/parent.cjs';
 import { readFileSync } from 'node:fs';
+import { elfImage } from '../../cli/kernel.ts';
 import { loadCore } from '../../platform/core.ts';
 import { Machine } from '../../platform/machine.ts';
 import { buildDomain, type Plan } from '../../services/domain_builder/protocol/index.ts';
@@ -33,7 +34,7 @@ function release(plan: Plan): void {
 async function main([kernel, initrd, cmdline, mib]: string[]): Promise<void> {
   const size = Number(mib) * MIB;
   const plan = buildDomain({
-    kernel: readFileSync(kernel!),
+    kernel: elfImage(readFileSync(kernel!)),
     initrd: readFileSync(initrd!),
     cmdline: cmdline!,
     memory: size,
