@@ -39,6 +39,23 @@ export interface Core {
   host_use_xsm(module: number): void;
   xsm_deny(label: number, hook: number): number;
   engine_set_trace(on: number): void;
+  /** One tick of the profiler: every pCPU is asked for a sample. */
+  profile_tick(): void;
+  /** A sample whenever a vCPU has retired this many instructions, 0 = none. */
+  profile_period(instructions: number): void;
+  debug_buffer(): number;
+  debug_stop(domid: number): number;
+  debug_is_still(domid: number): number;
+  debug_release(domid: number, vcpu: number, step: number): number;
+  debug_go(domid: number): void;
+  debug_hit(domid: number): number;
+  debug_hit_address(): bigint;
+  debug_vcpu_up(domid: number, vcpu: number): number;
+  debug_memory(domid: number, vcpu: number, va: bigint, length: number, write: number): number;
+  debug_point(domid: number, kind: number, va: bigint, length: number, on: number): number;
+  debug_flags(domid: number, vcpu: number): bigint;
+  debug_set_flags(domid: number, vcpu: number, value: bigint): number;
+  debug_set_base(domid: number, vcpu: number, which: number, base: bigint): number;
   /** Functions that core.wasm calls: regions go here. */
   table: WebAssembly.Table;
   translator_enable(on: number): void;

@@ -4,7 +4,9 @@ import { versionTextBytes } from '../core/hypervisor/version_text.ts';
 import { clockSince, instantiate, loadCore, type Core, type CoreImage, type TraceInstruction } from './core.ts';
 import type { PcpuData } from './pcpu.ts';
 import { Regions } from './regions.ts';
+import type { SamplerData } from './sampler.ts';
 import { ServicePort } from './service.ts';
+import type { ThreadSpan } from './span.ts';
 import { Translator } from './translator.ts';
 import type { TranslatorData } from './translator_worker.ts';
 
@@ -16,7 +18,9 @@ export interface MachineOptions {
   deterministic?: boolean;
   /** Translate hot code (the default); else everything is interpreted. */
   translate?: boolean;
-  trace?: { hypercalls?: boolean; events?: boolean; instruction?: TraceInstruction };
+  trace?: { hypercalls?: boolean; events?: boolean; runs?: boolean; instruction?: TraceInstruction };
+  /** Samples a second of what the pCPUs do, as log records; a deterministic machine takes them by instructions instead. */
+  profile?: number;
 }
 
 const WASM_PAGE = 0x10000;
@@ -24,7 +28,9 @@ const WASM_PAGE = 0x10000;
 const OWN_MEMORY = 64 << 20;
 const PCPU_AREA = 37 << 20;
 const MAX_PAGES = 0x10000;
-const FLAGS = { deterministic: 1, hypercalls: 2, events: 4 };
+const FLAGS = { deterministic: 1, hypercalls: 2, events: 4, runs: 8 };
+/** What virtual time takes an instruction for (core/hypervisor/time.ts), per second. */
+const VIRTUAL_IPS = 1e9 / 8;
 const MORE = 1;
 const SLICES_BETWEEN_LOOKS = 1;
 
@@ -51,6 +57,9 @@ export class Machine {
   readonly #bell: number;
   #stopped = false;
   #failure: (error: Error) => void = () => {};
+  #span: ((span: ThreadSpan) => void) | undefined;
+  /** Nanoseconds since the host's start: its system time, as long as no debugger has stopped it. */
+  readonly now: () => number;
 
   constructor(options: MachineOptions, image: CoreImage = loadCore()) {
     const pcpus = options.pcpus ?? 1;
@@ -59,10 +68,12 @@ export class Machine {
     const pages = Math.min(MAX_PAGES, Math.ceil((options.memory * 1.01 + OWN_MEMORY + pcpus * PCPU_AREA) / WASM_PAGE));
     this.memory = machineMemory(pages);
     const clockBase = process.hrtime.bigint();
-    this.core = instantiate(image.module, this.memory, clockSince(clockBase), options.trace?.instruction);
+    this.now = clockSince(clockBase);
+    this.core = instantiate(image.module, this.memory, this.now, options.trace?.instruction);
     let flags = this.deterministic ? FLAGS.deterministic : 0;
     if (options.trace?.hypercalls) flags |= FLAGS.hypercalls;
     if (options.trace?.events) flags |= FLAGS.events;
+    if (options.trace?.runs) flags |= FLAGS.runs;
     // A deterministic host starts at a fixed date.
     this.wallclock = this.deterministic ? Date.UTC(2026, 0, 1) : Date.now();
     if (this.core.host_init(pages, image.tables.length, pcpus, flags, 0, this.wallclock * 1e6) !== 0)
@@ -78,13 +89,20 @@ export class Machine {
       if (options.trace?.instruction) this.core.engine_set_trace(1);
       if (translate) {
         this.core.translator_enable(1);
-        this.#translator = new Translator(image.translator, this.memory);
+        const sink = { now: this.now, span: (span: ThreadSpan) => this.#span?.(span) };
+        this.#translator = new Translator(image.translator, this.memory, options.trace?.runs ? sink : undefined);
         this.#regions = new Regions(this.core, this.memory);
       }
-    } else this.#start(image, pcpus, clockBase, translate);
+    } else this.#start(image, pcpus, clockBase, translate, options.trace?.runs ?? false);
+    if (options.profile === undefined) return;
+    if (this.inline) this.core.profile_period(Math.ceil(VIRTUAL_IPS / options.profile));
+    else {
+      const data: SamplerData = { module: image.module, memory: this.memory, clockBase, hz: options.profile };
+      this.#worker('./sampler.ts', data, []);
+    }
   }
 
-  #start(image: CoreImage, pcpus: number, clockBase: bigint, translate: boolean): void {
+  #start(image: CoreImage, pcpus: number, clockBase: bigint, translate: boolean, spans: boolean): void {
     const ports: MessagePort[] = [];
     for (let id = 0; id < pcpus; id++) {
       const data: PcpuData = { module: image.module, memory: this.memory, id, clockBase };
@@ -96,12 +114,14 @@ export class Machine {
       this.#worker('./pcpu.ts', data, data.answers ? [data.answers] : []);
     }
     if (!translate) return;
-    const data: TranslatorData = { module: image.translator, memory: this.memory, ports };
+    const data: TranslatorData = { module: image.translator, memory: this.memory, ports, ...(spans && { clockBase }) };
     this.#worker('./translator_worker.ts', data, ports);
   }
 
-  #worker(file: string, workerData: PcpuData | TranslatorData, transferList: MessagePort[]): void {
+  #worker(file: string, workerData: PcpuData | TranslatorData | SamplerData, transferList: MessagePort[]): void {
     const worker = new Worker(new URL(file, import.meta.url), { workerData, transferList });
+    // A worker's own account of what took it time: { span: ThreadSpan }.
+    worker.on('message', (message: { span?: ThreadSpan }) => message.span && this.#span?.(message.span));
     worker.on('error', (error) => this.#failure(error as Error));
     this.#workers.push(worker);
   }
@@ -109,6 +129,20 @@ export class Machine {
   /** A pCPU failed: the host is in an unknown state. */
   onFailure(callback: (error: Error) => void): void {
     this.#failure = callback;
+  }
+
+  /** Somebody draws what the host's threads do: from now on they are asked to tell. */
+  onSpan(callback: (span: ThreadSpan) => void): void {
+    this.#span = callback;
+  }
+
+  /** Work of a thread, told to whoever draws it; costs nothing else when nobody does. */
+  timed<T>(thread: string, name: string, work: () => T, worth: (result: T) => boolean = () => true): T {
+    if (!this.#span) return work();
+    const start = this.now();
+    const result = work();
+    if (worth(result)) this.#span({ thread, name, start, duration: this.now() - start });
+    return result;
   }
 
   /** A new service domain. Flags: it may do what domain 0 may; it is the xenstore domain. */

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Translator as TranslatorCore } from './core.ts';
 import type { Answer } from './regions.ts';
+import type { SpanSink } from './span.ts';
 
 /** Bytes of modules that are kept for code that is asked for again. */
 const CACHE_BYTES = 16 << 20;
@@ -11,8 +12,10 @@ export class Translator {
   readonly #bytes: Uint8Array;
   readonly #cache = new Map<string, { module: WebAssembly.Module; bytes: number }>();
   #cached = 0;
+  readonly #sink: SpanSink | undefined;
 
-  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory) {
+  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, sink?: SpanSink) {
+    this.#sink = sink;
     const abort = (_message: number, _file: number, line: number, column: number): never => {
       throw new Error(`translator.wasm stopped itself at ${line}:${column}`);
     };
@@ -30,11 +33,20 @@ export class Translator {
   serve(send: (pcpu: number, answer: Answer) => void): void {
     for (let slot = this.#core.translator_next(); slot >= 0; slot = this.#core.translator_next()) {
       const pcpu = this.#core.translator_pcpu(slot);
+      const start = this.#sink?.now() ?? 0;
       const length = this.#core.translator_run(slot);
-      if (length === 0) continue;
-      send(pcpu, { slot, module: this.#module(length) });
-      this.#core.translator_answer(pcpu);
+      if (length !== 0) {
+        send(pcpu, { slot, module: this.#module(length) });
+        this.#core.translator_answer(pcpu);
+      }
+      this.#tell(start, pcpu, length);
     }
+  }
+
+  /** A translation with its compilation; of 0 bytes if there was nothing that could be translated. */
+  #tell(start: number, pcpu: number, bytes: number): void {
+    const sink = this.#sink;
+    sink?.span({ thread: 'translator', name: 'translate', start, duration: sink.now() - start, args: { pcpu, bytes } });
   }
 
   #module(length: number): WebAssembly.Module {

@@ -1,5 +1,7 @@
 // The translator's thread: asleep until a pCPU asks.
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
+import { clockSince } from './core.ts';
+import type { ThreadSpan } from './span.ts';
 import { Translator } from './translator.ts';
 
 export interface TranslatorData {
@@ -7,10 +9,14 @@ export interface TranslatorData {
   memory: WebAssembly.Memory;
   /** One for each pCPU. */
   ports: MessagePort[];
+  /** Somebody draws what is done here. */
+  clockBase?: bigint;
 }
 
-function main({ module, memory, ports }: TranslatorData): void {
-  const translator = new Translator(module, memory);
+function main({ module, memory, ports, clockBase }: TranslatorData): void {
+  const span = (told: ThreadSpan) => parentPort?.postMessage({ span: told });
+  const sink = clockBase === undefined ? undefined : { now: clockSince(clockBase), span };
+  const translator = new Translator(module, memory, sink);
   const words = new Int32Array(memory.buffer);
   for (;;) {
     const seen = Atomics.load(words, translator.posted);

@@ -15,6 +15,7 @@ const program = (name: string): boolean => spawnSync('sh', ['-c', 'command -v "$
 /** What stands in for a package: these programs, however they were installed. */
 const PROGRAMS: Record<string, string[]> = {
   gcc: ['gcc'],
+  gdb: ['gdb'],
   'qemu-system-x86': ['qemu-system-x86_64'],
   'xz-utils': ['xz'],
   binutils: ['ld', 'objcopy'],

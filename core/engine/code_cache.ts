@@ -4,9 +4,10 @@
 // count}, then the micro-ops. Everything comes from one arena; when it is full all of it is forgotten, which only lookups may do.
 import { Cpu } from '../arch/x86/cpu';
 import { MODE_CODE_KEY } from '../arch/x86/modes';
-import { FORM_CROSS, FORM_GOTO, FORM_RESYNC } from '../gen/forms';
+import { FORM_BRK, FORM_CROSS, FORM_GOTO, FORM_RESYNC } from '../gen/forms';
 import { FRAME_CODE, Frame, frame } from '../shared/frame_table';
 import { Mfn, mfn_to_ptr } from '../shared/memory';
+import { debug_break_offset, debug_breaks } from './debug';
 import { decode, decoded_attrs } from './decode';
 import { A_END } from './decode_table';
 import { PCPU_CODE_ARENA, PCPU_CODE_ARENA_SIZE, PCPU_CODE_HASH } from './layout';
@@ -113,7 +114,7 @@ export function code_written(mfn: Mfn): void {
 export function code_at(cpu: Cpu, page: CodePage, off: u32): usize {
   const found = load<u32>(changetype<usize>(page) + PAGE_OFFSETS + (off << 2));
   if (found) return found;
-  if (!room((MAX_RUN + 2) * UOP_SIZE)) {
+  if (!room((MAX_RUN + 4) * UOP_SIZE)) {
     code_flush();
     return 0;
   }
@@ -139,6 +140,11 @@ function decode_run(cpu: Cpu, page: CodePage, first: u32): usize {
       break;
     }
     store<u32>(offsets + (off << 2), <u32>u);
+    if (debug_breaks && debug_break_offset(off)) {
+      pseudo(u, FORM_BRK, off, off);
+      count++;
+      u += UOP_SIZE;
+    }
     const length = decode(cpu, bytes + off, 4096 - off, off, u);
     if (length == 0) {
       pseudo(u, FORM_CROSS, off, off);

@@ -6,6 +6,7 @@ import {
   EXC_NON_CANONICAL,
   EXC_SOFT,
   EXIT_BUDGET,
+  EXIT_DEBUG,
   EXIT_EXCEPTION,
   EXIT_HALT,
   EXIT_HYPERCALL,
@@ -26,18 +27,25 @@ import { IF, TF } from '../arch/x86/flags';
 import { nmi_deliver, nmi_pending } from '../arch/x86/interrupts';
 import { lapic_ack, lapic_pending } from '../arch/x86/lapic';
 import { MODE_BREAK, MODE_CS64, MODE_WATCH } from '../arch/x86/modes';
-import { FORM_CROSS, FORM_GOTO, FORM_REGION, FORM_RESYNC, FORM_STOP } from '../gen/forms';
+import { FORM_BRK, FORM_CROSS, FORM_GOTO, FORM_REGION, FORM_RESYNC, FORM_STOP } from '../gen/forms';
 import { run } from '../gen/run';
-import { engine_upcall_vector } from '../hypervisor/engine';
+import { engine_interrupt_taken, engine_upcall_vector } from '../hypervisor/engine';
 import { branch_attach, lookup, scratch_uops, stack_fault } from './branch';
 import { HOST_BASE } from './layout';
 import { Host } from '../shared/host';
 import { mfn_to_ptr } from '../shared/memory';
-import { CodePage, code_attach, pseudo } from './code_cache';
+import { CodePage, code_attach, code_flush, pseudo } from './code_cache';
+import { debug_changed, debug_forget, debug_reason, debug_watches } from './debug';
 import { mem_attach } from './mem';
-import { cross, goto, resync } from './pseudo';
-import { tlb_attach, tlb_forget_code, tlb_select } from './tlb';
-import { region_clear_near_limit, region_near_limit, region_original, regions_attach } from '../translator/regions';
+import { brk, cross, goto, resync } from './pseudo';
+import { tlb_attach, tlb_flush, tlb_forget_code, tlb_select } from './tlb';
+import {
+  region_clear_near_limit,
+  region_near_limit,
+  region_original,
+  regions_attach,
+  regions_changed,
+} from '../translator/regions';
 import { SAMPLE_INTERVAL, sample, sampler_attach, sampling } from '../translator/sampler';
 import { UOP_MEM, UOP_SIZE, this_rip, uop_form, uop_len, uop_m, uop_pos } from './uop';
 import { work_take } from './work';
@@ -76,11 +84,16 @@ function report(cpu: Cpu, u: usize): void {
 let seen_smc: u32 = 0;
 
 /** Somebody else changed bytes that may be decoded here: links from the TLB go, and code_page() compares generations. */
-function see_changed_code(): void {
+function see_changed_code(cpu: Cpu): void {
+  if (debug_changed()) {
+    code_flush();
+    tlb_flush(cpu);
+  }
   const seq = atomic.load<u32>(HOST_BASE + offsetof<Host>('smc_seq'));
   if (seq == seen_smc) return;
   seen_smc = seq;
   tlb_forget_code();
+  regions_changed();
 }
 
 /** A pending interrupt the vCPU would take now: its vector, or -1. */
@@ -96,11 +109,14 @@ function interrupt(cpu: Cpu): i32 {
 /** Deliver what is pending between two instructions: an NMI first, then one interrupt. EXIT_NONE, or why it could not be. */
 function events(cpu: Cpu): i32 {
   if (nmi_pending(cpu) && !cpu.shadow) {
+    engine_interrupt_taken(cpu, 2);
     const r = nmi_deliver(cpu);
     if (r != EXIT_NONE) return r;
   }
   const v = interrupt(cpu);
-  return v >= 0 ? interrupt_deliver(cpu, v) : EXIT_NONE;
+  if (v < 0) return EXIT_NONE;
+  engine_interrupt_taken(cpu, v);
+  return interrupt_deliver(cpu, v);
 }
 
 /** Would the vCPU wake from HLT? */
@@ -142,17 +158,17 @@ function alone(cpu: Cpu): bool {
   cpu.shadow = SHADOW_NONE;
   cpu.alone = 0;
   cpu.rflags &= ~RF;
-  cpu.pace = !single ? PACE_FREE : step || cpu.mode & MODE_WATCH ? PACE_STEP : PACE_ALONE;
+  cpu.pace = !single ? PACE_FREE : step || debug_watches || cpu.mode & MODE_WATCH ? PACE_STEP : PACE_ALONE;
   return single;
 }
 
 /**
- * Run a vCPU for about `budget` instructions. Returns EXIT_BUDGET, EXIT_HALT, EXIT_HYPERCALL, EXIT_IOREQ or EXIT_SHUTDOWN with the
- * state ready to go on; cpu.retired has grown by what was retired.
+ * Run a vCPU for about `budget` instructions. Returns EXIT_BUDGET, EXIT_HALT, EXIT_HYPERCALL, EXIT_IOREQ, EXIT_DEBUG or EXIT_SHUTDOWN
+ * with the state ready to go on; cpu.retired has grown by what was retired.
  */
 export function cpu_run(cpu: Cpu, budget: i32): i32 {
   tlb_select(cpu);
-  see_changed_code();
+  see_changed_code(cpu);
   let left = budget;
   let sampled = false;
   while (true) {
@@ -161,7 +177,8 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     const piece = sampling() && left > SAMPLE_INTERVAL ? SAMPLE_INTERVAL : left;
     atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), piece);
     region_clear_near_limit();
-    let r = between(cpu);
+    let r = stepping ? traps(cpu) : between(cpu);
+    if (debug_reason && r == EXIT_NONE) return EXIT_DEBUG; // what was delivered has met a watched stack
     const broken = r == EXIT_NONE ? breaks(cpu) : 0;
     if (broken) {
       raise_debug(cpu, broken);
@@ -174,6 +191,8 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     const flags = cpu.rflags;
     const hits = cpu.hits;
     const start = cpu.rip;
+    const shadow = cpu.shadow;
+    if (stepping) cpu.alone = 1;
     const single = alone(cpu);
     cpu.exit = EXIT_NONE;
     cpu.n = 0;
@@ -182,7 +201,7 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     if (u && tracing) report(cpu, u);
     if (u && sampled) sample(cpu, u);
     if (u && single) {
-      u = isolate(cpu, u);
+      u = isolate(cpu, u, stepping);
       cpu.limit = 1;
     }
     if (u) {
@@ -194,10 +213,38 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     // Where the interpreter stands when its piece is used up is where time goes, unless it only fills the rest of a region's slice.
     sampled = sampling() && cpu.exit == EXIT_BUDGET && left > 0 && !region_near_limit;
     cpu.pace = PACE_ALONE;
+    const why = cpu.exit;
     r = after(cpu, flags, hits, start);
+    if (why == EXIT_DEBUG) return not_begun(cpu, shadow, flags);
+    if (debug_reason) r = r == EXIT_NONE ? EXIT_DEBUG : dropped(r);
+    if (stepping && r == EXIT_NONE && why != EXIT_RETRY) return EXIT_BUDGET;
     if (r != EXIT_NONE) return r;
     if (left <= 0) return EXIT_BUDGET;
   }
+}
+
+/** A breakpoint: what holds for one instruction only still holds for the one that it stopped before. */
+function not_begun(cpu: Cpu, shadow: u32, flags: u64): i32 {
+  cpu.shadow = shadow;
+  cpu.rflags |= flags & RF;
+  return EXIT_DEBUG;
+}
+
+/** Guest code is left for `r` anyway: nobody may find what was noted under another vCPU. */
+function dropped(r: i32): i32 {
+  debug_forget();
+  return r;
+}
+
+/** The next instruction is all that is to run, whatever breakpoints say, and no interrupt comes before it. */
+let stepping: bool = false;
+
+/** A debugger's step: one instruction, or the delivery of the exception that it raises. EXIT_BUDGET, or as cpu_run. */
+export function cpu_debug_step(cpu: Cpu): i32 {
+  stepping = true;
+  const r = cpu_run(cpu, 1);
+  stepping = false;
+  return r;
 }
 
 /** What comes behind an instruction, in the order of SDM vol. 3, table 6-2. EXIT_NONE, or why it could not be delivered. */
@@ -214,13 +261,13 @@ function between(cpu: Cpu): i32 {
  */
 export function cpu_step(cpu: Cpu): i32 {
   tlb_select(cpu);
-  see_changed_code();
+  see_changed_code(cpu);
   cpu.shadow = 0;
   cpu.exit = EXIT_NONE;
   cpu.n = 0;
   cpu.uop = 0;
   let u = lookup(cpu, cpu.rip + cpu.base_cs);
-  if (u) u = isolate(cpu, u);
+  if (u) u = isolate(cpu, u, true);
   if (u) {
     cpu.limit = 1;
     store<i32>(changetype<usize>(cpu) + CPU_SLICE, i32.MAX_VALUE);
@@ -235,10 +282,18 @@ export function cpu_step(cpu: Cpu): i32 {
   return cpu.exit;
 }
 
-/** The instruction at micro-op `u` alone, with a micro-op behind it that stops the loop; 0 = it cannot be fetched. */
-function isolate(cpu: Cpu, u: usize): usize {
-  for (let form = uop_form(u); form == FORM_GOTO || form == FORM_RESYNC || form == FORM_REGION; form = uop_form(u)) {
-    u = form == FORM_GOTO ? goto(cpu, u) : form == FORM_RESYNC ? resync(cpu, u) : region_original(u);
+/**
+ * The instruction at micro-op `u` alone, with a micro-op behind it that stops the loop; 0 = it cannot be fetched, or has a breakpoint
+ * (which `pass` passes).
+ */
+function isolate(cpu: Cpu, u: usize, pass: bool): usize {
+  for (;;) {
+    const form = uop_form(u);
+    if (form == FORM_GOTO) u = goto(cpu, u);
+    else if (form == FORM_RESYNC) u = resync(cpu, u);
+    else if (form == FORM_REGION) u = region_original(u);
+    else if (form == FORM_BRK) u = pass ? u + UOP_SIZE : brk(cpu, u);
+    else break;
     if (u == 0) return 0;
   }
   let s = scratch_uops() + 2 * UOP_SIZE;
@@ -256,6 +311,7 @@ function isolate(cpu: Cpu, u: usize): usize {
 function after(cpu: Cpu, flags: u64, hits: u32, start: u64): i32 {
   let why = cpu.exit;
   const u = <usize>cpu.uop;
+  if (why == EXIT_DEBUG) return why;
   const step = (flags & (<u64>TF)) != 0;
   if (u && (why == EXIT_EXCEPTION || why == EXIT_RETRY || why == EXIT_IOREQ || why == EXIT_REPEAT)) {
     cpu.rip = this_rip(cpu, u);
@@ -265,6 +321,7 @@ function after(cpu: Cpu, flags: u64, hits: u32, start: u64): i32 {
   if (why == EXIT_EXCEPTION && !u && cpu.rip != start && (step || cpu.hits != hits)) why = EXIT_NONE;
   if (why == EXIT_EXCEPTION || why == EXIT_RETRY || why == EXIT_IOREQ) {
     cpu.hits = hits;
+    debug_forget();
     if (why == EXIT_EXCEPTION) return deliver_exception(cpu);
     cpu.rflags |= flags & RF;
     return why == EXIT_RETRY ? EXIT_NONE : why;

@@ -1,12 +1,13 @@
 // Guest memory as instructions see it: linear addresses in, host pointers out, through the TLB of the present privilege.
 // An access that crosses a page or goes to MMIO works on a bounce buffer: reads fill it first, writes are committed after.
-import { watch_note, watch_pass } from '../arch/x86/breakpoints';
-import { Cpu, EXC_NON_CANONICAL } from '../arch/x86/cpu';
+import { run_alone, watch_note, watch_pass } from '../arch/x86/breakpoints';
+import { Cpu, EXC_NON_CANONICAL, PACE_FREE } from '../arch/x86/cpu';
 import { EXC_AC, raise } from '../arch/x86/exceptions';
 import { mmio_gpa, tlb_fill } from '../arch/x86/mmu/fill';
 import { MODE_ALIGN, MODE_WATCH } from '../arch/x86/modes';
 import { engine_mmio } from '../hypervisor/engine';
 import { FAULT_ADDRESS } from './address';
+import { debug_note, debug_page_watched, debug_watches } from './debug';
 import { BOUNCE_AREA, BOUNCE_BASE, BOUNCE_LIMIT } from './layout';
 import {
   TABLE_SUPERVISOR,
@@ -46,6 +47,7 @@ function page_ptr(cpu: Cpu, va: u64, write: bool, tab: i32): usize {
   const at = write ? TLB_W : TLB_R;
   if (load<u64>(e + at) != (va & ~0xfff)) {
     if (cpu.mode & MODE_WATCH && !watch_pass(cpu, va, write)) return 0;
+    if (debug_watches && cpu.pace == PACE_FREE && debug_page_watched(va)) return <usize>run_alone(cpu);
     const r = tlb_fill(cpu, va, write ? 1 : 0, tab);
     if (r == 1) return 0;
     if (r == 2) return 1;
@@ -56,6 +58,7 @@ function page_ptr(cpu: Cpu, va: u64, write: bool, tab: i32): usize {
 function probe_table(cpu: Cpu, va: u64, size: i32, write: bool, tab: i32): usize {
   const p = probe_pages(cpu, va, size, write, tab);
   if (p && cpu.mode & MODE_WATCH) watch_note(cpu, va, size, write);
+  if (p && debug_watches) debug_note(cpu, va, size, write);
   return p;
 }
 

@@ -1,9 +1,19 @@
 // Micro-ops that are no instructions, and how the loop leaves. Each returns the next micro-op, or 0 with cpu.rip and cpu.exit set.
-import { Cpu, EXIT_BUDGET, EXIT_EXCEPTION, EXIT_IOREQ, EXIT_REPEAT, EXIT_RETRY, EXIT_STOP } from '../arch/x86/cpu';
+import {
+  Cpu,
+  EXIT_BUDGET,
+  EXIT_DEBUG,
+  EXIT_EXCEPTION,
+  EXIT_IOREQ,
+  EXIT_REPEAT,
+  EXIT_RETRY,
+  EXIT_STOP,
+} from '../arch/x86/cpu';
 import { raise } from '../arch/x86/exceptions';
 import { branch, cross as cross_page, lookup } from './branch';
 import { FORM_GOTO, FORM_STOP } from '../gen/forms';
-import { UOP_SIZE, next_rip, this_rip, uop_disp, uop_form, uop_r } from './uop';
+import { debug_break_hit } from './debug';
+import { UOP_SIZE, next_rip, this_rip, uop_disp, uop_form, uop_pos, uop_r } from './uop';
 
 /** Go on at the micro-op's target: the end of a run or of the page. */
 export function goto(cpu: Cpu, u: usize): usize {
@@ -47,6 +57,14 @@ export function unit(cpu: Cpu, u: usize): usize {
   const em = (cpu.cr0 & 4) != 0;
   if (uop_r(u) && (em || !(cpu.cr4 & 0x200))) return fault(cpu, u, 6);
   return fault(cpu, u, 7);
+}
+
+/** A debugger's breakpoint, before the micro-op of the instruction itself. */
+export function brk(cpu: Cpu, u: usize): usize {
+  if (!debug_break_hit(cpu, cpu.page_va + uop_pos(u))) return u + UOP_SIZE;
+  cpu.rip = this_rip(cpu, u);
+  cpu.exit = EXIT_DEBUG;
+  return 0;
 }
 
 /** A straight micro-op left: faults and retries have not retired. */

@@ -15,6 +15,7 @@ import { io_access, io_data } from './ioreq';
 import { log_console } from './log';
 import { p2m_frame, p2m_writable } from './p2m';
 import { vcpu_tsc } from './time';
+import { trace_interrupt, tracing_runs } from './trace';
 import { Vcpu, vcpu_arg, vcpu_domain, vcpu_kick, vcpu_of } from './vcpu';
 
 export let engine_frame_writable: bool = false;
@@ -101,6 +102,21 @@ export function engine_upcall_vector(cpu: Cpu): i32 {
   if (!atomic.load<u8>(<usize>v.info)) return -1; // evtchn_upcall_pending
   const via = domain_param(vcpu_domain(v), HVM_PARAM_CALLBACK_IRQ);
   return <u32>(via >> 56) == HVM_PARAM_CALLBACK_TYPE_VECTOR ? <i32>(via & 0xff) : -1;
+}
+
+/** The vCPU takes an interrupt now, between two instructions. */
+export function engine_interrupt_taken(cpu: Cpu, vector: i32): void {
+  const v = vcpu_of(cpu);
+  const via = domain_param(vcpu_domain(v), HVM_PARAM_CALLBACK_IRQ);
+  const upcall = vector == <i32>v.upcall_vector || (!v.upcall_vector && vector == <i32>(via & 0xff));
+  if (upcall) v.upcalls++;
+  else v.interrupts++;
+  if (tracing_runs()) trace_interrupt(v, vector, upcall);
+}
+
+/** The number of the domain that the vCPU belongs to. */
+export function engine_domain(cpu: Cpu): u32 {
+  return vcpu_domain(vcpu_of(cpu)).domid;
 }
 
 export function engine_vcpu_kick(v: Vcpu): void {

@@ -48,6 +48,7 @@ import {
   fifo_unmask,
 } from './event_fifo';
 import { ioreq_notified } from './ioreq';
+import { trace_event } from './trace';
 import { Vcpu, vcpu_domain, vcpu_kick, vcpu_unblock, vcpu_virq, VCPU_POLL } from './vcpu';
 import { xsm_check } from './xsm';
 
@@ -144,6 +145,7 @@ export function evtchn_alloc_unbound(d: Domain, remote: u16, consumer: u8, vcpu:
 export function evtchn_set_pending(d: Domain, e: Evtchn): void {
   const v = domain_vcpu(d, e.vcpu);
   if (v == null) return;
+  trace_event(d, e.port, v.id);
   if (d.evtchn_fifo) fifo_set_pending(d, e, v);
   else l2_set_pending(d, e, v);
 }

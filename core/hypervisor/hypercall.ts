@@ -29,10 +29,10 @@ import { do_dm_op } from './dm_op';
 import { Domain } from './domain';
 import { do_domctl } from './domctl';
 import { copy_from_guest, copy_to_guest, put_guest } from './guest_access';
-import { log_hypercall } from './log';
-import { LOG_HYPERCALL } from './log_codes';
 import { do_sysctl } from './sysctl';
-import { cpu_of, Vcpu, vcpu_arg, vcpu_domain, VCPU_RING } from './vcpu';
+import { system_time } from './time';
+import { trace_hypercall } from './trace';
+import { cpu_of, Vcpu, vcpu_arg, VCPU_CALLS, vcpu_domain, VCPU_RING } from './vcpu';
 
 /** Give way: the call is made again with these first arguments. The value is for `return`. */
 export function hypercall_continue(v: Vcpu, a0: u64, a1: u64, a2: u64): i64 {
@@ -69,10 +69,16 @@ export function hypercall(v: Vcpu, nr: u32, a0: u64, a1: u64, a2: u64, a3: u64, 
   store<u64>(r, a4, 40);
   v.ring_next++;
   v.hypercalls++;
+  if (nr < 64) {
+    const count = changetype<usize>(v) + VCPU_CALLS + ((<usize>nr) << 2);
+    store<u32>(count, load<u32>(count) + 1);
+  }
   v.restart = 0;
+  const tracing = (host().flags & HOST_TRACE_HYPERCALLS) != 0;
+  const start = tracing ? system_time() : 0;
   const result = dispatch(d, v, nr, a0, a1, a2, a3, a4);
   store<i64>(r, result, 48);
-  if (host().flags & HOST_TRACE_HYPERCALLS && !v.restart) log_hypercall(LOG_HYPERCALL, d.domid, r);
+  if (tracing && !v.restart) trace_hypercall(v, r, start);
   return result;
 }
 

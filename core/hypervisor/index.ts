@@ -14,3 +14,19 @@ export {
   service_mailbox_size,
 } from './service';
 export { domain_count, domain_cpu, domain_crash_page, domain_state, host_use_xsm, xsm_deny } from './inspect';
+export {
+  debug_buffer,
+  debug_flags,
+  debug_go,
+  debug_hit,
+  debug_hit_address,
+  debug_is_still,
+  debug_memory,
+  debug_point,
+  debug_release,
+  debug_set_base,
+  debug_set_flags,
+  debug_stop,
+  debug_vcpu_up,
+} from './debug';
+export { profile_period, profile_tick } from './profile';

@@ -1,7 +1,7 @@
 // The scheduler: which vCPU a pCPU runs, what its exits mean, and what the platform is told.
-import { cpu_has_interrupt, cpu_run, engine_init } from '../engine/cpu_run';
+import { cpu_debug_step, cpu_has_interrupt, cpu_run, engine_init } from '../engine/cpu_run';
 import { tlb_flush } from '../engine/tlb';
-import { Cpu, EXIT_HALT, EXIT_HYPERCALL, EXIT_IOREQ, EXIT_SHUTDOWN, SHADOW_INTERRUPTS } from '../arch/x86/cpu';
+import { Cpu, EXIT_BUDGET, EXIT_DEBUG, EXIT_HALT, EXIT_HYPERCALL, EXIT_IOREQ, EXIT_SHUTDOWN, SHADOW_INTERRUPTS } from '../arch/x86/cpu';
 import { nmi_pending } from '../arch/x86/interrupts';
 import { lapic_pending, LAPIC_NEVER, lapic_timer_deadline, lapic_timer_poll } from '../arch/x86/lapic';
 import { RUNSTATE_blocked, RUNSTATE_offline, RUNSTATE_runnable, RUNSTATE_running, SHUTDOWN_poweroff } from '../gen/abi';
@@ -10,6 +10,7 @@ import { host, HOST_DETERMINISTIC, host_lock, host_unlock } from '../shared/host
 import { Pcpu, pcpu_area, pcpu_enter, pcpu_get, pcpu_leave } from '../shared/pcpu';
 import { translator_answered } from '../translator/sampler';
 import { triple_fault } from './crash';
+import { debug_after, DEBUG_HELD, DEBUG_STEPPING } from './debug';
 import {
   Domain,
   domain_first,
@@ -22,6 +23,7 @@ import {
 } from './domain';
 import { hypercall_exit } from './hypercall';
 import { ioreq_waiting } from './ioreq';
+import { profile_guest, profile_idle, profile_own } from './profile';
 import {
   NS_PER_INSTRUCTION_SHIFT,
   runstate_publish,
@@ -30,10 +32,12 @@ import {
   time_publish,
   time_slice_begin,
   time_slice_end,
+  time_to_clock,
   timer_deadline,
   timers_run,
   vcpu_tsc,
 } from './time';
+import { trace_run, tracing_runs } from './trace';
 import { cpu_of, NEVER, Vcpu, vcpu_domain, VCPU_HALTED_FOR_GOOD, vcpu_runstate, VCPU_UP } from './vcpu';
 
 /** Instructions a slice has at most; shorter if a timer is near. */
@@ -55,10 +59,10 @@ export function pcpu_init(id: u32): void {
   last = 0;
 }
 
-/** System time (ns) at which an idle pCPU has to be run again, as a double; Infinity-like ~0 if only an event can change anything. */
+/** The platform's clock (ns) when an idle pCPU has to be run again, as a double; negative if only an event can change anything. */
 export function pcpu_deadline(id: u32): f64 {
   const at = pcpu_get(id).deadline;
-  return at == NEVER ? -1 : <f64>at;
+  return at == NEVER ? -1 : time_to_clock(at);
 }
 
 /** Run vCPUs on pCPU `id` for up to `slices` slices. PCPU_*. */
@@ -74,6 +78,7 @@ export function pcpu_run(id: u32, slices: i32): i32 {
     }
     if (!alive) answer = PCPU_ENDED;
     else if (host().flags & HOST_DETERMINISTIC && p.deadline != NEVER) {
+      profile_idle(p, p.deadline - system_time());
       time_jump(p.deadline);
       continue;
     } else answer = PCPU_IDLE;
@@ -112,7 +117,7 @@ function domain_deadline(d: Domain, pcpu: u32): u64 {
   let least = NEVER;
   for (let i: u32 = 0; i < d.max_vcpus; i++) {
     const v = domain_vcpu(d, i);
-    if (v == null || v.pcpu != pcpu || !(v.flags & VCPU_UP)) continue;
+    if (v == null || v.pcpu != pcpu || !(v.flags & VCPU_UP) || v.debug & DEBUG_HELD) continue;
     const t = vcpu_deadline(v);
     if (t < least) least = t;
   }
@@ -134,6 +139,7 @@ function vcpu_deadline(v: Vcpu): u64 {
 /** Timers first; then: may it run? */
 function ready(v: Vcpu, now: u64): bool {
   const cpu = cpu_of(v);
+  if (v.debug & DEBUG_HELD) return false;
   timers_run(v, now);
   lapic_timer_poll(cpu);
   if (v.poll_count && v.poll_deadline <= now) v.poll_count = v.blocked = 0;
@@ -160,6 +166,7 @@ function slice(p: Pcpu, v: Vcpu): void {
     !v.blocked &&
     v.flags & VCPU_UP &&
     !d.pause_count &&
+    !(v.debug & DEBUG_HELD) &&
     !(d.flags & (DOMAIN_SHUTDOWN | DOMAIN_DYING))
   ) {
     // The answer to an I/O request belongs to the instruction that asked: no interrupt comes between.
@@ -167,7 +174,11 @@ function slice(p: Pcpu, v: Vcpu): void {
     const before = cpu.retired;
     const why = enter(p, v, cpu, left);
     left -= <i32>(cpu.retired - before) + 1;
-    if (!exit(v, why)) break;
+    profile_guest(p, v);
+    const go_on = exit(v, why);
+    profile_own(p, v);
+    if (v.debug || why == EXIT_DEBUG) debug_after(v, why, why == EXIT_DEBUG);
+    if (!go_on) break;
   }
   atomic.store<u32>(changetype<usize>(p) + offsetof<Pcpu>('current'), 0);
   vcpu_runstate(v, v.flags & VCPU_UP ? (v.blocked ? RUNSTATE_blocked : RUNSTATE_runnable) : RUNSTATE_offline);
@@ -183,8 +194,12 @@ function enter(p: Pcpu, v: Vcpu, cpu: Cpu, left: i32): i32 {
     last = changetype<usize>(v);
   }
   time_slice_begin(v);
-  const why = cpu_run(cpu, left);
+  const tracing = tracing_runs();
+  const start = tracing ? system_time() : 0;
+  const retired = cpu.retired;
+  const why = v.debug & DEBUG_STEPPING ? cpu_debug_step(cpu) : cpu_run(cpu, left);
   pcpu_leave(p);
+  if (tracing) trace_run(v, p.id, start, cpu.retired - retired, why);
   host_lock();
   time_slice_end(v);
   return why;
@@ -234,6 +249,7 @@ function exit(v: Vcpu, why: i32): bool {
       triple_fault(vcpu_domain(v), v);
       return false;
     default:
+      if (why == EXIT_BUDGET) v.exits_budget++;
       return false;
   }
 }

@@ -23,7 +23,7 @@ import {
   XEN_PVCLOCK_TSC_STABLE_BIT,
   XEN_RUNSTATE_UPDATE,
 } from '../gen/abi';
-import { host, HOST_DETERMINISTIC } from '../shared/host';
+import { host, Host, HOST_DETERMINISTIC } from '../shared/host';
 import { PAGE_SIZE } from '../shared/memory';
 import { Domain } from './domain';
 import { send_vcpu_virq } from './event_channel';
@@ -55,11 +55,31 @@ export function time_slice_end(v: Vcpu): void {
 /** Nanoseconds since the host was started. */
 export function system_time(): u64 {
   const h = host();
+  if (h.frozen_at) return h.frozen_at;
   if (!(h.flags & HOST_DETERMINISTIC)) return <u64>clock_ns() - h.clock_base;
   if (!running) return h.virtual_ns;
   const v = changetype<Vcpu>(running);
   const cpu = cpu_of(v);
   return h.virtual_ns + ((cpu.retired + <u64>cpu.n - v.slice_base) << NS_PER_INSTRUCTION_SHIFT);
+}
+
+/** Time stands while a debugger looks around; virtual time stands by itself. */
+export function time_freeze(): void {
+  const h = host();
+  if (!(h.flags & HOST_DETERMINISTIC) && !h.frozen_at) h.frozen_at = system_time();
+}
+
+/** Time goes on from where it stood. */
+export function time_thaw(): void {
+  const h = host();
+  if (!h.frozen_at) return;
+  h.clock_base = <u64>clock_ns() - h.frozen_at;
+  atomic.store<u64>(changetype<usize>(h) + offsetof<Host>('frozen_at'), 0);
+}
+
+/** The value of the platform's clock at a system time, both in ns. */
+export function time_to_clock(at: u64): f64 {
+  return <f64>(at + host().clock_base);
 }
 
 /** Everybody is idle in deterministic mode: time jumps to the next deadline. */

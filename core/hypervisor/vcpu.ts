@@ -9,6 +9,7 @@ import { INVALID_MFN, Mfn, mfn_to_ptr } from '../shared/memory';
 import { pcpu_ring } from '../shared/pcpu';
 import { Domain, DOMAIN_SERVICE, page_put } from './domain';
 import { system_time } from './time';
+import { trace_state, tracing_runs } from './trace';
 import { XEN_LEGACY_MAX_VCPUS } from '../gen/abi';
 
 @unmanaged
@@ -73,6 +74,16 @@ export class Vcpu {
   exits_io: u64;
   slices: u64;
   upcalls: u64;
+  /** Interrupts that were no upcalls; exits at the end of a slice or by a kick. */
+  interrupts: u64;
+  exits_budget: u64;
+  /** Sampling by instructions: periods that have passed. */
+  samples: u64;
+  /** Where a debugger has stopped it. */
+  debug_address: u64;
+  /** A debugger's hold: DEBUG_* of debug.ts; and why it stopped. */
+  debug: u32;
+  debug_reason: u32;
 }
 
 /** Has been brought up (it takes part in scheduling). */
@@ -83,6 +94,7 @@ export const VCPU_HALTED_FOR_GOOD: u32 = 4;
 export const VCPU_INFO_REGISTERED: u32 = 8;
 
 /** Areas of the page, from the Vcpu's address. */
+export const VCPU_CALLS: usize = 512; // hypercalls made, by number: 64 × u32
 export const VCPU_FIFO: usize = 768; // 16 queues × {head, tail}
 export const VCPU_VIRQS: usize = 896; // NR_VIRQS × port
 export const VCPU_POLL: usize = 1024; // 128 ports
@@ -157,6 +169,7 @@ export function vcpu_runstate(v: Vcpu, state: u32): void {
   const spent = now > v.state_entry ? now - v.state_entry : 0;
   const p = changetype<usize>(v) + offsetof<Vcpu>('time_running') + ((<usize>v.state) << 3);
   store<u64>(p, load<u64>(p) + spent);
+  if (state != v.state && tracing_runs()) trace_state(v, now);
   v.state = state;
   v.state_entry = now;
 }

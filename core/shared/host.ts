@@ -59,6 +59,17 @@ export class Host {
   wallclock: u64;
   /** Memory the guests' vCPUs have retired, all domains, for statistics. */
   slices: u64;
+  /** System time stands at this while a debugger has stopped a domain; 0 = it runs. */
+  frozen_at: u64;
+  /** Bytes of the log ring, a power of two. */
+  log_size: u32;
+  /** Breakpoints and watchpoints (engine/debug.ts), 0 = there have never been any; raised with every change. */
+  debug_table: u32;
+  debug_seq: u32;
+  /** Debuggers' buffer for guest memory, one page. */
+  debug_buffer: u32;
+  /** Take a sample of a vCPU each time it has retired this many instructions; 0 = only when asked (profile_tick). */
+  sample_period: u32;
 }
 
 /** Time comes from the instruction count. */
@@ -66,6 +77,9 @@ export const HOST_DETERMINISTIC: u32 = 1;
 /** The log ring records hypercalls. */
 export const HOST_TRACE_HYPERCALLS: u32 = 2;
 export const HOST_TRACE_EVENTS: u32 = 4;
+/** Run states, stretches of guest code with the exit that ended them, interrupts. */
+export const HOST_TRACE_RUNS: u32 = 8;
+const HOST_TRACE: u32 = HOST_TRACE_HYPERCALLS | HOST_TRACE_EVENTS | HOST_TRACE_RUNS;
 
 /** In the host's first pages after the structure: the domain directory, pCPU structures, texts that the platform writes. */
 export const HOST_DOMAINS: usize = HOST_BASE + 0x800; // 32 pages' addresses, each of 1024 domains' addresses
@@ -73,7 +87,9 @@ export const HOST_PCPUS: usize = HOST_BASE + 0x1000;
 export const HOST_TEXT: usize = HOST_BASE + 0x2000;
 export const HOST_TEXT_SIZE: usize = 0x2000;
 const HOST_END: usize = HOST_TEXT + HOST_TEXT_SIZE;
-export const LOG_RING_SIZE: u32 = 0x20000;
+/** The log's ring; larger when it has to hold a trace until the platform's next look. */
+const LOG_RING_SIZE: u32 = 0x20000;
+const TRACE_RING_SIZE: u32 = 0x1000000;
 /** core/translator/layout.ts divides it. */
 export const TRANSLATOR_AREA_SIZE: usize = 0x1000000;
 export const MAILBOX_SLOTS: i32 = 16;
@@ -113,9 +129,10 @@ export function host_init(
     return -1;
   // The last 64 KiB stay unused, so no mfn << 12 or address sum of a frame wraps.
   const frames = (wasm_pages - 1) * PAGES_PER_WASM_PAGE;
+  const log_size = flags & HOST_TRACE ? TRACE_RING_SIZE : LOG_RING_SIZE;
   const need =
     <u64>HOST_END +
-    LOG_RING_SIZE +
+    log_size +
     <u64>MAILBOX_SLOTS * MAILBOX_SIZE +
     tables_size +
     <u64>frames * FRAME_ENTRY_SIZE +
@@ -125,7 +142,8 @@ export function host_init(
   if (need >= (<u64>frames) << PAGE_SHIFT) return -1;
   let p: usize = align(HOST_END);
   h.log_ring = <u32>p;
-  p += LOG_RING_SIZE;
+  h.log_size = log_size;
+  p += log_size;
   h.mailboxes = <u32>p;
   p += MAILBOX_SLOTS * MAILBOX_SIZE;
   h.tables = <u32>p;

@@ -17,10 +17,12 @@ export class Pcpu {
   id: u32;
   /** Next vCPU to try, for fairness between the domains. */
   cursor: u32;
-  reserved: u32;
+  /** Ticks of the profiler that found guest code, and the hypervisor, at work here and have not been recorded yet. */
+  sample_guest: u32;
   /** System time at which it has to run again (ns), ~0 = never. */
   deadline: u64;
   idle_since: u64;
+  sample_own: u32;
 }
 
 export const PCPU_SIZE: usize = 64;

@@ -2,6 +2,7 @@
 // guest's bytes and recorded.
 import { Cpu } from '../arch/x86/cpu';
 import { MODE_CS64 } from '../arch/x86/modes';
+import { debug_break_offset } from '../engine/debug';
 import { decode } from '../engine/decode';
 import { IR_LEAVE, NODE_SIZE, Node } from '../engine/ir';
 import { Record } from '../engine/record';
@@ -176,7 +177,7 @@ function instruction(page: u32, off: u32): usize {
   store<u32>(uop_at(page, off), <u32>u);
   uops += UOP_SIZE;
   decoded++;
-  if (!can_record(u)) store<u8>(marks(page, off), load<u8>(marks(page, off)) | LEAVES);
+  if (!can_record(u) || debug_break_offset(off)) store<u8>(marks(page, off), load<u8>(marks(page, off)) | LEAVES);
   return u;
 }
 

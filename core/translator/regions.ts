@@ -8,7 +8,7 @@ import { CodePage, PAGE_OFFSETS, pseudo } from '../engine/code_cache';
 import { PCPU_REGIONS, PCPU_REGIONS_SIZE } from '../engine/layout';
 import { TLB_CODE, TLB_X, tlb_entry } from '../engine/tlb';
 import { UOP_SIZE, uop_form, uop_len, uop_pos } from '../engine/uop';
-import { FORM_GOTO, FORM_REGION, FORM_RESYNC } from '../gen/forms';
+import { FORM_BRK, FORM_GOTO, FORM_REGION, FORM_RESYNC } from '../gen/forms';
 import { engine_gfn_frame } from '../hypervisor/engine';
 import { Frame, frame } from '../shared/frame_table';
 import {
@@ -250,8 +250,8 @@ function enter_at(q: Request, r: Region, i: u32): void {
   const u = <usize>load<u32>(<usize>page.code + PAGE_OFFSETS + ((<usize>(place & 0xfff)) << 2));
   if (u == 0) return;
   const form = uop_form(u);
-  // An older region keeps its entries; code that goes away needs none.
-  if (form == FORM_REGION || form == FORM_RESYNC) return;
+  // An older region keeps its entries; code that goes away needs none; a breakpoint stops before what it stands for.
+  if (form == FORM_REGION || form == FORM_RESYNC || form == FORM_BRK) return;
   const e = changetype<Entry>(bump);
   bump += ENTRY_SIZE;
   memory.copy(changetype<usize>(e), u, UOP_SIZE);

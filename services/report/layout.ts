@@ -14,4 +14,10 @@ export const crashFields = {
   hypercalls: VCPU + 240,
   exitsHlt: VCPU + 248,
   exitsIo: VCPU + 256,
+  slices: VCPU + 264,
+  upcalls: VCPU + 272,
+  interrupts: VCPU + 280,
+  exitsBudget: VCPU + 288,
+  /** Hypercalls by number, 64 × u32. */
+  calls: VCPU + 512,
 };

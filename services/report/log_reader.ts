@@ -24,37 +24,40 @@ export class LogReader {
   read(): (LogRecord | null)[] {
     const { core, memory } = this.#machine;
     const size = core.log_ring_size();
-    const ring = new DataView(memory.buffer, core.log_ring() >>> 0, size);
-    const head = core.log_head() >>> 0;
+    const ring = new Uint8Array(memory.buffer, core.log_ring() >>> 0, size);
     const records: (LogRecord | null)[] = [];
-    if ((head - this.#seen) >>> 0 > size) {
-      records.push(null);
-      this.#seen = head;
-    }
-    while (this.#seen !== head) {
-      const at = this.#seen & (size - 1);
-      const length = ring.getUint32(at, true);
-      if (length < 8 || at + length > size) {
-        // The writer has overtaken us in the middle of a record.
-        records.push(null);
-        this.#seen = head;
-        break;
-      }
-      if (length >= HEADER) records.push(record(ring, at, length));
-      this.#seen = (this.#seen + length) >>> 0;
+    const from = this.#seen;
+    const head = core.log_head() >>> 0;
+    this.#seen = head;
+    const length = (head - from) >>> 0;
+    if (length > size) return [null];
+    const copy = new Uint8Array(length);
+    const start = from & (size - 1);
+    const first = Math.min(length, size - start);
+    copy.set(ring.subarray(start, start + first));
+    copy.set(ring.subarray(0, length - first), first);
+    // The writers went on meanwhile: what they may have overwritten is of no use. A record being written lies before their head.
+    if (((core.log_head() >>> 0) - from) >>> 0 > size - MARGIN) return [null];
+    const view = new DataView(copy.buffer);
+    for (let at = 0; at < length; ) {
+      const bytes = view.getUint32(at, true);
+      if (bytes < 8 || at + bytes > length) return [...records, null];
+      if (bytes >= HEADER) records.push(record(view, at, bytes));
+      at += bytes;
     }
     return records;
   }
 }
 
-function record(ring: DataView, at: number, length: number): LogRecord {
-  const bytes = new Uint8Array(ring.buffer, ring.byteOffset + at, length).slice();
-  const view = new DataView(bytes.buffer);
+/** More than the longest record. */
+const MARGIN = 4096;
+
+function record(view: DataView, at: number, length: number): LogRecord {
   return {
-    type: view.getUint16(4, true),
-    domid: view.getUint16(6, true),
-    time: view.getBigUint64(8, true),
-    payload: new DataView(bytes.buffer, HEADER),
+    type: view.getUint16(at + 4, true),
+    domid: view.getUint16(at + 6, true),
+    time: view.getBigUint64(at + 8, true),
+    payload: new DataView(view.buffer, at + HEADER, length - HEADER),
   };
 }
 

@@ -31,6 +31,8 @@ export interface GuestOptions {
   ssidref?: number;
   console?: ConsoleSink;
   cmdline?: string;
+  /** Called when the domain is built, before it runs. */
+  onBuilt?: (domid: number) => void;
 }
 
 /** A ring that a service pumps. */
@@ -118,6 +120,8 @@ export class Host {
   readonly guests = new Set<Guest>();
   /** Called with every xenstore request of a guest, for traces. */
   onXenstore: ((domid: number, text: string) => void) | undefined;
+  /** Called whenever the bell has rung or a slice is over: for who waits for a vCPU rather than an event. */
+  onTurn: (() => void) | undefined;
 
   constructor(machine: Machine) {
     this.machine = machine;
@@ -170,6 +174,7 @@ export class Host {
       this.dom0.destroy(made.domid);
     });
     this.guests.add(guest);
+    options.onBuilt?.(made.domid);
     this.dom0.unpause(made.domid);
     return guest;
   }
@@ -196,8 +201,10 @@ export class Host {
 
   /** Let the services work off what is there; true = something moved. */
   pump(): boolean {
-    const stored = this.#xenstore.pump();
-    return this.#consoles.pump() || stored;
+    this.onTurn?.();
+    const moved = (busy: boolean): boolean => busy;
+    const stored = this.machine.timed('control', 'xenstore', () => this.#xenstore.pump(), moved);
+    return this.machine.timed('control', 'console', () => this.#consoles.pump(), moved) || stored;
   }
 
   /** Runs the machine until `done` says so or `signal` is aborted. */

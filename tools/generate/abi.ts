@@ -1,6 +1,6 @@
 /**
  * AssemblyScript made from `spec/abi/`: numbers and offsets (`core/gen/abi.ts`), the XSM hooks and their default classes
- * (`core/gen/xsm.ts`) and the hypercall dispatcher (`core/gen/hypercalls.ts`); with them the CPU policy's modules.
+ * (`core/gen/xsm.ts`), the hypercall dispatcher (`core/gen/hypercalls.ts`) and where handles are (`core/gen/handles.ts`); with them the CPU policy's modules.
  */
 import * as constants from '../../spec/abi/constants.ts';
 import { ERRNO } from '../../spec/abi/errno.ts';
@@ -173,6 +173,29 @@ function dispatchCase(h: Hypercall): string {
 
 const list = (names: string[]) => names.map((n) => `  ${n},\n`).join('');
 
+/** Which argument is the handle of a structure, by the argument's type: what a trace shows of it. */
+function handlesModule(): string {
+  const rows = HYPERCALLS.map((h) => ({ nr: h.nr, at: h.args.findIndex(([, type]) => type === 'ptr') })).filter(
+    ({ at }) => at >= 0,
+  );
+  const cases = [...new Set(rows.map(({ at }) => at))]
+    .sort()
+    .flatMap((at) => [
+      ...rows.filter((row) => row.at === at).map(({ nr }) => `    case ${nr}:`),
+      `      return ${at};`,
+    ]);
+  return `${HEADER}
+/** Index of the argument that is a guest handle, -1 if there is none. */
+export function hypercall_handle(nr: u32): i32 {
+  switch (nr) {
+${cases.join('\n')}
+    default:
+      return -1;
+  }
+}
+`;
+}
+
 function hypercallsModule(): string {
   const live = HYPERCALLS.filter((h) => h.status === 'supported');
   const body = [...live.filter(gated).map(gate).join('\n').split('\n'), ...HYPERCALLS.map(dispatchCase)].join('\n');
@@ -221,6 +244,7 @@ export function generateAbi(): Generated[] {
     { path: 'core/gen/abi.ts', text: abiModule() },
     { path: 'core/gen/xsm.ts', text: xsmModule() },
     { path: 'core/gen/hypercalls.ts', text: hypercallsModule() },
+    { path: 'core/gen/handles.ts', text: handlesModule() },
     ...generateCpuPolicy(),
   ];
 }

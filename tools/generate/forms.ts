@@ -142,7 +142,7 @@ export interface RowForms {
 }
 
 /** Pseudo forms: micro-ops that are no instructions. They are branch-like: the next micro-op, or 0 after leaving. */
-export const PSEUDO = ['GOTO', 'CROSS', 'RESYNC', 'STOP', 'UD', 'GP', 'UNIT', 'REGION'] as const;
+export const PSEUDO = ['GOTO', 'CROSS', 'RESYNC', 'STOP', 'UD', 'GP', 'UNIT', 'REGION', 'BRK'] as const;
 
 export interface Forms {
   forms: Form[];

@@ -230,6 +230,7 @@ export const EXIT_RETRY: i32 = 6; // run the instruction again (a locked operati
 export const EXIT_BUDGET: i32 = 7; // budget used or kicked: the caller decides
 export const EXIT_STOP: i32 = 8; // single-step scratch run ended
 export const EXIT_REPEAT: i32 = 9; // a repetition stopped between two elements
+export const EXIT_DEBUG: i32 = 10; // a debugger's breakpoint before, or watchpoint behind, the instruction at rip
 
 @inline export function seg(cpu: Cpu, i: i32): Segment {
   return changetype<Segment>(changetype<usize>(cpu) + CPU_SEGMENTS + ((<usize>i) << 4));

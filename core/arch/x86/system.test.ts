@@ -21,6 +21,7 @@ const STUBS: Record<string, string> = {
     export function engine_mmio(cpu: Cpu, gpa: u64, size: i32, write: bool, data: usize): i32 { return 0; }
     export function engine_port(cpu: Cpu, port: u32, size: i32, write: bool, value: u32): i32 { return 0; }
     export function engine_tsc(cpu: Cpu): u64 { return cpu.retired; }
+    export function engine_domain(cpu: Cpu): u32 { return 1; }
     export function engine_upcall_vector(cpu: Cpu): i32 { return -1; }`,
   'core/engine/code_cache.ts': 'export function code_written(mfn: u32): void {}',
   'core/translator/regions.ts': `

@@ -21,6 +21,7 @@ import { WALK_RETRIES } from './walk';
 import { INVALID_MFN } from '../../../shared/memory';
 import { FRAME_CODE, frame } from '../../../shared/frame_table';
 import { engine_gfn_frame, engine_frame_writable } from '../../../hypervisor/engine';
+import { debug_page_watched, debug_watches } from '../../../engine/debug';
 import { tlb_insert } from '../../../engine/tlb';
 
 /** Guest-physical address of the access when tlb_fill returned FILL_MMIO. */
@@ -52,6 +53,7 @@ export function tlb_fill(cpu: Cpu, va: u64, access: i32, table: i32): i32 {
   }
   if (access != ACCESS_EXEC) perms &= ~PERM_X;
   if (cpu.mode & (MODE_BREAK | MODE_WATCH)) perms = watch_perms(cpu, va, perms);
+  if (debug_watches && debug_page_watched(va)) perms &= PERM_X;
   cpu.tlb_fills++;
   tlb_insert(cpu, table, va, mfn, perms);
   return FILL_DONE;
