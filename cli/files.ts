@@ -6,6 +6,9 @@ import { UsageError } from './options.ts';
 /** A file that cannot be had: one sentence, exit 65. */
 export class Unreadable extends Error {}
 
+/** A file or a port of ours that cannot be had after all. */
+export class Unavailable extends Error {}
+
 /** No guest has more memory; a kernel with all its symbols is far smaller. */
 const LARGEST = 3 * 2 ** 30 - 1;
 const CHUNK = 1 << 20;

@@ -16,6 +16,10 @@ async function main(): Promise<number> {
       process.stdout.write(`xenolith ${version}\n`);
       return 0;
     }
+    case 'symbols':
+      return (await import('./symbols.ts')).writeSymbols(parsed.kernel, parsed.out);
+    case 'profile':
+      return (await import('./run.ts')).run(parsed.options, parsed.profile);
     default:
       return (await import('./run.ts')).run(parsed.options); // most of the program: not for `--help`
   }

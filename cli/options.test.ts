@@ -16,6 +16,8 @@ test('defaults', () => {
       deterministic: false,
       stats: undefined,
       trace: [],
+      traceFile: undefined,
+      gdb: undefined,
       reboot: true,
     },
   });
@@ -27,7 +29,7 @@ test('defaults', () => {
 test('every option is read, and of two the last one counts', () => {
   const line =
     'run --kernel a --kernel b --initrd i --cmdline=x=1 --memory 128 --name n1 --type pvh --timeout 1.5 ' +
-    '--deterministic --stats s.json --trace events,insn --trace events --trace xenstore --no-reboot';
+    '--deterministic --stats s.json --trace events,insn --trace events --trace xenstore --no-reboot --trace-file t.json --gdb 1234 --no-gdb-wait';
   const parsed = parseCommand(line.split(' '));
   assert.ok(parsed.command === 'run');
   assert.deepEqual(parsed.options, {
@@ -41,7 +43,33 @@ test('every option is read, and of two the last one counts', () => {
     deterministic: true,
     stats: 's.json',
     trace: ['events', 'insn', 'xenstore'],
+    traceFile: 't.json',
+    gdb: { port: 1234, wait: false },
     reboot: false,
+  });
+});
+
+test('symbols takes a kernel and a file', () => {
+  assert.deepEqual(parseCommand('symbols --kernel k --out o'.split(' ')), {
+    command: 'symbols',
+    kernel: 'k',
+    out: 'o',
+  });
+});
+
+test('profile takes the options of run and its own', () => {
+  const parsed = parseCommand(
+    'profile --kernel k --hz 99 --out d --symbols a.elf --symbols b.elf@0x400000 --memory 64'.split(' '),
+  );
+  assert.ok(parsed.command === 'profile');
+  assert.equal(parsed.options.memory, 64);
+  assert.deepEqual(parsed.profile, {
+    out: 'd',
+    hz: 99,
+    symbols: [
+      { file: 'a.elf', base: 0n },
+      { file: 'b.elf', base: 0x400000n },
+    ],
   });
 });
 
@@ -66,6 +94,11 @@ test('what is not understood is one sentence', () => {
     ['run --kernel k --name a/b', /--name/],
     ['run --kernel k --trace all', /--trace takes hypercalls, .*not 'all'/],
     ['run --kernel k --deterministic=1', /--deterministic/],
+    ['run --kernel k --gdb 65536', /--gdb/],
+    ['run --kernel k --hz 99', /Unknown option '--hz'/],
+    ['profile --kernel k --hz 0', /--hz/],
+    ['symbols --kernel k', /--out is missing/],
+    ['symbols --kernel k --out o --memory 3', /Unknown option '--memory'/],
   ];
   for (const [line, message] of lines) {
     assert.throws(

@@ -29,11 +29,30 @@ export interface RunOptions {
   /** file that gets the statistics as JSON */
   stats: string | undefined;
   trace: Trace[];
+  /** file that gets a trace for chrome://tracing and Perfetto */
+  traceFile: string | undefined;
+  /** loopback port for a debugger; 0: any free one */
+  gdb: { port: number; wait: boolean } | undefined;
   /** false: a reboot ends the run */
   reboot: boolean;
 }
 
-export type Command = { command: 'run'; options: RunOptions } | { command: 'help' } | { command: 'version' };
+export interface ProfileOptions {
+  /** folder that gets the results */
+  out: string;
+  /** samples a second */
+  hz: number;
+  /** further files with symbols, and how far above where they were linked they lie */
+  symbols: { file: string; base: bigint }[];
+}
+
+export type Command =
+  | { command: 'run'; options: RunOptions }
+  | { command: 'profile'; options: RunOptions; profile: ProfileOptions }
+  | { command: 'symbols'; kernel: string; out: string }
+  | { command: 'help' }
+  | { command: 'version' };
+
 
 /** A command line that is not understood: one sentence, exit 64. */
 export class UsageError extends Error {}
@@ -59,7 +78,23 @@ const RUN = {
     multiple: true,
     help: `show ${TRACES.join(', ')} on stderr; may be repeated`,
   },
+  'trace-file': { type: 'string', value: 'FILE', help: 'write a trace for Perfetto or chrome://tracing' },
+  gdb: { type: 'string', value: 'PORT', help: 'let gdb connect on 127.0.0.1; the guest waits for it' },
+  'no-gdb-wait': { type: 'boolean', help: 'with --gdb: the guest does not wait' },
+  'gdb-wait': { type: 'boolean', help: 'with --gdb: the guest waits (as it does anyway)' },
 } as const;
+
+const PROFILE = {
+  out: { type: 'string', value: 'DIR', help: 'folder for the results (xenolith-profile)' },
+  hz: { type: 'string', value: 'N', help: 'samples a second (997)' },
+  symbols: {
+    type: 'string',
+    value: 'FILE[@BASE]',
+    multiple: true,
+    help: 'names: ELF file or System.map, BASE added to its addresses; may be repeated',
+  },
+} as const;
+
 
 const BOTH = {
   help: { type: 'boolean', short: 'h', help: 'show this' },
@@ -68,13 +103,20 @@ const BOTH = {
 
 export function helpText(): string {
   const line = ([name, option]: [string, { value?: string; help: string }]) =>
-    `  --${name}${option.value ? ` ${option.value}` : ''}`.padEnd(22) + option.help;
+    `  --${name}${option.value ? ` ${option.value}` : ''}`.padEnd(24) + option.help;
   return [
     'usage: xenolith run --kernel FILE [options]',
+    '       xenolith profile --kernel FILE [options] [profile options]',
+    '       xenolith symbols --kernel FILE --out FILE',
     '',
-    'Runs a Xen guest with its console on this terminal; Ctrl-] leaves it.',
+    'run: runs a Xen guest with its console on this terminal; Ctrl-] leaves it.',
+    'profile: does the same and says where the time went: a table, a flame graph, folded stacks.',
+    "symbols: writes a kernel's own symbols as an ELF file, for gdb's symbol-file command.",
     '',
     ...Object.entries({ ...RUN, ...BOTH }).map(line),
+    '',
+    'profile options:',
+    ...Object.entries(PROFILE).map(line),
     '',
     'exit code: 0 the guest powered off, 3 rebooted under --no-reboot, 4 crashed, 5 time-out;',
     '           1 xenolith failed, 64 wrong usage, 65 no image that can be booted',
@@ -115,14 +157,36 @@ function traces(list: string[]): Trace[] {
   return [...new Set(names.filter(known))];
 }
 
+/** `symbols` has two options of its own. */
+function parseSymbols(args: string[]): Command {
+  const { values, positionals } = parse(args, { kernel: RUN.kernel, out: PROFILE.out, ...BOTH });
+  if (values.help) return { command: 'help' };
+  if (positionals.length > 1)
+    throw new UsageError(`Nothing is known of '${positionals[1]}': a value follows its option.`);
+  if (!values.kernel) throw new UsageError('--kernel is missing: name a kernel file.');
+  if (!values.out) throw new UsageError('--out is missing: name the file to write.');
+  return { command: 'symbols', kernel: values.kernel, out: values.out };
+}
+
+/** `FILE` or `FILE@BASE`, BASE hexadecimal with 0x or without. */
+function symbolFile(text: string): { file: string; base: bigint } {
+  const [, file, base] = /^(.+?)(?:@(?:0x)?([0-9a-f]{1,16}))?$/i.exec(text) ?? [];
+  if (file === undefined) throw new UsageError('--symbols takes FILE or FILE@BASE.');
+  return { file, base: BigInt(`0x${base ?? '0'}`) };
+}
+
+const MAX_HZ = 10_000;
+
 /** Reads the arguments after the program's name. */
 export function parseCommand(args: string[]): Command {
-  const { values, positionals } = parse(args, { ...RUN, ...BOTH });
+  if (args[0] === 'symbols') return parseSymbols(args);
+  const profiling = args[0] === 'profile';
+  const { values, positionals } = parse(args, { ...RUN, ...BOTH, ...(profiling ? PROFILE : {}) });
   if (values.help) return { command: 'help' };
   if (values.version) return { command: 'version' };
   const [command, ...rest] = positionals;
   if (command === undefined) throw new UsageError('No command given: `xenolith run --kernel FILE` starts a guest.');
-  if (command !== 'run')
+  if (command !== 'run' && command !== 'profile')
     throw new UsageError(`There is no command '${command}': \`xenolith --help\` shows what there is.`);
   if (rest.length > 0) throw new UsageError(`Nothing is known of '${rest[0]}': a value follows its option.`);
   if (!values.kernel) throw new UsageError('--kernel is missing: name a kernel file.');
@@ -142,7 +206,21 @@ export function parseCommand(args: string[]): Command {
     deterministic: values.deterministic ?? false,
     stats: values.stats,
     trace: traces(values.trace ?? []),
+    traceFile: values['trace-file'],
+    gdb:
+      values.gdb === undefined
+        ? undefined
+        : { port: number('gdb', values.gdb, 0, 65535, true), wait: !values['no-gdb-wait'] },
     reboot: !values['no-reboot'],
   };
-  return { command: 'run', options };
+  if (command === 'run') return { command, options };
+  const { out = 'xenolith-profile', hz = '997', symbols = [] } = values as Partial<Profiling>;
+  const profile = { out, hz: number('hz', hz, 1, MAX_HZ, true), symbols: symbols.map(symbolFile) };
+  return { command, options, profile };
+}
+
+interface Profiling {
+  out: string;
+  hz: string;
+  symbols: string[];
 }

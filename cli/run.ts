@@ -3,12 +3,14 @@ import { writeFileSync } from 'node:fs';
 import { loadCore } from '../platform/core.ts';
 import { Machine } from '../platform/machine.ts';
 import { BadImage, buildDomain, type Plan } from '../services/domain_builder/protocol/index.ts';
+import type { DebugServer } from '../services/gdb/backend/server.ts';
 import { Statistics } from '../services/report/statistics.ts';
 import { Tracer } from '../services/report/trace.ts';
+import type { TraceFile } from '../services/report/trace_file.ts';
 import { Host, type Guest, type Outcome } from '../services/xenops/host.ts';
-import { checkOutput, readInput, Unreadable } from './files.ts';
+import { checkOutput, readInput, Unavailable, Unreadable } from './files.ts';
 import { elfImage } from './kernel.ts';
-import { EXIT, type RunOptions } from './options.ts';
+import { EXIT, type ProfileOptions, type RunOptions } from './options.ts';
 import { openTerminal, type Terminal } from './terminal.ts';
 
 const MIB = 1 << 20;
@@ -42,10 +44,11 @@ function release(done: Plan): void {
   for (const buffer of buffers) if (buffer instanceof ArrayBuffer && buffer.byteLength >= LARGE) buffer.transfer(0);
 }
 
-export async function run(options: RunOptions): Promise<number> {
+export async function run(options: RunOptions, profile?: ProfileOptions): Promise<number> {
   try {
-    return await carryOut(options);
+    return await carryOut(options, profile);
   } catch (error) {
+    if (error instanceof Unavailable) return fail(error.message, EXIT.failed);
     if (error instanceof Unreadable) return fail(error.message, EXIT.badImage);
     if (error instanceof BadImage) return fail(`${error.message} ${filesOf(options)}`, EXIT.badImage);
     throw error;
@@ -67,32 +70,69 @@ function save(statistics: Statistics, path: string, code: number): number {
   }
 }
 
-async function carryOut(options: RunOptions): Promise<number> {
+// What looks inside a guest is loaded by who asks for it: a start without it is not to wait.
+
+async function openTrace(path: string): Promise<TraceFile> {
+  checkOutput('trace-file', path);
+  const { TraceFile } = await import('../services/report/trace_file.ts');
+  return new TraceFile(path);
+}
+
+/** The debugger's port, open; its address is on the terminal. */
+async function openDebugger({ port, wait }: { port: number; wait: boolean }, onKill: () => void): Promise<DebugServer> {
+  const { DebugServer } = await import('../services/gdb/backend/server.ts');
+  const server = new DebugServer({ port, wait, onKill });
+  try {
+    const got = await server.listen();
+    const waits = wait ? '; the guest waits for it' : '';
+    process.stderr.write(`xenolith: gdb connects by \`target remote :${got}\`${waits}\n`);
+    return server;
+  } catch (error) {
+    throw new Unavailable(
+      `port ${port} is not to be had (${(error as NodeJS.ErrnoException).code}); give another --gdb port.`,
+    );
+  }
+}
+
+async function carryOut(options: RunOptions, profile: ProfileOptions | undefined): Promise<number> {
   if (options.stats !== undefined) checkOutput('stats', options.stats);
+  const traceFile = options.traceFile === undefined ? undefined : await openTrace(options.traceFile);
+  const profiler = profile && new (await import('./profile.ts')).Profiler(options, profile);
   const made = plan(options);
   const tracer = await Tracer.create(options.trace);
+  const stop = new AbortController();
+  const gdb = options.gdb && (await openDebugger(options.gdb, () => stop.abort()));
   const size = [...made.ram, ...made.extra].reduce((sum, r) => sum + r.size, 0);
   const machine = new Machine(
-    { memory: size, deterministic: options.deterministic, trace: tracer.machineOptions },
+    {
+      memory: size,
+      deterministic: options.deterministic,
+      trace: { ...tracer.machineOptions, ...traceFile?.machineOptions },
+      ...(profile && { profile: profile.hz }),
+    },
     loadCore(),
   );
   const host = new Host(machine);
   tracer.attach(host);
+  traceFile?.attach(host);
+  profiler?.attach(machine);
   const terminal = openTerminal();
-  const stop = new AbortController();
   let failure: Error | null = null;
   machine.onFailure((error) => {
     failure = error;
     stop.abort();
   });
   const statistics = new Statistics(machine);
-  const session = new Session(options, host, made, terminal, statistics, tracer);
+  const session = new Session(options, host, made, terminal, statistics, tracer, gdb);
   try {
     const code = await session.run(stop);
     if (failure !== null) throw failure as Error;
+    profiler?.end();
     return options.stats === undefined ? code : save(statistics, options.stats, code);
   } finally {
     terminal.close();
+    gdb?.close();
+    traceFile?.close();
     await host.stop();
   }
 }
@@ -105,14 +145,25 @@ class Session {
   readonly #terminal: Terminal;
   readonly #statistics: Statistics;
   readonly #tracer: Tracer;
+  readonly #gdb: DebugServer | undefined;
 
-  constructor(options: RunOptions, host: Host, plan: Plan, terminal: Terminal, statistics: Statistics, tracer: Tracer) {
+  constructor(
+    options: RunOptions,
+    host: Host,
+    plan: Plan,
+    terminal: Terminal,
+    statistics: Statistics,
+    tracer: Tracer,
+    gdb: DebugServer | undefined,
+  ) {
     this.#options = options;
     this.#host = host;
     this.#plan = plan;
     this.#terminal = terminal;
     this.#statistics = statistics;
     this.#tracer = tracer;
+    this.#gdb = gdb;
+    if (gdb) host.onTurn = () => gdb.poll();
   }
 
   async run(stop: AbortController): Promise<number> {
@@ -143,10 +194,13 @@ class Session {
         const { outcome } = guest;
         this.#statistics.end(guest.domid, outcome ?? (late ? 'timeout' : 'left'));
         if (outcome === 'crash') await this.#report(guest);
+        const again = outcome === 'reboot' && this.#options.reboot;
+        if (outcome !== null && !again)
+          await this.#gdb?.ended(outcome === 'crash' ? 'crash' : { code: CODES[outcome] });
         guest.destroy();
         if (late && outcome === null) return fail(`the guest did not end within ${timeout} seconds.`, EXIT.timedOut);
         if (left || outcome === null) return EXIT.poweredOff;
-        if (outcome !== 'reboot' || !this.#options.reboot) return CODES[outcome];
+        if (!again) return CODES[outcome];
       }
     } finally {
       clearTimeout(timer);
@@ -174,6 +228,7 @@ class Session {
     const made = this.#plan ?? plan(this.#options);
     this.#plan = null;
     const guest = this.#host.create({
+      ...(this.#gdb && { onBuilt: (domid) => this.#gdb?.guest(this.#host.machine, domid) }),
       name,
       plan: made,
       memoryKib: memory * 1024,

@@ -71,8 +71,8 @@ static void choose_hypercall_form(void) {
   else wrmsr(0x40000000, (uintptr_t)hypercall_page);
 }
 
-/* `spin=N`: N million rounds of arithmetic, for time-slices and counts. */
-static void spin(void) {
+/* `spin=N`: N million rounds of arithmetic, for time-slices, counts and profiles; with a frame pointer, for stacks. */
+__attribute__((noinline, optimize("no-omit-frame-pointer"))) static void spin(void) {
   uint64_t millions = option_number("spin"), x = 1;
   for (uint64_t i = 0; i < millions * 1000000; i++) x = x * 6364136223846793005ul + 1442695040888963407ul;
   if (millions) print("spin %lx\n", x);

@@ -12,6 +12,7 @@ const CPU = {
   tlbFills: 840,
   tlbFlushes: 848,
   tlbPageFlushes: 856,
+  codeBase: 200,
   cr0: 320,
   cr2: 328,
   cr3: 336,
@@ -68,6 +69,10 @@ export class CpuState {
   get codeSize(): CodeSize {
     const mode = this.#view.getUint32(this.#at + CPU.mode, true);
     return mode & MODE_CS64 ? 64 : mode & MODE_CS32 ? 32 : 16;
+  }
+  /** Linear address of the code segment's first byte. */
+  get codeBase(): bigint {
+    return this.#u64(CPU.codeBase);
   }
   control(name: 'cr0' | 'cr2' | 'cr3' | 'cr4' | 'efer'): bigint {
     return this.#u64(CPU[name]);

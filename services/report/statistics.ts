@@ -1,6 +1,7 @@
 // What `--stats` writes.
 import { readFileSync } from 'node:fs';
 import type { Machine } from '../../platform/machine.ts';
+import { HYPERCALLS } from '../../spec/abi/hypercalls.ts';
 import { CpuState } from './cpu_state.ts';
 import { crashFields } from './layout.ts';
 
@@ -13,7 +14,13 @@ export interface Stats {
   /** Retired instructions: REP counts once, halted time none. */
   instructions: number;
   mips: number;
-  exits: { hypercall: number; hlt: number; io: number };
+  /** Why guest code was left, of the last boot; endOfSlice: its instructions were used up, or it was kicked. */
+  exits: { hypercall: number; hlt: number; io: number; endOfSlice: number };
+  slices: number;
+  /** Taken by the guest: by its event callback, and others. */
+  interrupts: { upcall: number; other: number };
+  /** By name, the most frequent first. */
+  hypercalls: Record<string, number>;
   /** The software TLB: entries made; sets of entries, and pages, that were forgotten. */
   tlb: { fills: number; flushes: number; pageFlushes: number };
   /** Bytes: the process's high-water mark, and what domains and hypervisor were given of machine memory. */
@@ -58,7 +65,14 @@ export class Statistics {
         hypercall: Number(cpu.u64(crashFields.hypercalls)),
         hlt: Number(cpu.u64(crashFields.exitsHlt)),
         io: Number(cpu.u64(crashFields.exitsIo)),
+        endOfSlice: Number(cpu.u64(crashFields.exitsBudget)),
       },
+      slices: Number(cpu.u64(crashFields.slices)),
+      interrupts: {
+        upcall: Number(cpu.u64(crashFields.upcalls)),
+        other: Number(cpu.u64(crashFields.interrupts)),
+      },
+      hypercalls: hypercalls(cpu),
       tlb: cpu.tlb,
       peakMemory: peakMemory(),
       machineMemory: this.#machine.allocatedBytes,
@@ -69,6 +83,16 @@ export class Statistics {
   result(): Stats | { outcome: string } {
     return this.#stats ?? { outcome: 'none' };
   }
+}
+
+const CALLS = 64;
+
+function hypercalls(cpu: CpuState): Record<string, number> {
+  const counts = Array.from({ length: CALLS }, (_, nr): [string, number] => [
+    HYPERCALLS.find((row) => row.nr === nr)?.name ?? `hypercall_${nr}`,
+    cpu.u32(crashFields.calls + 4 * nr),
+  ]);
+  return Object.fromEntries(counts.filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]));
 }
 
 function peakMemory(): number {

@@ -1,7 +1,7 @@
 // `--trace`: what a guest does, on stderr, one line an event.
 import { LOG_CONSOLE, LOG_EVENT, LOG_HYPERCALL, type TraceInstruction } from '../../platform/core.ts';
 import type { Machine, MachineOptions } from '../../platform/machine.ts';
-import { formatHypercall, formatResult } from '../../spec/abi/trace.ts';
+import { hypercallRecord } from './hypercall_record.ts';
 import type { Disassemble } from './disassemble.ts';
 import { consoleText, LogReader, type LogRecord } from './log_reader.ts';
 import { Writer } from './writer.ts';
@@ -74,9 +74,8 @@ export class Tracer {
     const where = `${(Number(time) / 1e9).toFixed(6).padStart(12)} d${domid}`;
     const u64 = (i: number): bigint => payload.getBigUint64(8 * i, true);
     if (type === LOG_HYPERCALL && this.#kinds.has('hypercalls')) {
-      const args = [1, 2, 3, 4, 5].map(u64);
-      const result = BigInt.asIntN(64, u64(6));
-      this.#line(`${where} ${formatHypercall(Number(u64(0)), args, () => null)} = ${formatResult(result)}`);
+      const { text, result } = hypercallRecord(record);
+      this.#line(`${where} ${text} = ${result}`);
     } else if (type === LOG_EVENT && this.#kinds.has('events')) this.#line(`${where} event port ${u64(0)}`);
     else if (type === LOG_CONSOLE) this.#out.write(consoleText(record));
   }
