@@ -53,7 +53,6 @@ export type Command =
   | { command: 'help' }
   | { command: 'version' };
 
-
 /** A command line that is not understood: one sentence, exit 64. */
 export class UsageError extends Error {}
 
@@ -94,7 +93,6 @@ const PROFILE = {
     help: 'names: ELF file or System.map, BASE added to its addresses; may be repeated',
   },
 } as const;
-
 
 const BOTH = {
   help: { type: 'boolean', short: 'h', help: 'show this' },

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Machine } from '../platform/machine.ts';
 import { flameGraph } from '../services/report/flame_graph.ts';
 import { LogReader } from '../services/report/log_reader.ts';
-import { folded, PARTS, Profile, summary, type LoadedSymbols } from '../services/report/profile.ts';
+import { folded, PARTS, Profile, summary, tiers, type LoadedSymbols } from '../services/report/profile.ts';
 import { readSymbols } from '../services/symbols/protocol/files.ts';
 import type { SymbolTable } from '../services/symbols/protocol/table.ts';
 import { readInput, Unavailable, Unreadable } from './files.ts';
@@ -68,7 +68,7 @@ export class Profiler {
     const share = (part: number): string => `${((100 * part) / Math.max(1, result.total)).toFixed(1)} %`;
     const parts = PARTS.map((part) => `${part} ${share(result.parts[part])}`).join(', ');
     const busy = result.stacks.filter(({ frames }) => frames[0] !== 'idle');
-    const subtitle = `${result.total} samples at ${hz} Hz: ${parts}; idle time is not drawn`;
+    const subtitle = `${result.total} samples at ${hz} Hz: ${parts} (not drawn); guest code ${tiers(result)}`;
     writeFileSync(join(out, 'profile.folded'), folded(result));
     writeFileSync(join(out, 'profile.svg'), flameGraph('Where the time went', subtitle, busy));
     process.stderr.write(`\n${summary(result, hz)}\n  ${join(out, 'profile.svg')}, ${join(out, 'profile.folded')}\n`);

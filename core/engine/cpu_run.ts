@@ -29,7 +29,7 @@ import { lapic_ack, lapic_pending } from '../arch/x86/lapic';
 import { MODE_BREAK, MODE_CS64, MODE_WATCH } from '../arch/x86/modes';
 import { FORM_BRK, FORM_CROSS, FORM_GOTO, FORM_REGION, FORM_RESYNC, FORM_STOP } from '../gen/forms';
 import { run } from '../gen/run';
-import { engine_interrupt_taken, engine_upcall_vector } from '../hypervisor/engine';
+import { engine_interrupt_taken, engine_upcall_vector, engine_wanted } from '../hypervisor/engine';
 import { branch_attach, lookup, scratch_uops, stack_fault } from './branch';
 import { HOST_BASE } from './layout';
 import { Host } from '../shared/host';
@@ -219,7 +219,7 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     if (debug_reason) r = r == EXIT_NONE ? EXIT_DEBUG : dropped(r);
     if (stepping && r == EXIT_NONE && why != EXIT_RETRY) return EXIT_BUDGET;
     if (r != EXIT_NONE) return r;
-    if (left <= 0) return EXIT_BUDGET;
+    if (left <= 0 || (why == EXIT_BUDGET && engine_wanted(cpu))) return EXIT_BUDGET;
   }
 }
 

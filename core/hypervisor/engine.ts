@@ -10,6 +10,8 @@ import {
 } from '../gen/abi';
 import { host_lock, host_unlock } from '../shared/host';
 import { Mfn } from '../shared/memory';
+import { Pcpu, pcpu_get } from '../shared/pcpu';
+import { DEBUG_HELD } from './debug';
 import { domain_param } from './domain';
 import { io_access, io_data } from './ioreq';
 import { log_console } from './log';
@@ -112,6 +114,13 @@ export function engine_interrupt_taken(cpu: Cpu, vector: i32): void {
   if (upcall) v.upcalls++;
   else v.interrupts++;
   if (tracing_runs()) trace_interrupt(v, vector, upcall);
+}
+
+/** Has the vCPU to leave guest code before its slice is used: for a sample, or because a debugger holds it? */
+export function engine_wanted(cpu: Cpu): bool {
+  const v = vcpu_of(cpu);
+  const sample = changetype<usize>(pcpu_get(v.pcpu)) + offsetof<Pcpu>('sample_guest');
+  return atomic.load<u32>(sample) != 0 || (v.debug & DEBUG_HELD) != 0;
 }
 
 /** The number of the domain that the vCPU belongs to. */

@@ -1,4 +1,4 @@
-// Samples of where vCPUs are, for the platform's profiler, as log records: {u64 RIP, u64 CR3, u32 kind, u32 weight, u16 vCPU, u16 CPL,
+// Samples of where vCPUs are, for the platform's profiler, as log records: {u64 RIP, u64 CR3, u16 kind, u16 tier, u32 weight, u16 vCPU, u16 CPL,
 // u16 pCPU, u16 frames, u64 last hypercall, u64 LSTAR} and the return addresses of the frame-pointer chain.
 //
 // A tick (of a thread of its own, or every so many instructions) asks the pCPU for a sample; the pCPU takes it when it has left guest
@@ -15,6 +15,7 @@ import { Domain } from './domain';
 import { log_close, log_open } from './log';
 import { LOG_SAMPLE, SAMPLE_GUEST, SAMPLE_HYPERVISOR, SAMPLE_IDLE } from './log_codes';
 import { p2m_frame } from './p2m';
+import { region_kicked } from '../translator/regions';
 import { NS_PER_INSTRUCTION_SHIFT } from './time';
 import { cpu_of, Vcpu, vcpu_arg, vcpu_domain, vcpu_kick, VCPU_RING } from './vcpu';
 
@@ -94,7 +95,8 @@ function sample(p: Pcpu, v: Vcpu, kind: u32, weight: u32): void {
   const r = log_open(LOG_SAMPLE, vcpu_domain(v).domid, SAMPLE_SIZE + 8 * n);
   store<u64>(r, cpu.rip);
   store<u64>(r, cpu.cr3, 8);
-  store<u32>(r, kind, 16);
+  store<u16>(r, <u16>kind, 16);
+  store<u16>(r, <u16>(region_kicked ? 1 : 0), 18);
   store<u32>(r, weight, 20);
   store<u16>(r, <u16>v.id, 24);
   store<u16>(r, <u16>cpu.cpl, 26);

@@ -1,7 +1,16 @@
 // The scheduler: which vCPU a pCPU runs, what its exits mean, and what the platform is told.
 import { cpu_debug_step, cpu_has_interrupt, cpu_run, engine_init } from '../engine/cpu_run';
 import { tlb_flush } from '../engine/tlb';
-import { Cpu, EXIT_BUDGET, EXIT_DEBUG, EXIT_HALT, EXIT_HYPERCALL, EXIT_IOREQ, EXIT_SHUTDOWN, SHADOW_INTERRUPTS } from '../arch/x86/cpu';
+import {
+  Cpu,
+  EXIT_BUDGET,
+  EXIT_DEBUG,
+  EXIT_HALT,
+  EXIT_HYPERCALL,
+  EXIT_IOREQ,
+  EXIT_SHUTDOWN,
+  SHADOW_INTERRUPTS,
+} from '../arch/x86/cpu';
 import { nmi_pending } from '../arch/x86/interrupts';
 import { lapic_pending, LAPIC_NEVER, lapic_timer_deadline, lapic_timer_poll } from '../arch/x86/lapic';
 import { RUNSTATE_blocked, RUNSTATE_offline, RUNSTATE_runnable, RUNSTATE_running, SHUTDOWN_poweroff } from '../gen/abi';

@@ -70,6 +70,8 @@ let spaces: u32 = 1;
 let epoch: u32 = 0;
 /** Set when the last region_enter() would not, because the slice is nearly used. */
 export let region_near_limit: bool = false;
+/** Set when a region has left because somebody wants the vCPU's attention. */
+export let region_kicked: bool = false;
 
 // Counted for --stats.
 export let region_entries: u64 = 0;
@@ -92,7 +94,7 @@ export function regions_attach(pcpu_area: usize): void {
   return epoch;
 }
 export function region_clear_near_limit(): void {
-  region_near_limit = false;
+  region_near_limit = region_kicked = false;
 }
 
 /** All decoded code goes, and the entries in it. */
@@ -154,6 +156,7 @@ export function region_enter(cpu: Cpu, u: usize): usize {
   // what it retired does not bring the next sample nearer
   const slice = atomic.load<i32>(changetype<usize>(cpu) + CPU_SLICE);
   cpu.limit = cpu.n + left < slice ? cpu.n + left : slice;
+  region_kicked = slice == 0;
   const page = region_page(r, (out & OUT_PLACE) >>> 12);
   cpu.page_va = page_address(cpu, base, page.delta);
   cpu.code = page.code;

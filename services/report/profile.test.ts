@@ -19,14 +19,25 @@ interface Sample {
   weight?: number;
   cpl?: number;
   call?: number;
+  tier?: number;
   chain?: bigint[];
   lstar?: bigint;
 }
 
-function sample({ kind, rip = 0n, weight = 1, cpl = 0, call = 0, chain = [], lstar = 0n }: Sample): LogRecord {
+function sample({
+  kind,
+  rip = 0n,
+  weight = 1,
+  cpl = 0,
+  call = 0,
+  tier = 0,
+  chain = [],
+  lstar = 0n,
+}: Sample): LogRecord {
   const p = new DataView(new ArrayBuffer(48 + 8 * chain.length));
   p.setBigUint64(0, rip, true);
-  p.setUint32(16, kind, true);
+  p.setUint16(16, kind, true);
+  p.setUint16(18, tier, true);
   p.setUint32(20, weight, true);
   p.setUint16(26, cpl, true);
   p.setUint16(30, chain.length, true);
@@ -41,7 +52,7 @@ test('samples become stacks of names, wherever the kernel lies', () => {
   const inner = 0xffffffff81001180n + SHIFT;
   // the return address is the first byte behind `outer`: the call was in it
   const outer = 0xffffffff81001100n + SHIFT;
-  profile.add(sample({ kind: SAMPLE_GUEST, rip: inner, weight: 3, chain: [outer] }));
+  profile.add(sample({ kind: SAMPLE_GUEST, rip: inner, weight: 3, tier: 1, chain: [outer] }));
   profile.add(sample({ kind: SAMPLE_GUEST, rip: inner + 4n, weight: 2, chain: [outer] }));
   profile.add(sample({ kind: SAMPLE_GUEST, rip: 0x401234n, cpl: 3, weight: 4 }));
   profile.add(sample({ kind: SAMPLE_HYPERVISOR, rip: inner, call: 32, lstar: 0xffffffff81000000n + SHIFT }));
@@ -63,6 +74,7 @@ test('samples become stacks of names, wherever the kernel lies', () => {
     summary(result, 997),
     /20 samples at 997 Hz: kernel 25\.0 %, user 20\.0 %, hypervisor 5\.0 %, idle 50\.0 %/,
   );
+  assert.match(summary(result, 997), /translated 33\.3 %, interpreted 66\.7 %/);
   assert.match(summary(result, 997), /50\.0 % {2}kernel {6}inner/);
 });
 

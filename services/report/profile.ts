@@ -5,7 +5,8 @@ import type { SymbolTable } from '../symbols/protocol/table.ts';
 import type { LogRecord } from './log_reader.ts';
 
 /** Offsets in a sample's payload. */
-const AT = { rip: 0, cr3: 8, kind: 16, weight: 20, cpl: 26, frames: 30, call: 32, lstar: 40, chain: 48 };
+const AT = { rip: 0, kind: 16, tier: 18, weight: 20, cpl: 26, frames: 30, call: 32, lstar: 40, chain: 48 };
+const TRANSLATED = 1;
 /** Distinct stacks kept; what comes later counts by its kind only. */
 const MAX_STACKS = 500_000;
 
@@ -30,6 +31,8 @@ export interface ProfileResult {
   /** Ticks by part of the machine, and all of them. */
   parts: Record<Part, number>;
   total: number;
+  /** Of the guest's own ticks those that met translated code; the others were interpreted. */
+  translated: number;
   /** Stacks as names, outermost first, with their ticks. */
   stacks: { frames: string[]; weight: number }[];
   /** Functions by their own time. */
@@ -44,6 +47,7 @@ const CALL_NAMES = new Map(HYPERCALLS.map(({ nr, name }) => [nr, name]));
 export class Profile {
   readonly #stacks = new Map<string, Stack>();
   #lost = 0;
+  #translated = 0;
   #lstar = 0n;
 
   /** A record of the log; others than samples are ignored. null: records were lost. */
@@ -53,7 +57,7 @@ export class Profile {
   }
 
   #sample(p: DataView): void {
-    const kind = p.getUint32(AT.kind, true);
+    const kind = p.getUint16(AT.kind, true);
     const weight = p.getUint32(AT.weight, true);
     if (kind === SAMPLE_IDLE) return this.#count({ part: 'idle', addresses: [], call: 0, weight });
     const user = p.getUint16(AT.cpl, true) === 3;
@@ -61,6 +65,7 @@ export class Profile {
     const addresses = [p.getBigUint64(AT.rip, true)];
     for (let i = 0; i < n; i++) addresses.push(p.getBigUint64(AT.chain + 8 * i, true));
     this.#lstar = p.getBigUint64(AT.lstar, true) || this.#lstar;
+    if (kind === SAMPLE_GUEST && p.getUint16(AT.tier, true) === TRANSLATED) this.#translated += weight;
     const part = kind !== SAMPLE_GUEST ? 'hypervisor' : user ? 'user' : 'kernel';
     this.#count({ part, addresses, call: Number(p.getBigUint64(AT.call, true)), weight });
   }
@@ -85,6 +90,7 @@ export class Profile {
     const result: ProfileResult = {
       parts: { kernel: 0, user: 0, hypervisor: 0, idle: 0 },
       total: 0,
+      translated: this.#translated,
       stacks: [],
       top: [],
       lost: this.#lost,
@@ -165,6 +171,12 @@ export function folded({ stacks }: ProfileResult): string {
 
 const percent = (part: number, all: number): string => `${((100 * part) / Math.max(1, all)).toFixed(1)} %`.padStart(7);
 
+/** Which tier ran the guest's code. */
+export function tiers({ parts, translated }: ProfileResult): string {
+  const all = parts.kernel + parts.user;
+  return `translated ${percent(translated, all).trim()}, interpreted ${percent(all - translated, all).trim()}`;
+}
+
 /** The table for the terminal. */
 export function summary(result: ProfileResult, hz: number, rows = 25): string {
   const { parts, total, top, lost, offset } = result;
@@ -172,6 +184,7 @@ export function summary(result: ProfileResult, hz: number, rows = 25): string {
   const lines = [
     `${total} samples at ${hz} Hz: ${PARTS.map((part) => `${part} ${percent(parts[part], total).trim()}`).join(', ')}`,
   ];
+  lines.push(`guest code: ${tiers(result)}`);
   if (offset !== 0n) lines.push(`the kernel lies 0x${offset.toString(16)} above where it was linked`);
   if (lost) lines.push(`samples were lost ${lost} times: the machine was too busy to take them in`);
   lines.push('', '  own time of what was not idle');

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { buildGuest } from '../../guests/build.ts';
+import { regionCounts } from '../../platform/regions.ts';
 import { REGISTERS } from '../../services/gdb/protocol/registers.ts';
 import { readSymbols } from '../../services/symbols/protocol/files.ts';
 import { need } from '../../tools/apt.ts';
@@ -137,6 +138,52 @@ test('an endless loop is interrupted, stepped, detached from, and killed', async
   other.raw('$k#6b');
   await guest.ended;
   assert.equal(guest.killed(), true);
+});
+
+test('a breakpoint in translated code stops at every round, and the code runs on as before', async () => {
+  const guest = await debugged('spin=2000', { deterministic: true, wait: false });
+  const client = await Client.connect(guest.port);
+  const registers = async (): Promise<bigint[]> => {
+    const all = Buffer.from(await client.ask('g'), 'hex');
+    return REGISTERS.slice(0, 17).map((_, i) => all.readBigUInt64LE(8 * i));
+  };
+  const entries = (): number => regionCounts(guest.machine.core).entries;
+  const interrupted = async (): Promise<bigint> => {
+    client.raw('$c#63');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    client.raw('\x03');
+    assert.match(await client.reply(), /^T02/);
+    return (await registers())[16]!;
+  };
+  const spin = symbol('spin');
+  let pc = 0n;
+  for (let tries = 0; tries < 100 && !(entries() > 100 && pc >= spin && pc < spin + 0x100n); tries++)
+    pc = await interrupted();
+  assert.ok(entries() > 100, 'the loop is translated');
+  // once round by steps: the first address that comes again is the loop's
+  const seen = new Set<bigint>();
+  for (; !seen.has(pc); pc = (await registers())[16]!) {
+    seen.add(pc);
+    assert.match(await client.ask('s'), /^T05/);
+  }
+  assert.equal(await client.ask(`Z0,${hex(pc)},1`), 'OK');
+  assert.match(await client.ask('c'), /swbreak/);
+  const rounds: bigint[][] = [];
+  for (let i = 0; i < 5; i++) {
+    rounds.push(await registers());
+    assert.match(await client.ask('s'), /^T05/); // as debuggers do, which take the breakpoint away meanwhile
+    assert.match(await client.ask('c'), /swbreak/);
+  }
+  const counters = REGISTERS.slice(0, 16).filter((_, k) =>
+    rounds.every((r, i) => i === 0 || r[k] === rounds[i - 1]![k]! + 1n),
+  );
+  assert.equal(counters.length, 1, 'one register counts the rounds');
+  assert.equal(await client.ask(`z0,${hex(pc)},1`), 'OK');
+  const before = entries();
+  for (let tries = 0; tries < 100 && entries() < before + 100; tries++) await interrupted();
+  assert.ok(entries() >= before + 100, 'it is translated again');
+  client.raw('$k#6b');
+  await guest.ended;
 });
 
 test('rubbish on the port harms nobody; a connection that is cut off lets the guest go on', async () => {

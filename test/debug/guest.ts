@@ -13,6 +13,7 @@ import { Host, type Outcome } from '../../services/xenops/host.ts';
 const MIB = 1 << 20;
 
 export interface Debugged {
+  machine: Machine;
   port: number;
   output(): string;
   outcome(): Outcome | null;
@@ -52,7 +53,14 @@ export async function debugged(
       await host.stop();
     }
   };
-  return { port, output: () => output, outcome: () => guest.outcome, killed: () => stop.signal.aborted, ended: run() };
+  return {
+    machine,
+    port,
+    output: () => output,
+    outcome: () => guest.outcome,
+    killed: () => stop.signal.aborted,
+    ended: run(),
+  };
 }
 
 /** A debugger's end of the connection, for tests that say themselves what is sent. */
