@@ -1,4 +1,4 @@
-// A flame graph as one SVG file: boxes as wide as their share of the time, callees above callers; the name is shown when the pointer is
+// A flame graph as one SVG file: boxes as wide as their share of the time, the widest first, callees above callers; the name is shown when the pointer is
 // over a box. No script, so it is safe to open and to mail.
 
 interface Node {
@@ -72,7 +72,7 @@ function draw(d: Drawing, node: Node, part: string, x: number, level: number): v
       `fill="${level === 0 ? '#d8d4cc' : colour(part, node.name)}"/>${label}</g>`,
   );
   let at = x;
-  for (const child of [...node.children.values()].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+  for (const child of [...node.children.values()].sort((a, b) => b.weight - a.weight)) {
     draw(d, child, level === 0 ? child.name : part, at, level + 1);
     at += child.weight * d.scale;
   }
