@@ -11,7 +11,7 @@ import { debug_break_offset, debug_breaks } from './debug';
 import { decode, decoded_attrs } from './decode';
 import { A_END } from './decode_table';
 import { PCPU_CODE_ARENA, PCPU_CODE_ARENA_SIZE, PCPU_CODE_HASH } from './layout';
-import { tlb_forget_code, tlb_protect_frame } from './tlb';
+import { tlb_forget_code, tlb_protect_frame } from './tlb_sets';
 import { UOP_SIZE } from './uop';
 import { regions_changed, regions_flush } from '../translator/regions';
 import { samples_flush } from '../translator/sampler';

@@ -38,7 +38,7 @@ import { CodePage, code_attach, code_flush, pseudo } from './code_cache';
 import { debug_changed, debug_forget, debug_reason, debug_watches } from './debug';
 import { mem_attach } from './mem';
 import { brk, cross, goto, resync } from './pseudo';
-import { tlb_attach, tlb_flush, tlb_forget_code, tlb_select } from './tlb';
+import { tlb_attach, tlb_enter, tlb_flush, tlb_forget_code } from './tlb_sets';
 import {
   region_clear_near_limit,
   region_near_limit,
@@ -167,7 +167,7 @@ function alone(cpu: Cpu): bool {
  * with the state ready to go on; cpu.retired has grown by what was retired.
  */
 export function cpu_run(cpu: Cpu, budget: i32): i32 {
-  tlb_select(cpu);
+  tlb_enter(cpu);
   see_changed_code(cpu);
   let left = budget;
   let sampled = false;
@@ -260,7 +260,7 @@ function between(cpu: Cpu): i32 {
  * instruction (or at the target that cannot be fetched); every other value means that the instruction has retired.
  */
 export function cpu_step(cpu: Cpu): i32 {
-  tlb_select(cpu);
+  tlb_enter(cpu);
   see_changed_code(cpu);
   cpu.shadow = 0;
   cpu.exit = EXIT_NONE;

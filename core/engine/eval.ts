@@ -11,7 +11,7 @@ import { BOUNCE_LIMIT, BUS_LOCK } from './layout';
 import { commit_slow, probe_slow } from './mem';
 import { isCL, isD, isE, isG, isI, isI64, isM, isR, isXe, isXg, isXr, isPe, isPg, isPr, isO } from './operand';
 import { stack_add, stack_slow } from './stack';
-import { TLB_ADDEND, TLB_R, TLB_W } from './tlb';
+import { TLB_ADDEND, TLB_R, TLB_W, tlb_entry } from './tlb';
 import {
   UOP_LOCK,
   UOP_MEM,
@@ -73,7 +73,7 @@ export class Eval extends EvalVector {
     return <i64>this.probe_n(va, sizeof<T>(), w);
   }
   @inline probe_n(va: i64, size: i32, w: bool): usize {
-    const e = <usize>changetype<Cpu>(this).tlb + (((<usize>((<u64>va) >> 12)) & 511) << 5);
+    const e = tlb_entry(<usize>changetype<Cpu>(this).tlb, <u64>va);
     if (load<i64>(e + (w ? TLB_W : TLB_R)) == ((va + <i64>(size - 1)) & ~0xfff))
       return <usize>(<u32>va + load<u32>(e, TLB_ADDEND));
     return probe_slow(changetype<Cpu>(this), <u64>va, size, w);

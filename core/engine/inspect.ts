@@ -6,7 +6,7 @@ import { p2m_frame } from '../hypervisor/p2m';
 import { INVALID_MFN, mfn_to_ptr } from '../shared/memory';
 import { code_flush } from './code_cache';
 import { cpu_step } from './cpu_run';
-import { tlb_flush } from './tlb';
+import { tlb_flush } from './tlb_sets';
 
 /** Take over a state that was written into the Cpu from outside: nothing is remembered of the one before. */
 export function cpu_refresh(cpu: usize): void {

@@ -25,7 +25,8 @@ import { ir_escaped, ir_eval, ir_left } from './ir_eval';
 import { ir_vector } from './ir_vector';
 import { mem_attach } from './mem';
 import { Record } from './record';
-import { TLB_CODE, tlb_attach, tlb_entry, tlb_flush, tlb_insert, tlb_pointer, tlb_select } from './tlb';
+import { TLB_CODE, tlb_entry, tlb_insert, tlb_pointer, tlb_select } from './tlb';
+import { tlb_attach, tlb_flush } from './tlb_sets';
 import { UOP_LOCK, UOP_MEM, UOP_SIZE, UOP_SPECIAL } from './uop';
 
 const CPU: usize = 0x100000;

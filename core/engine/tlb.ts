@@ -1,10 +1,10 @@
-// The software TLB: per pCPU, three tables of 512 direct-mapped entries {rtag, wtag, xtag, addend, code page}.
-// Only mmu/fill.ts inserts; everybody may flush.
+// The software TLB's tables of direct-mapped entries {rtag, wtag, xtag, addend, code page}, in the set that is bound to the present
+// address space (tlb_sets.ts). Only mmu/fill.ts inserts; everybody may forget.
 import { Cpu } from '../arch/x86/cpu';
 import { MODE_ALIGN } from '../arch/x86/modes';
-import { PCPU_TLB, PCPU_TLB_NONE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_TABLES, TLB_TABLE_SIZE } from './layout';
+import { PCPU_TLB_NONE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_TABLE_SIZE } from './layout';
 import { mfn_to_ptr } from '../shared/memory';
-import { regions_changed, regions_unmapped } from '../translator/regions';
+import { set_current, set_flags_at, set_inserted } from './tlb_sets';
 
 export const TLB_R: usize = 0;
 export const TLB_W: usize = 8;
@@ -18,19 +18,16 @@ export const TABLE_SUPERVISOR: i32 = 0;
 export const TABLE_SUPERVISOR_AC: i32 = 1;
 export const TABLE_USER: i32 = 2;
 
-/** This pCPU's area (a cache of a pointer, set once by engine_init). */
-let area: usize = 0;
-/** The table without entries. */
+/** The table without entries (a cache of a pointer, set once by engine_init). */
 let none: usize = 0;
 
-export function tlb_attach(pcpu_area: usize): void {
-  area = pcpu_area + PCPU_TLB;
+export function tables_attach(pcpu_area: usize): void {
   none = pcpu_area + PCPU_TLB_NONE;
-  for (let e = none; e < none + TLB_TABLE_SIZE; e += TLB_ENTRY_SIZE) clear(e);
+  table_clear(none);
 }
 
 @inline function table(i: i32): usize {
-  return area + <usize>i * TLB_TABLE_SIZE;
+  return set_current + <usize>i * TLB_TABLE_SIZE;
 }
 
 @inline export function tlb_entry(tab: usize, va: u64): usize {
@@ -52,54 +49,56 @@ export function tlb_pointer(i: i32): usize {
   return table(i);
 }
 
-function clear(e: usize): void {
+/** Forget an entry. */
+export function entry_clear(e: usize): void {
   store<u64>(e, NO_TAG, TLB_R);
   store<u64>(e, NO_TAG, TLB_W);
   store<u64>(e, NO_TAG, TLB_X);
 }
 
-/** Forget every translation of this pCPU. */
-export function tlb_flush(cpu: Cpu): void {
-  cpu.tlb_flushes++;
-  const end = area + <usize>TLB_TABLES * TLB_TABLE_SIZE;
-  for (let e = area; e < end; e += TLB_ENTRY_SIZE) clear(e);
-  regions_changed();
+/** Does an entry hold a translation of the page, for whatever access? */
+@inline export function entry_holds(e: usize, tag: u64): bool {
+  return load<u64>(e, TLB_R) == tag || load<u64>(e, TLB_W) == tag || load<u64>(e, TLB_X) == tag;
 }
 
-/** Forget the translations of one linear page. */
-export function tlb_flush_page(cpu: Cpu, va: u64): void {
-  cpu.tlb_page_flushes++;
-  for (let i = 0; i < TLB_TABLES; i++) clear(tlb_entry(table(i), va));
-  regions_unmapped(va);
+/**
+ * Forget a table. Zeros are fast, and no tag of an entry between the first and the last: address 0 belongs to the first, and an access
+ * that wraps to it to the last.
+ */
+export function table_clear(t: usize): void {
+  memory.fill(t, 0, TLB_TABLE_SIZE);
+  entry_clear(t);
+  entry_clear(t + TLB_TABLE_SIZE - TLB_ENTRY_SIZE);
 }
 
-/** Take the write tag from every entry that maps frame `mfn`: its bytes are about to be decoded. */
-export function tlb_protect_frame(mfn: u32): void {
-  const end = area + <usize>TLB_TABLES * TLB_TABLE_SIZE;
-  const host = <u32>mfn_to_ptr(mfn);
-  for (let e = area; e < end; e += TLB_ENTRY_SIZE) {
+/** Take the write tag from every entry of a table that maps the frame at `host`. */
+export function table_protect(t: usize, host: u32): void {
+  for (let e = t; e < t + TLB_TABLE_SIZE; e += TLB_ENTRY_SIZE) {
     const w = load<u64>(e, TLB_W);
     if (w != NO_TAG && <u32>w + load<u32>(e, TLB_ADDEND) == host) store<u64>(e, NO_TAG, TLB_W);
   }
 }
 
-/** Forget the links from translations to code pages; the code arena is being reused. */
-export function tlb_forget_code(): void {
-  const end = area + <usize>TLB_TABLES * TLB_TABLE_SIZE;
-  for (let e = area; e < end; e += TLB_ENTRY_SIZE) store<u32>(e, 0, TLB_CODE);
+/** Forget a table's links to code pages. */
+export function table_forget_code(t: usize): void {
+  for (let e = t; e < t + TLB_TABLE_SIZE; e += TLB_ENTRY_SIZE) store<u32>(e, 0, TLB_CODE);
 }
 
-/** Enter a translation. perms: 1 read, 2 write, 4 execute. An entry of the same page and frame gains permissions. */
-export function tlb_insert(cpu: Cpu, tab: i32, va: u64, mfn: u32, perms: i32): void {
+/**
+ * Enter a translation. perms: 1 read, 2 write, 4 execute; flags: ENTRY_*. An entry of the same page and frame gains permissions.
+ */
+export function tlb_insert(cpu: Cpu, tab: i32, va: u64, mfn: u32, perms: i32, flags: u32 = 0): void {
   const tag = va & ~0xfff;
   const e = tlb_entry(table(tab), tag);
   const addend = <u32>mfn_to_ptr(mfn) - <u32>tag;
   const same = load<u32>(e, TLB_ADDEND) == addend && (load<u64>(e, TLB_R) == tag || load<u64>(e, TLB_X) == tag);
   if (!same) {
-    clear(e);
+    entry_clear(e);
     store<u32>(e, addend, TLB_ADDEND);
     store<u32>(e, 0, TLB_CODE);
   }
+  set_inserted(tab, tag, flags);
+  store<u8>(set_flags_at(set_current, tab, tag), <u8>flags);
   if (perms & 1) store<u64>(e, tag, TLB_R);
   if (perms & 2) store<u64>(e, tag, TLB_W);
   if (perms & 4) store<u64>(e, tag, TLB_X);

@@ -1,6 +1,6 @@
 // The scheduler: which vCPU a pCPU runs, what its exits mean, and what the platform is told.
 import { cpu_debug_step, cpu_has_interrupt, cpu_run, engine_init } from '../engine/cpu_run';
-import { tlb_flush } from '../engine/tlb';
+import { tlb_flush_all } from '../engine/tlb_sets';
 import {
   Cpu,
   EXIT_BUDGET,
@@ -57,15 +57,11 @@ export const PCPU_IDLE: i32 = 0;
 export const PCPU_MORE: i32 = 1;
 export const PCPU_ENDED: i32 = 2;
 
-/** The vCPU that this pCPU ran last: its TLB holds that one's translations. */
-let last: usize = 0;
-
 export function pcpu_init(id: u32): void {
   const p = pcpu_get(id);
   p.id = id;
   p.area = <u32>pcpu_area(id);
   engine_init(id, p.area);
-  last = 0;
 }
 
 /** The platform's clock (ns) when an idle pCPU has to be run again, as a double; negative if only an event can change anything. */
@@ -197,11 +193,7 @@ function slice(p: Pcpu, v: Vcpu): void {
 /** Guest code runs: the lock is free meanwhile. */
 function enter(p: Pcpu, v: Vcpu, cpu: Cpu, left: i32): i32 {
   host_unlock();
-  const stale = pcpu_enter(p);
-  if (stale || last != changetype<usize>(v)) {
-    tlb_flush(cpu);
-    last = changetype<usize>(v);
-  }
+  if (pcpu_enter(p)) tlb_flush_all();
   time_slice_begin(v);
   const tracing = tracing_runs();
   const start = tracing ? system_time() : 0;

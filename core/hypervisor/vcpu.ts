@@ -4,7 +4,7 @@ import { lapic_reset } from '../arch/x86/lapic';
 import { RUNSTATE_offline, RUNSTATE_running, sizeof_vcpu_info, VIRQ_TIMER } from '../gen/abi';
 import { frame_written } from '../shared/frame_table';
 import { xenheap_alloc_pair, xenheap_free_pair } from '../shared/frame_alloc';
-import { host } from '../shared/host';
+import { host, host_raise_flush } from '../shared/host';
 import { INVALID_MFN, Mfn, mfn_to_ptr } from '../shared/memory';
 import { pcpu_ring } from '../shared/pcpu';
 import { Domain, DOMAIN_SERVICE, page_put } from './domain';
@@ -140,6 +140,7 @@ export function vcpu_create(d: Domain, id: u32): Vcpu | null {
   v.info = id < <u32>XEN_LEGACY_MAX_VCPUS ? d.shared_info + id * sizeof_vcpu_info : d.dummy_info;
   v.info_mfn = v.fifo_mfn = INVALID_MFN;
   v.published_offset = NEVER;
+  host_raise_flush(); // a pCPU may remember translations of another vCPU that lay here
   if (!(d.flags & DOMAIN_SERVICE)) lapic_reset(cpu_of(v));
   return v;
 }

@@ -54,6 +54,7 @@ import {
   vector_slot,
 } from '../engine/ir';
 import { CPU_SLICE, CPU_TARGET } from '../arch/x86/cpu';
+import { TLB_ENTRIES, TLB_ENTRY_SIZE } from '../engine/layout';
 import { TLB_ADDEND, TLB_R, TLB_W } from '../engine/tlb';
 import { uop_pos } from '../engine/uop';
 import {
@@ -395,7 +396,7 @@ function probe(n: Node): void {
   w.i64_const(7);
   w.byte(w.I64_SHR_U);
   w.byte(w.I32_WRAP_I64);
-  w.i32_const(0x3fe0);
+  w.i32_const((TLB_ENTRIES - 1) * <i32>TLB_ENTRY_SIZE);
   w.byte(w.I32_AND);
   w.local_get(TLB);
   w.byte(w.I32_ADD);

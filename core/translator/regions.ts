@@ -2,11 +2,13 @@
 // been replaced by FORM_REGION; what they were is kept beside, for when the region cannot be entered.
 import { CPU_SLICE, CPU_TARGET, Cpu } from '../arch/x86/cpu';
 import { MODE_ALIGN, MODE_BREAK, MODE_CODE_KEY, MODE_CS64 } from '../arch/x86/modes';
+import { walk_flags } from '../arch/x86/mmu/paging';
 import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
 import { lookup } from '../engine/branch';
 import { CodePage, PAGE_OFFSETS, pseudo } from '../engine/code_cache';
 import { PCPU_REGIONS, PCPU_REGIONS_SIZE } from '../engine/layout';
-import { TLB_CODE, TLB_X, tlb_entry } from '../engine/tlb';
+import { TLB_CODE, TLB_X, tlb_entry, tlb_table } from '../engine/tlb';
+import { set_inserted } from '../engine/tlb_sets';
 import { UOP_SIZE, uop_form, uop_len, uop_pos } from '../engine/uop';
 import { FORM_BRK, FORM_GOTO, FORM_REGION, FORM_RESYNC } from '../gen/forms';
 import { engine_gfn_frame } from '../hypervisor/engine';
@@ -66,6 +68,8 @@ let bump: usize = 0;
 /** The present address space and set of translations, a number that no other had. */
 let space: u32 = 1;
 let spaces: u32 = 1;
+/** Numbers below this are void. */
+let oldest_space: u32 = 1;
 /** Raised when all regions are forgotten. */
 let epoch: u32 = 0;
 /** Set when the last region_enter() would not, because the slice is nearly used. */
@@ -105,9 +109,19 @@ export function regions_flush(): void {
   regions_changed();
 }
 
-/** Translations or decoded code changed: every region looks at its pages again before it runs. */
+/** Translations or decoded code changed: every region looks at its pages again before it runs, in whatever address space. */
 export function regions_changed(): void {
-  space = ++spaces;
+  space = oldest_space = ++spaces;
+}
+
+/** The present address space as a number for regions_enter, which holds until regions_changed. */
+export function regions_space(): u32 {
+  return space;
+}
+
+/** Another address space, or another set of translations; 0 = one that has not been before. */
+export function regions_enter(known: u32): void {
+  space = known >= oldest_space ? known : ++spaces;
 }
 
 /** Pages of regions by hash of their linear address: a page that is in none may be unmapped without more ado. */
@@ -212,6 +226,8 @@ function mapped(cpu: Cpu, va: u64, p: RegionPage): bool {
   const e = tlb_entry(<usize>cpu.tlb, va);
   if (load<u64>(e, TLB_X) == va && load<u32>(e, TLB_CODE) == p.code) return true;
   const gpa = guest_va_to_gpa(cpu, va, 2, cpu.cpl == 3, true);
+  // as if it were in the TLB: forgetting a large page by another of its addresses then forgets this one
+  set_inserted(tlb_table(cpu), va, walk_flags);
   return gpa != ~0 && engine_gfn_frame(cpu, gpa >> 12, false) == p.mfn;
 }
 

@@ -8,7 +8,7 @@ import { lapic_get_tpr, lapic_set_tpr } from './lapic';
 import { mode_changed } from './segments';
 import { INVALID_MFN, mfn_to_ptr } from '../../shared/memory';
 import { engine_gfn_frame } from '../../hypervisor/engine';
-import { tlb_flush, tlb_flush_page } from '../../engine/tlb';
+import { tlb_flush, tlb_forget_page, tlb_load } from '../../engine/tlb_sets';
 
 export const CR0_PE: u64 = 1;
 export const CR0_MP: u64 = 2;
@@ -117,14 +117,14 @@ export function write_cr0(cpu: Cpu, value: u64): i32 {
 }
 
 export function write_cr3(cpu: Cpu, value: u64): i32 {
-  let v = value;
+  // With PCIDs bit 63 asks to keep the new one's translations.
+  const keep = (cpu.cr4 & CR4_PCIDE) != 0 && <i64>value < 0;
+  const v = keep ? value & ~((<u64>1) << 63) : value;
   if (cpu.efer & EFER_LMA) {
-    // Bit 63 asks to keep the PCID's translations; the TLB has no PCIDs and is flushed all the same.
-    if (cpu.cr4 & CR4_PCIDE) v &= ~((<u64>1) << 63);
     if (v & PHYS_RESERVED) return gp(cpu);
   } else if (pae_paging(cpu.cr0, cpu.cr4, cpu.efer) && !load_pdptes(cpu, v)) return gp(cpu);
   cpu.cr3 = v;
-  tlb_flush(cpu);
+  tlb_load(cpu, keep);
   return 0;
 }
 
@@ -206,7 +206,7 @@ export function write_dr(cpu: Cpu, n: i32, v: u64): i32 {
   }
   if (n == 7) cpu.dr7 = (v & DR7_BITS) | DR7_FIXED;
   else store<u64>(dr(cpu, n), v);
-  for (let i = 0; i < 4; i++) if (cpu.dr7 & (3 << (2 * i))) tlb_flush_page(cpu, load<u64>(dr(cpu, i)));
+  for (let i = 0; i < 4; i++) if (cpu.dr7 & (3 << (2 * i))) tlb_forget_page(cpu, load<u64>(dr(cpu, i)));
   update_mode(cpu);
   return 0;
 }

@@ -26,6 +26,8 @@ const STUBS: Record<string, string> = {
   'core/engine/code_cache.ts': 'export function code_written(mfn: u32): void {}',
   'core/translator/regions.ts': `
     export function regions_changed(): void {}
+    export function regions_space(): u32 { return 0; }
+    export function regions_enter(known: u32): void {}
     export function regions_unmapped(va: u64): void {}`,
   'core/shared/frame_table.ts': `
     @unmanaged export class Frame { flags: u8; }

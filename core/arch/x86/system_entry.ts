@@ -12,7 +12,7 @@ import { POPF } from './semantics/system_flags';
 import { FXRSTOR64, FXSAVE64, XRSTOR64, XSAVE64 } from './semantics/system_state';
 import { LAR, LSL, LTR, VERW } from './semantics/system_segment';
 import { mem_attach } from '../../engine/mem';
-import { tlb_attach, tlb_flush } from '../../engine/tlb';
+import { tlb_attach, tlb_flush } from '../../engine/tlb_sets';
 
 const cpu = changetype<Cpu>(0x20000);
 const uop: usize = 0x30100;
@@ -44,7 +44,7 @@ export const PAGE_VA: usize = offsetof<Cpu>('page_va');
 export const SEGMENTS: usize = CPU_SEGMENTS;
 
 export function attach(): void {
-  tlb_attach(0x40000);
+  tlb_attach(0x300000);
   mem_attach(0);
   apic.lapic_reset(cpu);
 }

@@ -6,6 +6,7 @@ import { FRAME_CODE, frame } from '../../../shared/frame_table';
 import { INVALID_MFN, Mfn, mfn_to_ptr, ptr_to_mfn } from '../../../shared/memory';
 import { engine_gfn_frame, engine_frame_writable } from '../../../hypervisor/engine';
 import { code_written } from '../../../engine/code_cache';
+import { ENTRY_GLOBAL, ENTRY_HUGE, ENTRY_LARGE } from '../../../engine/layout';
 
 /** Page-fault error code (SDM 4.7). */
 export const PF_P: u32 = 1;
@@ -33,6 +34,7 @@ const PTE_US: u64 = 4;
 const PTE_A: u64 = 0x20;
 const PTE_D: u64 = 0x40;
 const PTE_PS: u64 = 0x80;
+const PTE_G: u64 = 0x100;
 const PTE_NX: u64 = 1 << 63;
 /** Address field of an 8-byte entry, and the part of it that no guest-physical address may use. */
 const ADDR_MASK: u64 = 0x000ffffffffff000;
@@ -42,6 +44,7 @@ const CR0_WP: u64 = 0x10000;
 const CR0_PG: u64 = 0x80000000;
 const CR4_PSE: u64 = 0x10;
 const CR4_PAE: u64 = 0x20;
+const CR4_PGE: u64 = 0x80;
 const CR4_SMEP: u64 = 0x100000;
 const CR4_SMAP: u64 = 0x200000;
 const EFER_LMA: u64 = 0x400;
@@ -56,6 +59,8 @@ export let walk_gpa: u64 = 0;
 export let walk_perms: i32 = 0;
 /** The leaf's dirty bit (after mark_used, what it has become). */
 export let walk_dirty: bool = false;
+/** ENTRY_* of the leaf (engine/tlb.ts). */
+export let walk_flags: u32 = 0;
 /** Entries on the path; each is recorded as {address u32, value u64 at +8} at CPU_WALK, the leaf last. */
 let path_length: i32 = 0;
 let path_wide: bool = false;
@@ -116,6 +121,7 @@ function walk_wide(cpu: Cpu, va: u64, long: bool): bool {
     if (leaf) {
       walk_gpa = (e & ADDR_MASK & ~offset) | (va & offset);
       walk_dirty = (e & PTE_D) != 0;
+      leaf_flags(cpu, e, level == 1 ? 0 : level == 2 ? ENTRY_LARGE : ENTRY_HUGE);
       return allow(cpu, rights);
     }
     table = e & ADDR_MASK;
@@ -131,13 +137,19 @@ function walk_narrow(cpu: Cpu, va: u64): bool {
     if (pde & 0x200000) return reserved_bit();
     walk_gpa = (pde & 0xffc00000) | (((pde >> 13) & 0xff) << 32) | (va & 0x3fffff);
     walk_dirty = (pde & PTE_D) != 0;
+    leaf_flags(cpu, pde, ENTRY_HUGE); // 4 MiB
     return allow(cpu, pde & (PTE_RW | PTE_US));
   }
   const pte = read_entry(cpu, (pde & 0xfffff000) | ((va >> 10) & 0xffc), false);
   if (!(pte & PTE_P)) return not_present();
   walk_gpa = (pte & 0xfffff000) | (va & 0xfff);
   walk_dirty = (pte & PTE_D) != 0;
+  leaf_flags(cpu, pte, 0);
   return allow(cpu, pde & pte & (PTE_RW | PTE_US));
+}
+
+@inline function leaf_flags(cpu: Cpu, leaf: u64, size: u32): void {
+  walk_flags = leaf & PTE_G && cpu.cr4 & CR4_PGE ? size | ENTRY_GLOBAL : size;
 }
 
 let walk_table: i32 = 0;
@@ -170,6 +182,7 @@ export function walk(cpu: Cpu, va: u64, access: i32, table: i32): bool {
   path_length = 0;
   if (!(cpu.cr0 & CR0_PG)) {
     walk_gpa = va & 0xffffffff;
+    walk_flags = 0;
     walk_dirty = true;
     walk_perms = PERM_R | PERM_W | PERM_X;
     return true;

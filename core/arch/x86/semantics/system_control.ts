@@ -10,7 +10,7 @@ import { cpuid_leaf } from '../../../gen/cpuid';
 import { msr_read, msr_value, msr_write } from '../../../gen/msr';
 import { ea, ea_slow } from '../../../engine/address';
 import { read_ptr } from '../../../engine/mem';
-import { tlb_flush, tlb_flush_page } from '../../../engine/tlb';
+import { tlb_flush, tlb_flush_local, tlb_flush_page, tlb_flush_page_of } from '../../../engine/tlb_sets';
 import { reg_get, reg_set, uop_b, uop_r } from '../../../engine/uop';
 import { engine_tsc } from '../../../hypervisor/engine';
 
@@ -176,7 +176,7 @@ export function INVLPG(cpu: Cpu, u: usize): i32 {
   return leave(cpu, u);
 }
 
-/** Types: 0 address, 1 one PCID, 2 all, 3 all but globals. The TLB has no PCIDs: all but the first flush everything. */
+/** Types: 0 address of a PCID, 1 one PCID, 2 all, 3 all but globals. */
 export function INVPCID<T>(cpu: Cpu, u: usize): i32 {
   if (!cpl0(cpu)) return gp0(cpu);
   const type = <u64>reg_get<T>(cpu, uop_r(u));
@@ -189,8 +189,9 @@ export function INVPCID<T>(cpu: Cpu, u: usize): i32 {
     if (pcid >> 12 || (pcid && !(cpu.cr4 & control.CR4_PCIDE))) return gp0(cpu);
     if (type == 0 && !canonical(va)) return gp0(cpu);
   }
-  if (type == 0) tlb_flush_page(cpu, va);
-  else tlb_flush(cpu);
+  if (type == 0) tlb_flush_page_of(cpu, va, <u32>pcid);
+  else if (type == 2) tlb_flush(cpu);
+  else tlb_flush_local(cpu, type == 3, <u32>pcid);
   return leave(cpu, u);
 }
 

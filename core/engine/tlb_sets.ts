@@ -1,0 +1,305 @@
+// Sets of TLB tables. Each is bound to one address space, a vCPU and a PCID (SDM vol. 3, 4.10.1), so that a change of CR3 that keeps
+// translations finds them again. Binding to the vCPU keeps domains apart; the set in use is what cpu.tlb points into.
+//
+// An entry forgets its page's size, but a page is forgotten whole (SDM 4.10.4.1): a set remembers which regions hold pieces of large
+// pages, in bits by hash, and forgets those by looking at all entries.
+import { Cpu } from '../arch/x86/cpu';
+import {
+  ENTRY_GLOBAL,
+  ENTRY_HUGE,
+  ENTRY_LARGE,
+  PCPU_TLB,
+  PCPU_TLB_SETS,
+  TLB_ENTRIES,
+  TLB_ENTRY_SIZE,
+  TLB_SETS,
+  TLB_SET_SIZE,
+  TLB_TABLES,
+  TLB_TABLE_SIZE,
+} from './layout';
+import { mfn_to_ptr } from '../shared/memory';
+import { regions_changed, regions_enter, regions_space, regions_unmapped } from '../translator/regions';
+import {
+  entry_clear,
+  entry_holds,
+  table_clear,
+  table_forget_code,
+  table_protect,
+  tables_attach,
+  tlb_entry,
+  tlb_select,
+} from './tlb';
+
+/** What a set is bound to. The tables lie elsewhere, the flags of their entries behind them. */
+@unmanaged
+class TlbSet {
+  /** 0 = free. */
+  vcpu: u32;
+  pcid: u32;
+  /** When it was last entered. */
+  stamp: u32;
+  tables: u32;
+  /** Bit i: table i has had entries since it was cleared. */
+  used: u32;
+  /** Bit i: table i has had global ones. */
+  globals: u32;
+  /** The regions' number for this set and its contents (core/translator/regions.ts); 0 = none. */
+  space: u32;
+  reserved: u32;
+  /** Regions of 1 GiB with pieces of huge pages, lower and upper half of the address space. */
+  huge0: u64;
+  huge1: u64;
+  // the same of 2 MiB and large pages, 512 bits a half, from LARGE on
+}
+const LARGE: usize = 64;
+const HEADER: usize = 192;
+const SHIFT_LARGE: u64 = 21;
+const SHIFT_HUGE: u64 = 30;
+const PCIDE: u64 = 0x20000;
+
+let sets: usize = 0;
+let clock: u32 = 0;
+let current: TlbSet = changetype<TlbSet>(0);
+/** Tables of the present set. */
+export let set_current: usize = 0;
+
+export function tlb_attach(pcpu_area: usize): void {
+  tables_attach(pcpu_area);
+  sets = pcpu_area + PCPU_TLB_SETS;
+  for (let i = 0; i < TLB_SETS; i++) {
+    const s = set_at(i);
+    memory.fill(changetype<usize>(s), 0, HEADER);
+    s.tables = <u32>(pcpu_area + PCPU_TLB + <usize>i * TLB_SET_SIZE);
+    s.used = (1 << TLB_TABLES) - 1;
+  }
+  current = set_at(0);
+  set_current = current.tables;
+  clear(current);
+}
+
+@inline function set_at(i: i32): TlbSet {
+  return changetype<TlbSet>(sets + <usize>i * HEADER);
+}
+
+@inline function is_current(s: TlbSet): bool {
+  return changetype<usize>(s) == changetype<usize>(current);
+}
+
+@inline function of_vcpu(s: TlbSet, cpu: Cpu): bool {
+  return s.vcpu == <u32>changetype<usize>(cpu);
+}
+
+@inline function table_of(s: TlbSet, i: i32): usize {
+  return <usize>s.tables + <usize>i * TLB_TABLE_SIZE;
+}
+
+/** Where the flags of a page's entry lie. */
+@inline export function set_flags_at(tables: usize, tab: i32, va: u64): usize {
+  return (
+    tables +
+    <usize>TLB_TABLES * TLB_TABLE_SIZE +
+    (<usize>tab * TLB_ENTRIES + ((<usize>(va >>> 12)) & (TLB_ENTRIES - 1)))
+  );
+}
+
+/** An entry with these flags is made in the present set. */
+export function set_inserted(tab: i32, va: u64, flags: u32): void {
+  const s = current;
+  s.used |= 1 << tab;
+  if (!flags) return;
+  if (flags & ENTRY_GLOBAL) s.globals |= 1 << tab;
+  if (flags & ENTRY_LARGE) {
+    const p = large_at(s, va);
+    store<u8>(p, <u8>(load<u8>(p) | large_bit(va)));
+  }
+  if (flags & ENTRY_HUGE) {
+    if (<i64>va < 0) s.huge1 |= huge_bit(va);
+    else s.huge0 |= huge_bit(va);
+  }
+}
+
+@inline function large_at(s: TlbSet, va: u64): usize {
+  return changetype<usize>(s) + LARGE + ((<usize>(va >>> 63)) << 6) + ((<usize>(va >>> (SHIFT_LARGE + 3))) & 63);
+}
+@inline function large_bit(va: u64): u8 {
+  return <u8>((<u32>1) << ((<u32>(va >>> SHIFT_LARGE)) & 7));
+}
+@inline function huge_bit(va: u64): u64 {
+  return (<u64>1) << ((va >>> SHIFT_HUGE) & 63);
+}
+
+/** Forget a set's entries. */
+function clear(s: TlbSet): void {
+  for (let i = 0; i < TLB_TABLES; i++) if (s.used & (1 << i)) table_clear(table_of(s, i));
+  s.used = s.globals = 0;
+  s.space = 0;
+  s.huge0 = s.huge1 = 0;
+  memory.fill(changetype<usize>(s) + LARGE, 0, HEADER - LARGE);
+}
+
+/** Forget a set's entries that are not global. */
+function clear_local(cpu: Cpu, s: TlbSet): void {
+  cpu.tlb_flushes++;
+  if (!s.globals) clear(s);
+  else
+    for (let i = 0; i < TLB_TABLES; i++) {
+      const bit = 1 << i;
+      if (!(s.used & bit)) continue;
+      if (s.globals & bit) table_clear_local(s, i);
+      else {
+        table_clear(table_of(s, i));
+        s.used &= ~bit;
+      }
+    }
+  if (is_current(s)) regions_enter(0);
+  else s.space = 0;
+}
+
+function table_clear_local(s: TlbSet, i: i32): void {
+  const t = table_of(s, i);
+  const flags = set_flags_at(<usize>s.tables, i, 0);
+  for (let k: u32 = 0; k < TLB_ENTRIES; k++)
+    if (!(load<u8>(flags + k) & ENTRY_GLOBAL)) entry_clear(t + <usize>k * TLB_ENTRY_SIZE);
+}
+
+/** Make the set of the vCPU's present address space the one in use; to be called before the vCPU runs and when CR3 or CR4 changes. */
+export function tlb_enter(cpu: Cpu): void {
+  const pcid = cpu.cr4 & PCIDE ? (<u32>cpu.cr3) & 0xfff : 0;
+  if (!of_vcpu(current, cpu) || current.pcid != pcid) enter(cpu, pcid);
+  tlb_select(cpu);
+}
+
+function enter(cpu: Cpu, pcid: u32): void {
+  if (current.vcpu) current.space = regions_space();
+  let s = find(cpu, pcid);
+  if (s == null) {
+    s = oldest();
+    cpu.tlb_flushes++;
+    clear(s);
+    s.vcpu = <u32>changetype<usize>(cpu);
+    s.pcid = pcid;
+  }
+  s.stamp = ++clock;
+  current = s;
+  set_current = s.tables;
+  regions_enter(s.space);
+}
+
+function find(cpu: Cpu, pcid: u32): TlbSet | null {
+  for (let i = 0; i < TLB_SETS; i++) {
+    const s = set_at(i);
+    if (of_vcpu(s, cpu) && s.pcid == pcid) return s;
+  }
+  return null;
+}
+
+/** The present set if it is free, another free one, or the one that was entered longest ago. */
+function oldest(): TlbSet {
+  let best = current;
+  for (let i = 0; i < TLB_SETS && best.vcpu; i++) {
+    const s = set_at(i);
+    if (!s.vcpu || clock - s.stamp > clock - best.stamp) best = s;
+  }
+  return best;
+}
+
+/** CR3 was loaded: without `keep`, the translations of its PCID that are not global are forgotten (SDM 4.10.4.1). */
+export function tlb_load(cpu: Cpu, keep: bool): void {
+  tlb_enter(cpu);
+  if (!keep) clear_local(cpu, current);
+}
+
+/** Forget all translations of a vCPU: every PCID, global ones too. */
+export function tlb_flush(cpu: Cpu): void {
+  for (let i = 0; i < TLB_SETS; i++) {
+    const s = set_at(i);
+    if (of_vcpu(s, cpu)) s.vcpu = 0;
+  }
+  tlb_enter(cpu);
+}
+
+/** Forget all translations on this pCPU: frames were taken away. */
+export function tlb_flush_all(): void {
+  for (let i = 0; i < TLB_SETS; i++) set_at(i).vcpu = 0;
+}
+
+/** Forget what is not global: of all PCIDs, or of one. */
+export function tlb_flush_local(cpu: Cpu, all: bool, pcid: u32): void {
+  for (let i = 0; i < TLB_SETS; i++) {
+    const s = set_at(i);
+    if (of_vcpu(s, cpu) && (all || s.pcid == pcid)) clear_local(cpu, s);
+  }
+}
+
+/** INVLPG: forget a page's translations of the present PCID, and its global ones of all. */
+export function tlb_flush_page(cpu: Cpu, va: u64): void {
+  cpu.tlb_page_flushes++;
+  regions_unmapped(va);
+  for (let i = 0; i < TLB_SETS; i++) {
+    const s = set_at(i);
+    if (of_vcpu(s, cpu)) forget_page(s, va, !is_current(s));
+  }
+}
+
+/** Forget a page's translations of one PCID; global ones may stay, or not. */
+export function tlb_flush_page_of(cpu: Cpu, va: u64, pcid: u32): void {
+  cpu.tlb_page_flushes++;
+  regions_unmapped(va);
+  const s = find(cpu, pcid);
+  if (s != null) forget_page(s, va, false);
+}
+
+/** Forget a page's translations in every address space. */
+export function tlb_forget_page(cpu: Cpu, va: u64): void {
+  regions_unmapped(va);
+  for (let i = 0; i < TLB_SETS; i++) {
+    const s = set_at(i);
+    if (of_vcpu(s, cpu)) forget_page(s, va, false);
+  }
+}
+
+function forget_page(s: TlbSet, va: u64, global: bool): void {
+  const tag = va & ~0xfff;
+  for (let i = 0; i < TLB_TABLES; i++) {
+    const e = tlb_entry(table_of(s, i), tag);
+    if (entry_holds(e, tag) && (!global || load<u8>(set_flags_at(<usize>s.tables, i, tag)) & ENTRY_GLOBAL))
+      entry_clear(e);
+  }
+  if (load<u8>(large_at(s, va)) & large_bit(va)) forget_region(s, va, SHIFT_LARGE, global);
+  if ((<i64>va < 0 ? s.huge1 : s.huge0) & huge_bit(va)) forget_region(s, va, SHIFT_HUGE, global);
+}
+
+/** Forget every entry of a region of 1 << shift bytes. */
+function forget_region(s: TlbSet, va: u64, shift: u64, global: bool): void {
+  regions_changed();
+  const mask = ~(((<u64>1) << shift) - 1);
+  const region = va & mask;
+  for (let i = 0; i < TLB_TABLES; i++) {
+    if (!(s.used & (1 << i))) continue;
+    const t = table_of(s, i);
+    const flags = set_flags_at(<usize>s.tables, i, 0);
+    for (let k: usize = 0; k < TLB_ENTRIES; k++) {
+      const e = t + k * TLB_ENTRY_SIZE;
+      const here =
+        (load<u64>(e) & mask) == region || (load<u64>(e, 8) & mask) == region || (load<u64>(e, 16) & mask) == region;
+      if (here && (!global || load<u8>(flags + k) & ENTRY_GLOBAL)) entry_clear(e);
+    }
+  }
+}
+
+/** Take the write tag from every entry that maps frame `mfn`: its bytes are about to be decoded. */
+export function tlb_protect_frame(mfn: u32): void {
+  const host = <u32>mfn_to_ptr(mfn);
+  for (let i = 0; i < TLB_SETS; i++) {
+    const s = set_at(i);
+    for (let k = 0; k < TLB_TABLES; k++) if (s.used & (1 << k)) table_protect(table_of(s, k), host);
+  }
+}
+
+/** Forget the links from translations to code pages; the code arena is being reused. */
+export function tlb_forget_code(): void {
+  for (let i = 0; i < TLB_SETS; i++) {
+    const s = set_at(i);
+    for (let k = 0; k < TLB_TABLES; k++) if (s.used & (1 << k)) table_forget_code(table_of(s, k));
+  }
+}
