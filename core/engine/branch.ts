@@ -11,7 +11,7 @@ import { CodePage, PAGE_OFFSETS, code_at, code_page, pseudo } from './code_cache
 import { decode } from './decode';
 import { PCPU_SCRATCH } from './layout';
 import { canonical } from './mem';
-import { TLB_ADDEND, TLB_CODE, TLB_X, tlb_entry, tlb_pointer, tlb_table } from './tlb';
+import { TLB_ADDEND, TLB_CODE, TLB_X, tlb_exec_entry, tlb_pointer, tlb_table } from './tlb';
 import { UOP_MEM, UOP_SIZE, reg_get, this_rip, uop_disp, uop_form, uop_m, uop_pos, uop_r, uop_x } from './uop';
 
 let scratch: usize = 0;
@@ -27,7 +27,7 @@ export function scratch_uops(): usize {
 
 /** Micro-op at linear address `va`; 0 = left: cpu.rip is `va`'s offset, cpu.exit says why. */
 export function lookup(cpu: Cpu, va: u64): usize {
-  const e = tlb_entry(<usize>cpu.tlb, va);
+  const e = tlb_exec_entry(<usize>cpu.tlb, va);
   if (load<u64>(e, TLB_X) == (va & ~0xfff)) {
     const c = <usize>load<u32>(e, TLB_CODE);
     if (c && changetype<CodePage>(c).mode == (cpu.mode & MODE_CODE_KEY)) {
@@ -53,7 +53,7 @@ function lookup_slow(cpu: Cpu, va: u64): usize {
     run_alone(cpu);
     return 0;
   }
-  const e = tlb_entry(tlb_pointer(tlb_table(cpu)), va);
+  const e = tlb_exec_entry(tlb_pointer(tlb_table(cpu)), va);
   // Twice at most: decoding may have to forget all code once.
   for (let i = 0; i < 2; i++) {
     if (load<u64>(e, TLB_X) != (va & ~0xfff)) {
@@ -164,7 +164,7 @@ export function cross(cpu: Cpu, u: usize): usize {
   const page = changetype<CodePage>(<usize>cpu.code);
   memory.copy(scratch, ((<usize>page.mfn) << 12) + pos, first);
   const next = here + 4096;
-  const e = tlb_entry(tlb_pointer(tlb_table(cpu)), next);
+  const e = tlb_exec_entry(tlb_pointer(tlb_table(cpu)), next);
   if (!canonical(next)) {
     raise(cpu, 13, 0);
     return 0;

@@ -40,13 +40,14 @@ import { mem_attach } from './mem';
 import { brk, cross, goto, resync } from './pseudo';
 import { tlb_attach, tlb_enter, tlb_flush, tlb_forget_code } from './tlb_sets';
 import {
-  region_clear_near_limit,
+  region_begin,
   region_near_limit,
   region_original,
+  region_run,
   regions_attach,
   regions_changed,
 } from '../translator/regions';
-import { SAMPLE_INTERVAL, sample, sampler_attach, sampling } from '../translator/sampler';
+import { sample, sample_due, sample_wait, sampler_attach, sampling } from '../translator/sampler';
 import { UOP_MEM, UOP_SIZE, this_rip, uop_form, uop_len, uop_m, uop_pos } from './uop';
 import { work_take } from './work';
 
@@ -80,6 +81,8 @@ function report(cpu: Cpu, u: usize): void {
   trace_insn(<u32>cpu.rip, <u32>(cpu.rip >> 32), mfn_to_ptr(page.mfn) + uop_pos(u), uop_len(u));
 }
 
+/** The next place is to be counted as one where time goes. */
+let sampled: bool = false;
 /** Changes of code frames by others that this pCPU has seen. */
 let seen_smc: u32 = 0;
 
@@ -170,13 +173,12 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
   tlb_enter(cpu);
   see_changed_code(cpu);
   let left = budget;
-  let sampled = false;
   while (true) {
     // The budget first: whoever kicks after this is heard, and what was pending before is seen below.
     atomic.store<i32>(changetype<usize>(cpu) + CPU_SLICE, left);
-    const piece = sampling() && left > SAMPLE_INTERVAL ? SAMPLE_INTERVAL : left;
+    const piece = sampling() ? min(left, sample_wait()) : left;
     atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), piece);
-    region_clear_near_limit();
+    region_begin();
     let r = stepping ? traps(cpu) : between(cpu);
     if (debug_reason && r == EXIT_NONE) return EXIT_DEBUG; // what was delivered has met a watched stack
     const broken = r == EXIT_NONE ? breaks(cpu) : 0;
@@ -199,7 +201,10 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     cpu.uop = 0;
     let u = lookup(cpu, start + cpu.base_cs);
     if (u && tracing) report(cpu, u);
-    if (u && sampled) sample(cpu, u);
+    if (u && sampled) {
+      sample(cpu, u);
+      sampled = false;
+    }
     if (u && single) {
       u = isolate(cpu, u, stepping);
       cpu.limit = 1;
@@ -208,10 +213,10 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
       run(cpu, u);
       cpu.retired += <u64>cpu.n;
       left -= cpu.n + work_take();
+      // Where the interpreter stands after a while is where time goes, unless it only fills the rest of a region's slice.
+      if (sampling() && !region_near_limit && sample_due(cpu.n - region_run)) sampled = true;
       cpu.n = 0;
     }
-    // Where the interpreter stands when its piece is used up is where time goes, unless it only fills the rest of a region's slice.
-    sampled = sampling() && cpu.exit == EXIT_BUDGET && left > 0 && !region_near_limit;
     cpu.pace = PACE_ALONE;
     const why = cpu.exit;
     r = after(cpu, flags, hits, start);

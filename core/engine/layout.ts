@@ -13,23 +13,25 @@ export const HOST_BASE: usize = 0x14000;
 
 /** A pCPU's own area: TLB sets (three tables and a byte an entry), code-page hash, micro-op arena. */
 export const TLB_ENTRIES: u32 = 1024;
+/** Entries for execution lie behind: a stack page does not push out the code that uses it. */
+export const TLB_EXEC_ENTRIES: u32 = 256;
 export const TLB_ENTRY_SIZE: usize = 32;
-export const TLB_TABLE_SIZE: usize = 32768;
+export const TLB_TABLE_SIZE: usize = <usize>(TLB_ENTRIES + TLB_EXEC_ENTRIES) * TLB_ENTRY_SIZE;
 export const TLB_TABLES: i32 = 3;
 /** What a TLB entry remembers of its leaf: global; a piece of a page of 2 MiB; of one that is larger. */
 export const ENTRY_GLOBAL: u32 = 1;
 export const ENTRY_LARGE: u32 = 2;
 export const ENTRY_HUGE: u32 = 4;
 export const TLB_SETS: i32 = 8;
-export const TLB_SET_SIZE: usize = 0x18c00;
+export const TLB_SET_SIZE: usize = 3 * (TLB_TABLE_SIZE + <usize>(TLB_ENTRIES + TLB_EXEC_ENTRIES));
 export const PCPU_TLB: usize = 0;
-export const PCPU_TLB_SETS: usize = 0xc6000; // what each is bound to
+export const PCPU_TLB_SETS: usize = 8 * TLB_SET_SIZE; // what each is bound to
 /** Scratch: 32 code bytes of an instruction that crosses a page, then its micro-op and the one after it. */
-export const PCPU_SCRATCH: usize = 0xc8000;
+export const PCPU_SCRATCH: usize = (PCPU_TLB_SETS + 0x1fff) & ~0xfff;
 /** A TLB table that never holds anything: under alignment checking every access takes the slow path. */
-export const PCPU_TLB_NONE: usize = 0xcc000;
-export const PCPU_CODE_HASH: usize = 0xd4000; // 4096 u32: code pages by frame and mode
-export const PCPU_CODE_ARENA: usize = 0xd8000;
+export const PCPU_TLB_NONE: usize = PCPU_SCRATCH + 0x1000;
+export const PCPU_CODE_HASH: usize = (PCPU_TLB_NONE + TLB_TABLE_SIZE + 0xfff) & ~0xfff; // 4096 u32: code pages by frame and mode
+export const PCPU_CODE_ARENA: usize = PCPU_CODE_HASH + 0x4000;
 export const PCPU_CODE_ARENA_SIZE: usize = 0x2000000; // 32 MiB
 /** Samples of hot code, and the regions that were translated (core/translator). */
 export const PCPU_SAMPLES: usize = PCPU_CODE_ARENA + PCPU_CODE_ARENA_SIZE;

@@ -25,7 +25,7 @@ import { ir_escaped, ir_eval, ir_left } from './ir_eval';
 import { ir_vector } from './ir_vector';
 import { mem_attach } from './mem';
 import { Record } from './record';
-import { TLB_CODE, tlb_entry, tlb_insert, tlb_pointer, tlb_select } from './tlb';
+import { TLB_CODE, tlb_exec_entry, tlb_insert, tlb_pointer, tlb_select } from './tlb';
 import { tlb_attach, tlb_flush } from './tlb_sets';
 import { UOP_LOCK, UOP_MEM, UOP_SIZE, UOP_SPECIAL } from './uop';
 
@@ -198,7 +198,7 @@ export function machine(): void {
       tlb_insert(changetype<Cpu>(CPU), tab, WINDOW_VA16 + (i << 12), mfn, i < 2 ? 3 : 1);
     }
     tlb_insert(changetype<Cpu>(CPU), tab, OTHER_CODE, ptr_to_mfn(WINDOW), 4);
-    store<u32>(tlb_entry(tlb_pointer(tab), OTHER_CODE), <u32>CODE_PAGE, TLB_CODE);
+    store<u32>(tlb_exec_entry(tlb_pointer(tab), OTHER_CODE), <u32>CODE_PAGE, TLB_CODE);
   }
   for (let i: usize = 0; i < 4096; i++) store<u32>(CODE_PAGE + PAGE_OFFSETS + (i << 2), <u32>(TARGET + (i << 4)));
 }

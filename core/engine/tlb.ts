@@ -2,7 +2,7 @@
 // address space (tlb_sets.ts). Only mmu/fill.ts inserts; everybody may forget.
 import { Cpu } from '../arch/x86/cpu';
 import { MODE_ALIGN } from '../arch/x86/modes';
-import { PCPU_TLB_NONE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_TABLE_SIZE } from './layout';
+import { PCPU_TLB_NONE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXEC_ENTRIES, TLB_TABLE_SIZE } from './layout';
 import { mfn_to_ptr } from '../shared/memory';
 import { set_current, set_flags_at, set_inserted } from './tlb_sets';
 
@@ -34,6 +34,11 @@ export function tables_attach(pcpu_area: usize): void {
   return tab + (((<usize>(va >>> 12)) & (TLB_ENTRIES - 1)) << 5);
 }
 
+/** Entry of a table for executing at `va`. */
+@inline export function tlb_exec_entry(tab: usize, va: u64): usize {
+  return tab + (<usize>TLB_ENTRIES << 5) + (((<usize>(va >>> 12)) & (TLB_EXEC_ENTRIES - 1)) << 5);
+}
+
 /** Which table the present privilege uses (SDM vol. 3, 4.6.1: SMAP lets supervisor accesses to user pages pass only with AC). */
 export function tlb_table(cpu: Cpu): i32 {
   if (cpu.cpl == 3) return TABLE_USER;
@@ -62,13 +67,14 @@ export function entry_clear(e: usize): void {
 }
 
 /**
- * Forget a table. Zeros are fast, and no tag of an entry between the first and the last: address 0 belongs to the first, and an access
- * that wraps to it to the last.
+ * Forget a table. Zeros are fast, and no tag of an entry but the first ones, which have address 0, and the last for data, to which an
+ * access belongs that wraps to address 0.
  */
 export function table_clear(t: usize): void {
   memory.fill(t, 0, TLB_TABLE_SIZE);
   entry_clear(t);
-  entry_clear(t + TLB_TABLE_SIZE - TLB_ENTRY_SIZE);
+  entry_clear(t + <usize>(TLB_ENTRIES - 1) * TLB_ENTRY_SIZE);
+  entry_clear(t + <usize>TLB_ENTRIES * TLB_ENTRY_SIZE);
 }
 
 /** Take the write tag from every entry of a table that maps the frame at `host`. */
@@ -85,11 +91,12 @@ export function table_forget_code(t: usize): void {
 }
 
 /**
- * Enter a translation. perms: 1 read, 2 write, 4 execute; flags: ENTRY_*. An entry of the same page and frame gains permissions.
+ * Enter a translation. perms: 1 read, 2 write, or 4 execute; flags: ENTRY_*. An entry of the same page and frame gains permissions.
  */
 export function tlb_insert(cpu: Cpu, tab: i32, va: u64, mfn: u32, perms: i32, flags: u32 = 0): void {
   const tag = va & ~0xfff;
-  const e = tlb_entry(table(tab), tag);
+  const exec = (perms & 4) != 0;
+  const e = exec ? tlb_exec_entry(table(tab), tag) : tlb_entry(table(tab), tag);
   const addend = <u32>mfn_to_ptr(mfn) - <u32>tag;
   const same = load<u32>(e, TLB_ADDEND) == addend && (load<u64>(e, TLB_R) == tag || load<u64>(e, TLB_X) == tag);
   if (!same) {
@@ -98,8 +105,8 @@ export function tlb_insert(cpu: Cpu, tab: i32, va: u64, mfn: u32, perms: i32, fl
     store<u32>(e, 0, TLB_CODE);
   }
   set_inserted(tab, tag, flags);
-  store<u8>(set_flags_at(set_current, tab, tag), <u8>flags);
+  store<u8>(set_flags_at(set_current, e), <u8>flags);
+  if (exec) return store<u64>(e, tag, TLB_X);
   if (perms & 1) store<u64>(e, tag, TLB_R);
   if (perms & 2) store<u64>(e, tag, TLB_W);
-  if (perms & 4) store<u64>(e, tag, TLB_X);
 }

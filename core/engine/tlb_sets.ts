@@ -12,6 +12,7 @@ import {
   PCPU_TLB_SETS,
   TLB_ENTRIES,
   TLB_ENTRY_SIZE,
+  TLB_EXEC_ENTRIES,
   TLB_SETS,
   TLB_SET_SIZE,
   TLB_TABLES,
@@ -27,6 +28,7 @@ import {
   table_protect,
   tables_attach,
   tlb_entry,
+  tlb_exec_entry,
   tlb_select,
 } from './tlb';
 
@@ -51,6 +53,8 @@ class TlbSet {
   huge1: u64;
   // the same of 2 MiB and large pages, 512 bits a half, from LARGE on
 }
+/** Entries of a table. */
+const ENTRIES: u32 = TLB_ENTRIES + TLB_EXEC_ENTRIES;
 const LARGE: usize = 64;
 const HEADER: usize = 192;
 const SHIFT_LARGE: u64 = 21;
@@ -93,13 +97,10 @@ export function tlb_attach(pcpu_area: usize): void {
   return <usize>s.tables + <usize>i * TLB_TABLE_SIZE;
 }
 
-/** Where the flags of a page's entry lie. */
-@inline export function set_flags_at(tables: usize, tab: i32, va: u64): usize {
-  return (
-    tables +
-    <usize>TLB_TABLES * TLB_TABLE_SIZE +
-    (<usize>tab * TLB_ENTRIES + ((<usize>(va >>> 12)) & (TLB_ENTRIES - 1)))
-  );
+/** Where the flags of entry `e` of a set's table lie. */
+@inline export function set_flags_at(tables: usize, e: usize): usize {
+  const index = (e - tables) / TLB_ENTRY_SIZE; // tables follow one another, and so do their flags
+  return tables + <usize>TLB_TABLES * TLB_TABLE_SIZE + index;
 }
 
 /** An entry with these flags is made in the present set. */
@@ -157,8 +158,8 @@ function clear_local(cpu: Cpu, s: TlbSet): void {
 
 function table_clear_local(s: TlbSet, i: i32): void {
   const t = table_of(s, i);
-  const flags = set_flags_at(<usize>s.tables, i, 0);
-  for (let k: u32 = 0; k < TLB_ENTRIES; k++)
+  const flags = set_flags_at(<usize>s.tables, t);
+  for (let k: u32 = 0; k < ENTRIES; k++)
     if (!(load<u8>(flags + k) & ENTRY_GLOBAL)) entry_clear(t + <usize>k * TLB_ENTRY_SIZE);
 }
 
@@ -261,12 +262,16 @@ export function tlb_forget_page(cpu: Cpu, va: u64): void {
 function forget_page(s: TlbSet, va: u64, global: bool): void {
   const tag = va & ~0xfff;
   for (let i = 0; i < TLB_TABLES; i++) {
-    const e = tlb_entry(table_of(s, i), tag);
-    if (entry_holds(e, tag) && (!global || load<u8>(set_flags_at(<usize>s.tables, i, tag)) & ENTRY_GLOBAL))
-      entry_clear(e);
+    forget_entry(s, tlb_entry(table_of(s, i), tag), tag, global);
+    forget_entry(s, tlb_exec_entry(table_of(s, i), tag), tag, global);
   }
   if (load<u8>(large_at(s, va)) & large_bit(va)) forget_region(s, va, SHIFT_LARGE, global);
   if ((<i64>va < 0 ? s.huge1 : s.huge0) & huge_bit(va)) forget_region(s, va, SHIFT_HUGE, global);
+}
+
+function forget_entry(s: TlbSet, e: usize, tag: u64, global: bool): void {
+  if (!entry_holds(e, tag)) return;
+  if (!global || load<u8>(set_flags_at(<usize>s.tables, e)) & ENTRY_GLOBAL) entry_clear(e);
 }
 
 /** Forget every entry of a region of 1 << shift bytes. */
@@ -277,8 +282,8 @@ function forget_region(s: TlbSet, va: u64, shift: u64, global: bool): void {
   for (let i = 0; i < TLB_TABLES; i++) {
     if (!(s.used & (1 << i))) continue;
     const t = table_of(s, i);
-    const flags = set_flags_at(<usize>s.tables, i, 0);
-    for (let k: usize = 0; k < TLB_ENTRIES; k++) {
+    const flags = set_flags_at(<usize>s.tables, t);
+    for (let k: usize = 0; k < ENTRIES; k++) {
       const e = t + k * TLB_ENTRY_SIZE;
       const here =
         (load<u64>(e) & mask) == region || (load<u64>(e, 8) & mask) == region || (load<u64>(e, 16) & mask) == region;

@@ -2,7 +2,7 @@
 // is a guess that the pCPU checks before it uses the region.
 import { MODE_CS64 } from '../arch/x86/modes';
 import { CodePage, PAGE_OFFSETS } from '../engine/code_cache';
-import { TLB_ADDEND, TLB_CODE, TLB_X, tlb_entry } from '../engine/tlb';
+import { TLB_ADDEND, TLB_CODE, TLB_X, tlb_exec_entry } from '../engine/tlb';
 import { host } from '../shared/host';
 import { ptr_to_mfn } from '../shared/memory';
 import { MAX_PAGES, RegionPage, Request, request_page } from './layout';
@@ -44,7 +44,7 @@ export function page_find(delta: i32): i32 {
   if (request.pages == MAX_PAGES) return -1;
   let va = request.page_va + <u64>((<i64>delta) << 12);
   if (!(request.mode & MODE_CS64)) va &= 0xffffffff;
-  const e = tlb_entry(<usize>request.tlb, va);
+  const e = tlb_exec_entry(<usize>request.tlb, va);
   if (load<u64>(e, TLB_X) != va) return -1;
   const c = <usize>load<u32>(e, TLB_CODE);
   if (c == 0) return -1;

@@ -7,7 +7,7 @@ import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
 import { lookup } from '../engine/branch';
 import { CodePage, PAGE_OFFSETS, pseudo } from '../engine/code_cache';
 import { PCPU_REGIONS, PCPU_REGIONS_SIZE } from '../engine/layout';
-import { TLB_CODE, TLB_X, tlb_entry, tlb_table } from '../engine/tlb';
+import { TLB_CODE, TLB_X, tlb_exec_entry, tlb_table } from '../engine/tlb';
 import { set_inserted } from '../engine/tlb_sets';
 import { UOP_SIZE, uop_form, uop_len, uop_pos } from '../engine/uop';
 import { FORM_BRK, FORM_GOTO, FORM_REGION, FORM_RESYNC } from '../gen/forms';
@@ -72,7 +72,9 @@ let spaces: u32 = 1;
 let oldest_space: u32 = 1;
 /** Raised when all regions are forgotten. */
 let epoch: u32 = 0;
-/** Set when the last region_enter() would not, because the slice is nearly used. */
+/** Instructions that regions have retired since region_begin(). */
+export let region_run: i32 = 0;
+/** Set when a region_enter() since then would not, because the slice is nearly used. */
 export let region_near_limit: bool = false;
 /** Set when a region has left because somebody wants the vCPU's attention. */
 export let region_kicked: bool = false;
@@ -97,7 +99,8 @@ export function regions_attach(pcpu_area: usize): void {
 @inline export function region_epoch(): u32 {
   return epoch;
 }
-export function region_clear_near_limit(): void {
+export function region_begin(): void {
+  region_run = 0;
   region_near_limit = region_kicked = false;
 }
 
@@ -152,7 +155,8 @@ export function region_enter(cpu: Cpu, u: usize): usize {
   const e = changetype<Entry>(<usize>load<u32>(u, 8));
   const r = changetype<Region>(<usize>e.region);
   const left = cpu.limit - cpu.n;
-  if (left <= 0 || cpu.n + <i32>r.weight >= atomic.load<i32>(changetype<usize>(cpu) + CPU_SLICE)) {
+  if (left <= 0) return changetype<usize>(e);
+  if (cpu.n + <i32>r.weight >= atomic.load<i32>(changetype<usize>(cpu) + CPU_SLICE)) {
     region_near_limit = true;
     return changetype<usize>(e);
   }
@@ -166,6 +170,7 @@ export function region_enter(cpu: Cpu, u: usize): usize {
   region_entries++;
   const before = cpu.n;
   const out = call_indirect<u32>(r.fn, cpu, e.index, base);
+  region_run += cpu.n - before;
   region_retired += cpu.n - before;
   // what it retired does not bring the next sample nearer
   const slice = atomic.load<i32>(changetype<usize>(cpu) + CPU_SLICE);
@@ -223,7 +228,7 @@ function known(cpu: Cpu, r: Region, base: u64): bool {
 
 /** Is the frame of `p` what executes at `va`? */
 function mapped(cpu: Cpu, va: u64, p: RegionPage): bool {
-  const e = tlb_entry(<usize>cpu.tlb, va);
+  const e = tlb_exec_entry(<usize>cpu.tlb, va);
   if (load<u64>(e, TLB_X) == va && load<u32>(e, TLB_CODE) == p.code) return true;
   const gpa = guest_va_to_gpa(cpu, va, 2, cpu.cpl == 3, true);
   // as if it were in the TLB: forgetting a large page by another of its addresses then forgets this one

@@ -19,12 +19,30 @@ import {
 } from './layout';
 import { region_epoch } from './regions';
 
-/** Interpreted instructions between two samples. */
-export const SAMPLE_INTERVAL: i32 = 2000;
+/** Interpreted instructions between two samples: at least, and how many more by chance. A fixed number would fall into step with a loop. */
+const INTERVAL: u32 = 1000;
+const SPREAD: u32 = 2048;
 /** Samples at a place before it is translated. */
 const HOT: u32 = 2;
 const ASKED: u32 = 0x80000000;
 const ENTRIES: u32 = 2048;
+
+let seed: u32 = 1;
+/** Instructions to be interpreted until the next sample. */
+let until: i32 = <i32>INTERVAL;
+
+/** How long the interpreter may run before it is looked at. */
+export function sample_wait(): i32 {
+  return until;
+}
+/** So many instructions have been interpreted: true = look where it stands. */
+export function sample_due(interpreted: i32): bool {
+  until -= interpreted;
+  if (until > 0) return false;
+  seed = seed * 1664525 + 1013904223;
+  until = <i32>(INTERVAL + (seed >>> 21) % SPREAD);
+  return true;
+}
 
 let table: usize = 0;
 let pcpu: u32 = 0;
