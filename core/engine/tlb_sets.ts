@@ -19,7 +19,14 @@ import {
   TLB_TABLE_SIZE,
 } from './layout';
 import { mfn_to_ptr } from '../shared/memory';
-import { regions_changed, regions_enter, regions_space, regions_unmapped } from '../translator/regions';
+import {
+  regions_changed,
+  regions_enter,
+  regions_enter_globals,
+  regions_globals,
+  regions_space,
+  regions_unmapped,
+} from '../translator/regions';
 import {
   entry_clear,
   entry_holds,
@@ -45,9 +52,9 @@ class TlbSet {
   used: u32;
   /** Bit i: table i has had global ones. */
   globals: u32;
-  /** The regions' number for this set and its contents (core/translator/regions.ts); 0 = none. */
-  space: u32;
-  reserved: u32;
+  /** The regions' numbers for this set's translations, and for the vCPU's global ones (core/translator/regions.ts); 0 = none. */
+  space: u64;
+  everywhere: u64;
   /** Regions of 1 GiB with pieces of huge pages, lower and upper half of the address space. */
   huge0: u64;
   huge1: u64;
@@ -133,7 +140,7 @@ export function set_inserted(tab: i32, va: u64, flags: u32): void {
 function clear(s: TlbSet): void {
   for (let i = 0; i < TLB_TABLES; i++) if (s.used & (1 << i)) table_clear(table_of(s, i));
   s.used = s.globals = 0;
-  s.space = 0;
+  s.space = s.everywhere = 0;
   s.huge0 = s.huge1 = 0;
   memory.fill(changetype<usize>(s) + LARGE, 0, HEADER - LARGE);
 }
@@ -171,7 +178,12 @@ export function tlb_enter(cpu: Cpu): void {
 }
 
 function enter(cpu: Cpu, pcid: u32): void {
-  if (current.vcpu) current.space = regions_space();
+  const before = current;
+  const same = of_vcpu(before, cpu);
+  if (before.vcpu) {
+    before.space = regions_space();
+    before.everywhere = regions_globals();
+  }
   let s = find(cpu, pcid);
   if (s == null) {
     s = oldest();
@@ -184,6 +196,17 @@ function enter(cpu: Cpu, pcid: u32): void {
   current = s;
   set_current = s.tables;
   regions_enter(s.space);
+  if (!same) regions_enter_globals(globals_of(cpu));
+}
+
+/** The regions' number for a vCPU's global translations: that of the set it used last. */
+function globals_of(cpu: Cpu): u64 {
+  let newest: u64 = 0;
+  for (let i = 0; i < TLB_SETS; i++) {
+    const s = set_at(i);
+    if (of_vcpu(s, cpu) && s.everywhere > newest) newest = s.everywhere;
+  }
+  return newest;
 }
 
 function find(cpu: Cpu, pcid: u32): TlbSet | null {
@@ -216,12 +239,14 @@ export function tlb_flush(cpu: Cpu): void {
     const s = set_at(i);
     if (of_vcpu(s, cpu)) s.vcpu = 0;
   }
+  regions_changed();
   tlb_enter(cpu);
 }
 
 /** Forget all translations on this pCPU: frames were taken away. */
 export function tlb_flush_all(): void {
   for (let i = 0; i < TLB_SETS; i++) set_at(i).vcpu = 0;
+  regions_changed();
 }
 
 /** Forget what is not global: of all PCIDs, or of one. */

@@ -6,9 +6,9 @@ import { walk_flags } from '../arch/x86/mmu/paging';
 import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
 import { lookup } from '../engine/branch';
 import { CodePage, PAGE_OFFSETS, pseudo } from '../engine/code_cache';
-import { PCPU_REGIONS, PCPU_REGIONS_SIZE } from '../engine/layout';
+import { ENTRY_GLOBAL, PCPU_REGIONS, PCPU_REGIONS_SIZE } from '../engine/layout';
 import { TLB_CODE, TLB_X, tlb_exec_entry, tlb_table } from '../engine/tlb';
-import { set_inserted } from '../engine/tlb_sets';
+import { set_current, set_flags_at, set_inserted } from '../engine/tlb_sets';
 import { UOP_SIZE, uop_form, uop_len, uop_pos } from '../engine/uop';
 import { FORM_BRK, FORM_GOTO, FORM_REGION, FORM_RESYNC } from '../gen/forms';
 import { engine_gfn_frame } from '../hypervisor/engine';
@@ -29,8 +29,8 @@ import {
   request_slot,
 } from './layout';
 
-/** Address spaces in which a region's pages are known to be mapped as it expects. */
-const SPACES: u32 = 4;
+/** Sets of translations in which a region's pages are known to be mapped as it expects. */
+const SPACES: u32 = 8;
 const FILTER_SIZE: usize = 4096;
 
 @unmanaged
@@ -39,15 +39,14 @@ class Region {
   fn: u32;
   weight: u32;
   pages: u32;
-  /** Where the next space goes. */
+  /** Where the next number goes. */
   turn: u32;
-  space0: u32;
-  space1: u32;
-  space2: u32;
-  space3: u32;
-  // RegionPage[pages]
+  /** The set of translations in which it was last found not to be mapped so. */
+  not_in: u64;
+  // u64[SPACES] at REGION_SPACES: numbers of sets of translations; then RegionPage[pages]
 }
-const REGION_HEADER: usize = 32;
+const REGION_SPACES: usize = 24;
+const REGION_HEADER: usize = REGION_SPACES + (<usize>SPACES << 3);
 
 /** An entry: the micro-op that stood there, one behind it that leads on, and which region it enters where. */
 @unmanaged
@@ -65,11 +64,12 @@ const ENTRY_SIZE: usize = 48;
 
 let area: usize = 0;
 let bump: usize = 0;
-/** The present address space and set of translations, a number that no other had. */
-let space: u32 = 1;
-let spaces: u32 = 1;
-/** Numbers below this are void. */
-let oldest_space: u32 = 1;
+// Numbers of sets of translations, from one sequence: that of the present address space, and that of the vCPU's global translations,
+// which outlive a change of address space. Those below `oldest` are void.
+let space: u64 = 1;
+let globals: u64 = 2;
+let numbers: u64 = 2;
+let oldest: u64 = 1;
 /** Raised when all regions are forgotten. */
 let epoch: u32 = 0;
 /** Instructions that regions have retired since region_begin(). */
@@ -114,17 +114,25 @@ export function regions_flush(): void {
 
 /** Translations or decoded code changed: every region looks at its pages again before it runs, in whatever address space. */
 export function regions_changed(): void {
-  space = oldest_space = ++spaces;
+  space = oldest = ++numbers;
+  globals = ++numbers;
 }
 
-/** The present address space as a number for regions_enter, which holds until regions_changed. */
-export function regions_space(): u32 {
+/** Numbers of the present translations for regions_enter, which hold until regions_changed. */
+export function regions_space(): u64 {
   return space;
+}
+export function regions_globals(): u64 {
+  return globals;
 }
 
 /** Another address space, or another set of translations; 0 = one that has not been before. */
-export function regions_enter(known: u32): void {
-  space = known >= oldest_space ? known : ++spaces;
+export function regions_enter(known: u64): void {
+  space = known >= oldest ? known : ++numbers;
+}
+/** The same for the global translations: another vCPU's. */
+export function regions_enter_globals(known: u64): void {
+  globals = known >= oldest ? known : ++numbers;
 }
 
 /** Pages of regions by hash of their linear address: a page that is in none may be unmapped without more ado. */
@@ -163,9 +171,12 @@ export function region_enter(cpu: Cpu, u: usize): usize {
   // A region passes from page to page unseen, and under alignment checking its accesses find no translation.
   if (cpu.mode & (MODE_BREAK | MODE_ALIGN)) return changetype<usize>(e);
   const base = cpu.page_va - <u64>((<i64>region_page(r, e.page).delta) << 12);
-  if (r.space0 != space && !known(cpu, r, base)) {
-    region_declines++;
-    return changetype<usize>(e);
+  if (!known(cpu, r)) {
+    if (r.fn == 0) return region_remove(u, e);
+    if (!check(cpu, r, base)) {
+      region_declines++;
+      return changetype<usize>(e);
+    }
   }
   region_entries++;
   const before = cpu.n;
@@ -199,10 +210,28 @@ export function region_original(u: usize): usize {
   return <usize>load<u32>(u, 8);
 }
 
-function known(cpu: Cpu, r: Region, base: u64): bool {
-  if (r.space1 == space || r.space2 == space || r.space3 == space) return true;
-  if (r.fn == 0) return false;
+/** A number as regions keep it: user and supervisor differ in what they may execute. */
+@inline function number(cpu: Cpu, n: u64): u64 {
+  return (n << 1) | <u64>(cpu.cpl == 3);
+}
+
+/** Has the region been looked at under the present translations? */
+@inline function known(cpu: Cpu, r: Region): bool {
+  const here = number(cpu, space);
+  const everywhere = number(cpu, globals);
+  const list = changetype<usize>(r) + REGION_SPACES;
+  for (let i: usize = 0; i < <usize>SPACES << 3; i += 8) {
+    const n = load<u64>(list + i);
+    if (n == everywhere || n == here) return true;
+  }
+  return false;
+}
+
+/** Look at the region's pages: is each mapped to the frame that was translated, with the same bytes? */
+function check(cpu: Cpu, r: Region, base: u64): bool {
+  if (r.not_in == number(cpu, space)) return false;
   region_checks++;
+  let global = true;
   // No direct branch of the region may reach an address that is not canonical: those are the interpreter's.
   if (
     cpu.mode & MODE_CS64 &&
@@ -213,26 +242,54 @@ function known(cpu: Cpu, r: Region, base: u64): bool {
   for (let i: u32 = 0; i < r.pages; i++) {
     const p = region_page(r, i);
     const code = changetype<CodePage>(<usize>p.code);
-    if (code.mode != (cpu.mode & MODE_CODE_KEY) || code.mfn != p.mfn || code.generation != p.generation) return false;
-    if (atomic.load<u32>(changetype<usize>(frame(p.mfn)) + offsetof<Frame>('code_generation')) != p.generation)
-      return false;
+    if (code.mode != (cpu.mode & MODE_CODE_KEY) || !current(p)) return dead(r);
     const va = page_address(cpu, base, p.delta);
-    if (!mapped(cpu, va, p)) return false;
+    if (!mapped(cpu, va, p)) {
+      r.not_in = number(cpu, space);
+      return false;
+    }
+    if (!(mapped_flags & ENTRY_GLOBAL)) global = false;
     store<u8>(filter(va), 1);
   }
-  const at = changetype<usize>(r) + offsetof<Region>('space0') + ((<usize>r.turn) << 2);
+  store<u64>(changetype<usize>(r) + REGION_SPACES + ((<usize>r.turn) << 3), number(cpu, global ? globals : space));
   r.turn = (r.turn + 1) & (SPACES - 1);
-  store<u32>(at, space);
   return true;
 }
+
+/** Are the bytes of a page those that were decoded and translated? */
+function current(p: RegionPage): bool {
+  const code = changetype<CodePage>(<usize>p.code);
+  const generation = atomic.load<u32>(changetype<usize>(frame(p.mfn)) + offsetof<Frame>('code_generation'));
+  return code.mfn == p.mfn && code.generation == p.generation && generation == p.generation;
+}
+
+/** The region will not be right again. */
+function dead(r: Region): bool {
+  r.fn = 0;
+  return false;
+}
+
+/** An entry of a dead region becomes again what it was. */
+function region_remove(u: usize, e: Entry): usize {
+  if (<usize>e.at == u) memory.copy(u, changetype<usize>(e), UOP_SIZE);
+  return changetype<usize>(e);
+}
+
+/** ENTRY_* of the translation that mapped() has found. */
+let mapped_flags: u32 = 0;
+
 
 /** Is the frame of `p` what executes at `va`? */
 function mapped(cpu: Cpu, va: u64, p: RegionPage): bool {
   const e = tlb_exec_entry(<usize>cpu.tlb, va);
-  if (load<u64>(e, TLB_X) == va && load<u32>(e, TLB_CODE) == p.code) return true;
+  if (load<u64>(e, TLB_X) == va && load<u32>(e, TLB_CODE) == p.code) {
+    mapped_flags = load<u8>(set_flags_at(set_current, e));
+    return true;
+  }
   const gpa = guest_va_to_gpa(cpu, va, 2, cpu.cpl == 3, true);
   // as if it were in the TLB: forgetting a large page by another of its addresses then forgets this one
   set_inserted(tlb_table(cpu), va, walk_flags);
+  mapped_flags = walk_flags;
   return gpa != ~0 && engine_gfn_frame(cpu, gpa >> 12, false) == p.mfn;
 }
 
@@ -252,9 +309,7 @@ function place(q: Request, fn: u32): Region | null {
   for (let i: u32 = 0; i < q.pages; i++) {
     const p = request_page(q, i);
     const code = changetype<CodePage>(<usize>p.code);
-    if (code.mode != q.mode || code.mfn != p.mfn || code.generation != p.generation) return null;
-    if (atomic.load<u32>(changetype<usize>(frame(p.mfn)) + offsetof<Frame>('code_generation')) != p.generation)
-      return null;
+    if (code.mode != q.mode || !current(p)) return null;
   }
   const r = changetype<Region>(bump);
   bump += size;
