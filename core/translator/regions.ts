@@ -35,7 +35,7 @@ const FILTER_SIZE: usize = 4096;
 
 @unmanaged
 class Region {
-  /** Index in the table of functions; 0 = dead. */
+  /** Index in the table of functions; 0 = dead: bytes of it have changed. */
   fn: u32;
   weight: u32;
   pages: u32;
@@ -266,6 +266,7 @@ function current(p: RegionPage): bool {
 /** The region will not be right again. */
 function dead(r: Region): bool {
   r.fn = 0;
+  memory.fill(changetype<usize>(r) + REGION_SPACES, 0, <usize>SPACES << 3);
   return false;
 }
 
@@ -293,10 +294,10 @@ function mapped(cpu: Cpu, va: u64, p: RegionPage): bool {
   return gpa != ~0 && engine_gfn_frame(cpu, gpa >> 12, false) == p.mfn;
 }
 
-/** The answer to this pCPU's request in slot `i`, function number `fn`. Frees the slot. 1 = the region is in use. */
+/** The answer to this pCPU's request in slot `i`, function number `fn` (0 = none). Frees the slot. 1 = the region is in use. */
 export function region_install(i: u32, fn: u32): i32 {
   const q = request_slot(i);
-  const r = q.state == SLOT_DONE && q.epoch == epoch ? place(q, fn) : null;
+  const r = fn && q.state == SLOT_DONE && q.epoch == epoch ? place(q, fn) : null;
   if (r != null) region_installed++;
   else region_rejected++;
   atomic.store<u32>(changetype<usize>(q), SLOT_FREE);
