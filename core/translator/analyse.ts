@@ -10,6 +10,7 @@ import {
   IR_LOAD,
   IR_PROBE,
   IR_SETV,
+  IR_SMULH,
   IR_VCONST,
   IR_VLOAD,
   NODE_LIVE,
@@ -131,7 +132,8 @@ function count(b: Block): void {
     if (!(n.flags & NODE_LIVE) || n.op == IR_INST || ir_is_set(n.op)) continue;
     if (!ir_is_end(n.op)) use(n.a);
     // written more than once
-    if (n.op == IR_FLANE || n.op == IR_FCHECK) use(n.a);
+    if (n.op == IR_FLANE || n.op == IR_FCHECK || n.op == IR_SMULH) use(n.a);
+    if (n.op == IR_SMULH) use(n.b);
     use(n.b);
     use(n.c);
     if (!ir_can_leave(n.op)) continue;

@@ -93,13 +93,7 @@ import {
 } from './locals';
 import { check_lanes, compute_vector, from_vector, vector } from './lower_vector';
 import { page_delta, page_known } from './pages';
-import {
-  dispatch_count,
-  dispatch_target,
-  structure_enter,
-  structure_leave,
-  write_goto,
-} from './structure';
+import { dispatch_count, dispatch_target, structure_enter, structure_leave, write_goto } from './structure';
 import * as w from './wasm';
 import { blocks } from './blocks';
 
@@ -333,6 +327,10 @@ function need(p: u32): void {
   if (n.a) need(n.a);
   if (n.b) need(n.b);
   if (n.c) need(n.c);
+  // written more than once
+  if (n.op != IR_SMULH) return;
+  need(n.a);
+  need(n.b);
 }
 function need_sets(chain: u32): void {
   seen_begin();
