@@ -1,4 +1,5 @@
 // Exports of translator.wasm: an instance of its own over machine memory, on a thread of its own, that turns requests into modules.
+import { pcpu_ring } from '../shared/pcpu';
 import { analyse } from './analyse';
 import { BLOCK_ENTRY, block, blocks, blocks_find, weight } from './blocks';
 import {
@@ -60,7 +61,8 @@ export function translator_pcpu(i: u32): u32 {
   return request_slot(i).pcpu;
 }
 
-/** An answer is on its way to a pCPU. */
+/** An answer is on its way to a pCPU. One that sleeps has to wake for it: until it has looked, the answer holds a slot. */
 export function translator_answer(pcpu: u32): void {
   atomic.add<u32>(translator_area() + AREA_READY + ((<usize>pcpu) << 2), 1);
+  pcpu_ring(pcpu);
 }
