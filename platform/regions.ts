@@ -4,12 +4,15 @@ import type { Core } from './core.ts';
 
 /** Places in the table that are made at a time. */
 const GROWTH = 1024;
-/** Regions of a pCPU at most: with more, those that come are not used until all decoded code has been forgotten. */
-const MAX_REGIONS = 16384;
+/** Regions of a pCPU and bytes of their modules at most: with more, those that come are not used until all decoded code has been forgotten. */
+export const MAX_REGIONS = 16384;
+export const MAX_BYTES = 64 << 20;
 
 export interface Answer {
   slot: number;
   module: WebAssembly.Module;
+  /** The module's length: what it costs. */
+  bytes: number;
 }
 
 export interface RegionCounts {
@@ -45,6 +48,7 @@ export class Regions {
   readonly #env: WebAssembly.Imports;
   readonly #first: number;
   #used = 0;
+  #bytes = 0;
   #epoch: number;
 
   constructor(core: Core, memory: WebAssembly.Memory) {
@@ -54,17 +58,19 @@ export class Regions {
     this.#epoch = core.region_epoch();
   }
 
-  install({ slot, module }: Answer): void {
+  install({ slot, module, bytes }: Answer): void {
     this.#forget();
     let at = 0;
-    if (this.#used < MAX_REGIONS) {
+    if (this.#used < MAX_REGIONS && this.#bytes + bytes <= MAX_BYTES) {
       at = this.#first + this.#used;
       const table = this.#core.table;
       if (at >= table.length) table.grow(GROWTH);
       table.set(at, new WebAssembly.Instance(module, this.#env).exports.f);
     }
     // without a place the core only frees the slot
-    if (this.#core.region_install(slot, at) !== 0) this.#used++;
+    if (this.#core.region_install(slot, at) === 0) return;
+    this.#used++;
+    this.#bytes += bytes;
   }
 
   /** When the core has forgotten its regions nothing calls their functions any more. */
@@ -73,6 +79,6 @@ export class Regions {
     if (epoch === this.#epoch) return;
     this.#epoch = epoch;
     for (let i = 0; i < this.#used; i++) this.#core.table.set(this.#first + i, null);
-    this.#used = 0;
+    this.#used = this.#bytes = 0;
   }
 }

@@ -29,14 +29,14 @@ export class Translator {
     return this.#core.translator_posted() >>> 2;
   }
 
-  /** Work on all requests that wait; each answer goes to its pCPU. */
-  serve(send: (pcpu: number, answer: Answer) => void): void {
+  /** Work on all requests that wait; each answer goes to its pCPU. `see` is shown each module's bytes. */
+  serve(send: (pcpu: number, answer: Answer) => void, see: (module: Uint8Array) => void = () => {}): void {
     for (let slot = this.#core.translator_next(); slot >= 0; slot = this.#core.translator_next()) {
       const pcpu = this.#core.translator_pcpu(slot);
       const start = this.#sink?.now() ?? 0;
       const length = this.#core.translator_run(slot);
       if (length !== 0) {
-        send(pcpu, { slot, module: this.#module(length) });
+        send(pcpu, { slot, module: this.#module(length, see), bytes: length });
         this.#core.translator_answer(pcpu);
       }
       this.#tell(start, pcpu, length);
@@ -49,9 +49,10 @@ export class Translator {
     sink?.span({ thread: 'translator', name: 'translate', start, duration: sink.now() - start, args: { pcpu, bytes } });
   }
 
-  #module(length: number): WebAssembly.Module {
+  #module(length: number, see: (module: Uint8Array) => void): WebAssembly.Module {
     const at = this.#core.translator_module() >>> 0;
     const bytes = this.#bytes.slice(at, at + length);
+    see(bytes);
     const key = createHash('sha1').update(bytes).digest('base64');
     const known = this.#cache.get(key);
     if (known) return known.module;
