@@ -67,9 +67,7 @@ export function samples_flush(): void {
 
 /** The interpreter stands at micro-op `u` of the present code page. */
 export function sample(cpu: Cpu, u: usize): void {
-  const form = uop_form(u);
-  if (form >= FORM_PSEUDO_FIRST && form <= FORM_PSEUDO_LAST) return;
-  if (!(cpu.mode & MODE_FLAT)) return;
+  if (!translatable(cpu, u)) return;
   const e = table + ((((u >>> 4) * 0x9e3779b1) >>> 21) << 3);
   if (load<u32>(e) != <u32>u) {
     // the newcomer has to be seen more often than who is here
@@ -86,6 +84,16 @@ export function sample(cpu: Cpu, u: usize): void {
   if (n & ASKED) return;
   store<u32>(e, n, 4);
   if (n >= HOT && ask(cpu, uop_pos(u))) store<u32>(e, n | ASKED, 4);
+}
+
+function translatable(cpu: Cpu, u: usize): bool {
+  const form = uop_form(u);
+  return (form < FORM_PSEUDO_FIRST || form > FORM_PSEUDO_LAST) && (cpu.mode & MODE_FLAT) != 0;
+}
+
+/** Ask for a region at micro-op `u` of the present code page at once; false = there is none to be had. */
+export function want(cpu: Cpu, u: usize): bool {
+  return enabled && translatable(cpu, u) && ask(cpu, uop_pos(u));
 }
 
 function claim(): Request | null {

@@ -1,14 +1,16 @@
 // core.wasm with one domain whose vCPU is driven from outside: the seam between the recorded cases and the engine.
 import { createDomain, Service } from '../hypervisor.ts';
 import { instantiate, loadCore } from '../../platform/core.ts';
+import { Regions } from '../../platform/regions.ts';
+import { Translator } from '../../platform/translator.ts';
 import { PAGES, type Stepper } from './engine.ts';
 
 const WASM_PAGES = 1024;
 
-/** A fresh host with one domain of one vCPU, driven from this thread. */
+/** A fresh host with one domain of one vCPU, driven from this thread; the translator is beside it. */
 export function openCore(): Stepper {
   const memory = new WebAssembly.Memory({ initial: WASM_PAGES, maximum: 65536, shared: true });
-  const { module, tables } = loadCore();
+  const { module, translator, tables } = loadCore();
   const core = instantiate(module, memory, () => 0);
   const x = core as unknown as Record<string, (...args: (number | bigint)[]) => number>;
   if (core.host_init(WASM_PAGES, tables.length, 1, 0, 0, 0) !== 0) throw new Error('host_init');
@@ -21,5 +23,13 @@ export function openCore(): Stepper {
   const ram = frames[1]! - 0x1000;
   if (frames.some((at, gfn) => gfn > 0 && at !== ram + (gfn << 12))) throw new Error('the domain has scattered frames');
   const cpu = core.domain_cpu(domid, 0) >>> 0;
-  return { memory, cpu, ram, refresh: () => x.cpu_refresh!(cpu), step: () => x.cpu_single_step!(cpu) };
+  const regions = new Regions(core, memory);
+  const works = new Translator(translator, memory);
+  core.translator_enable(1);
+  const region = (): number => {
+    if (!x.region_want!(cpu)) return -1;
+    works.serve((_pcpu, answer) => regions.install(answer));
+    return x.region_run!(cpu);
+  };
+  return { memory, cpu, ram, refresh: () => x.cpu_refresh!(cpu), step: () => x.cpu_single_step!(cpu), region };
 }

@@ -22,13 +22,26 @@ export interface Stepper {
   /** Recompute cpu.mode and forget translations. */
   refresh(): void;
   step(): number;
+  /** Have the code at RIP translated and run it so: how many instructions have retired, -1 = it cannot be translated. */
+  region?(): number;
 }
 
 const EXIT_EXCEPTION = 1;
 
 /** Offsets in Cpu (core/arch/x86/cpu.ts). */
-const AT = {
-  ...{ plus4g: 144, minus4g: 152, lfr: 160, lfc: 168, rip: 176, rflags: 184, base: 192, excVector: 280, excError: 284 },
+export const AT = {
+  ...{
+    plus4g: 144,
+    minus4g: 152,
+    lfr: 160,
+    lfc: 168,
+    rip: 176,
+    rflags: 184,
+    base: 192,
+    exit: 268,
+    excVector: 280,
+    excError: 284,
+  },
   ...{
     cpl: 292,
     cr0: 320,
@@ -144,11 +157,38 @@ export class EngineMachine {
 
   /** Executes the one instruction at state.rip. */
   run(bytes: Uint8Array, mode: Mode, state: State): Result {
-    const { cpu, ram } = this.#s;
+    this.#place(bytes, state);
+    this.#load(mode, state);
+    this.#s.refresh();
+    const exit = this.#s.step();
+    this.#leaveKernel();
+    return this.#result(exit, mode, state.rip);
+  }
+
+  /** The same in a region; null if it has left it to the interpreter. */
+  runInRegion(bytes: Uint8Array, mode: Mode, state: State): Result | null {
+    this.#place(bytes, state);
+    this.#load(mode, state);
+    this.#s.refresh();
+    // once in the interpreter, which decodes what is to be translated and finds the pages
+    this.#s.step();
+    this.#load(mode, state);
+    const retired = this.#s.region!();
+    if (retired <= 0) return null;
+    if (retired > 1) throw new Error(`${retired} instructions instead of one`);
+    this.#trapped = false;
+    return this.#result(this.#dv.getUint32(this.#s.cpu + AT.exit, true), mode, state.rip);
+  }
+
+  #place(bytes: Uint8Array, state: State): void {
     this.#bytes.fill(0xcc, this.#dirtyCode[0], this.#dirtyCode[1]);
-    const code = ram + CODE_GPA + Number(state.rip) - CODE;
+    const code = this.#s.ram + CODE_GPA + Number(state.rip) - CODE;
     this.#bytes.set(bytes, code);
     this.#dirtyCode = [code, code + bytes.length];
+  }
+
+  #load(mode: Mode, state: State): void {
+    const { cpu, ram } = this.#s;
     this.#bytes.set(windowOf(state), ram + WINDOW_GPA);
     this.#segments(mode);
     state.gpr.forEach((v, i) => this.#put(cpu + 8 * i, v));
@@ -157,10 +197,6 @@ export class EngineMachine {
     this.#base(4, state.fsBase);
     this.#base(5, state.gsBase);
     this.#loadFx(state.fx);
-    this.#s.refresh();
-    const exit = this.#s.step();
-    this.#leaveKernel();
-    return this.#result(exit, mode, state.rip);
   }
 
   /** After an INTO that traps: what it pushed is the state that a debugger would see. Vector 4, the only gate there is. */
@@ -182,15 +218,10 @@ export class EngineMachine {
   }
 
   #flags(f: number): void {
-    const zf = (f >> 6) & 1;
-    let c = f & 1 ? 0xc000_0000_0000_0000n : 0n;
-    if (f & 0x800) c ^= 0x4000_0000_0000_0000n;
-    if (f & 0x10) c |= 8n;
-    if (f & 0x80) c |= 0x10000n;
-    if (((f >> 2) & 1) !== zf) c |= 0x100n;
-    this.#put(this.#s.cpu + AT.lfr, zf ? 0n : 1n);
-    this.#put(this.#s.cpu + AT.lfc, c);
-    this.#put(this.#s.cpu + AT.rflags, BigInt((f & ~0x8d5) | 0x202));
+    const { lfr, lfc, rflags } = lazyFlags(f);
+    this.#put(this.#s.cpu + AT.lfr, lfr);
+    this.#put(this.#s.cpu + AT.lfc, lfc);
+    this.#put(this.#s.cpu + AT.rflags, rflags | 0x200n);
   }
 
   #flagsNow(): number {
@@ -273,4 +304,15 @@ export class EngineMachine {
       memory: this.#bytes.slice(ram + WINDOW_GPA, ram + WINDOW_GPA + WINDOW_SIZE),
     };
   }
+}
+
+/** RFLAGS as the Cpu holds them: docs/design/core.md. */
+export function lazyFlags(f: number): { lfr: bigint; lfc: bigint; rflags: bigint } {
+  const zf = (f >> 6) & 1;
+  let c = f & 1 ? 0xc000_0000_0000_0000n : 0n;
+  if (f & 0x800) c ^= 0x4000_0000_0000_0000n;
+  if (f & 0x10) c |= 8n;
+  if (f & 0x80) c |= 0x10000n;
+  if (((f >> 2) & 1) !== zf) c |= 0x100n;
+  return { lfr: zf ? 0n : 1n, lfc: c, rflags: BigInt((f & ~0x8d5) | 2) };
 }

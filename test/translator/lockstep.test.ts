@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { buildGuest, guestNames } from '../../guests/build.ts';
+import { guestImage } from '../../guests/image/index.ts';
+import { lockstep } from './lockstep.ts';
+
+test('the unikernel runs alike in both tiers', async () => {
+  const { outcome, output, counts } = await lockstep({
+    kernel: buildGuest('unikernel'),
+    cmdline: 'test=all',
+    memory: 32,
+  });
+  assert.equal(outcome, 'poweroff');
+  assert.match(output, /done 2\d\d passed/);
+  assert.ok(counts.entries > 1000);
+});
+
+for (const name of guestNames().filter((n) => n.startsWith('asm/')))
+  test(`${name} runs alike in both tiers`, async () => {
+    const { outcome } = await lockstep({ kernel: buildGuest(name), cmdline: '', memory: 64 });
+    assert.equal(outcome, 'poweroff');
+  });
+
+test('the first 100 million instructions of Debian are alike in both tiers', async (t) => {
+  const { kernel, initrd } = guestImage();
+  const boot = { kernel, initrd, cmdline: 'console=hvc0 xenolith.tour', memory: 128 };
+  const { instructions, counts } = await lockstep(boot, 100_000_000);
+  t.diagnostic(
+    `${((100 * counts.retired) / instructions).toFixed(0)} % of ${instructions} in ${counts.installed} regions`,
+  );
+  assert.ok(instructions >= 100_000_000 && counts.retired > instructions / 2);
+});

@@ -1,0 +1,120 @@
+// Regions span pages: who may execute them, and what becomes of the region when one of them changes.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Random } from '../cpu/random.ts';
+import { AT } from '../cpu/engine.ts';
+import { Assembler } from './assembler.ts';
+import * as bed from './bed.ts';
+
+const [A, B] = [bed.CODE, bed.CODE + 0x1000];
+
+/** On page A: count down through page B, in ring 0; then the same in ring 3. */
+function program(): Uint8Array {
+  const a = new Assembler(64, new Random(1), { sse: 0, wild: 0 }, A);
+  a.label(0);
+  a.emit(0xe9);
+  a.dword(B - a.here - 4);
+  a.label(1);
+  a.emit(0xff, 0xc9, 0x0f, 0x85); // dec ecx; jnz
+  a.reference(0);
+  a.emit(0xb9); // mov ecx, 5
+  a.dword(5);
+  for (const v of [bed.SELECTORS.userData, bed.STACK_TOP - 64, 0x2, bed.SELECTORS.userCode64, A]) {
+    a.emit(0x68);
+    a.dword(v);
+  }
+  a.emit(0x48, 0xcf); // iretq
+  a.emit(...Array<number>(B - a.here).fill(0xcc), 0xe9);
+  a.reference(1);
+  return a.finish();
+}
+
+test('ring 3 does not execute the supervisor page that ring 0 has executed in the same region', () => {
+  const [plain, translated] = [new bed.Bed(false), new bed.Bed(true)];
+  for (const machine of [plain, translated]) {
+    const gpr = new BigUint64Array(16);
+    gpr[1] = 1000n;
+    gpr[4] = BigInt(bed.STACK_TOP - 64);
+    const rest = { rflags: 2, mxcsr: 0x1f80, xmm: new Uint8Array(256), fsBase: 0, gsBase: 0 };
+    machine.load({ mode: 64, cpl: 0, rip: A, gpr, ...rest, memory: [{ at: A, bytes: program() }] });
+    machine.setEntry(B, 3);
+    machine.run(7);
+    if (machine === translated) assert.ok(machine.translate());
+    assert.equal(machine.run(100_000), bed.EXIT.halt);
+    // from IRETQ on: where the page fault's frame lies
+    assert.equal(machine.get(machine.cpu + AT.cr2), BigInt(B));
+    assert.equal(machine.get(machine.cpu + 8), 5n, 'nothing was counted in ring 3');
+  }
+  assert.equal(plain.difference(translated), '');
+  assert.ok(translated.counts.retired > 2_000, 'the loop was not translated');
+});
+
+test('a place whose region has died because a page of it changed can be translated again', () => {
+  const machine = new bed.Bed(true);
+  const a = new Assembler(64, new Random(1), { sse: 0, wild: 0 }, A);
+  a.label(0);
+  a.emit(0xe8);
+  a.dword(B - a.here - 4);
+  a.emit(0xff, 0xc9, 0x0f, 0x85); // dec ecx; jnz
+  a.reference(0);
+  a.emit(0xff, 0x04, 0x25); // inc the constant on page B
+  a.dword(B + 1);
+  a.emit(0xb9); // mov ecx, 1000
+  a.dword(1000);
+  a.emit(0xe9);
+  a.reference(0);
+  a.emit(...Array<number>(B - a.here).fill(0xcc), 0xb8, 1, 0, 0, 0, 0x01, 0xc3, 0xc3); // mov eax, 1; add ebx, eax; ret
+  const gpr = new BigUint64Array(16);
+  gpr[1] = 1000n;
+  gpr[4] = BigInt(bed.STACK_TOP - 64);
+  const rest = { rflags: 2, mxcsr: 0x1f80, xmm: new Uint8Array(256), fsBase: 0, gsBase: 0 };
+  machine.load({ mode: 64, cpl: 0, rip: A, gpr, ...rest, memory: [{ at: A, bytes: a.finish() }] });
+  const rounds = 4;
+  for (let i = 1; i <= rounds; i++) {
+    // to a jump back, which is found at A; then past the change
+    while (machine.rip !== BigInt(A)) assert.equal(machine.run(1), bed.EXIT.budget);
+    machine.run(20);
+    while (machine.rip !== BigInt(A)) machine.run(1);
+    assert.ok(machine.translate(), `round ${i}`);
+    while (machine.get(machine.cpu + 24) < BigInt(1000 * ((i * (i + 1)) / 2) + i + 1)) machine.run(100);
+  }
+  assert.equal(machine.counts.installed, rounds);
+  assert.ok(machine.counts.retired > rounds * 4000);
+});
+
+test('32-bit code at both ends of the address space: branches wrap', () => {
+  const [plain, translated] = [new bed.Bed(false), new bed.Bed(true)];
+  const [top, low] = [0xfffff000, 0];
+  // add eax, 1; call to the first page; dec ecx; jnz
+  const a = new Assembler(32, new Random(1), { sse: 0, wild: 0 }, top + 0x800);
+  a.label(0);
+  a.emit(0x83, 0xc0, 1, 0xe8);
+  a.dword((low + 0x40 - a.here - 4) | 0);
+  a.emit(0xff, 0xc9, 0x0f, 0x85);
+  a.reference(0);
+  a.emit(0xcd, 0x20);
+  // jmp to the last page's start, where: add ebx, eax; ret
+  const callee = Uint8Array.of(0xe9, 0, 0, 0, 0);
+  new DataView(callee.buffer).setInt32(1, (top - (low + 0x40 + 5)) | 0, true);
+  for (const machine of [plain, translated]) {
+    const gpr = new BigUint64Array(16);
+    gpr[1] = 3000n;
+    gpr[4] = BigInt(bed.STACK_TOP - 64);
+    const rest = { rflags: 2, mxcsr: 0x1f80, xmm: new Uint8Array(256), fsBase: 0, gsBase: 0 };
+    const memory = [
+      { at: A + 0x800, bytes: a.finish() },
+      { at: A, bytes: Uint8Array.of(0x01, 0xc3, 0xc3) },
+      { at: B + 0x40, bytes: callee },
+    ];
+    machine.load({ mode: 32, cpl: 3, rip: top + 0x800, gpr, ...rest, memory });
+    machine.mapCodeAt(top, A);
+    machine.mapCodeAt(low, B);
+    machine.run(40);
+    if (machine === translated) assert.ok(machine.translate());
+    assert.equal(machine.run(100_000), bed.EXIT.halt);
+    assert.equal(machine.get(machine.cpu + 24), BigInt((3000 * 3001) / 2));
+  }
+  assert.equal(plain.difference(translated), '');
+  assert.ok(translated.counts.retired > 15_000, 'the loop was not translated as a whole');
+  assert.ok(translated.counts.entries < 50, 'the region left at each round');
+});

@@ -1,0 +1,23 @@
+// A million random programs: `npm run test:long`.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Bed } from './bed.ts';
+import { junk, program } from './program.ts';
+import { compareMany } from './programs.ts';
+import { checkModule } from './wasm.ts';
+
+const PART = 50_000;
+
+for (let i = 0; i < 20; i++)
+  test(`random programs, part ${i + 1} of 20`, (t) => {
+    const found = { state: 0, probes: 0, accesses: 0 };
+    const pair = { plain: new Bed(false), translated: new Bed(true) };
+    const totals = compareMany(pair, program, 100 + i, 0, PART, (module) => checkModule(module, found));
+    t.diagnostic(`${totals.retired} instructions, ${totals.inRegions} of them in ${totals.regions} regions`);
+    assert.ok(totals.inRegions > totals.retired * 0.55);
+  });
+
+test('random bytes as code', () => {
+  const totals = compareMany({ plain: new Bed(false), translated: new Bed(true) }, junk, 100, 0, 200_000);
+  assert.ok(totals.regions > 60_000);
+});
