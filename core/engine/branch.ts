@@ -136,6 +136,13 @@ export function target_ok_slow(cpu: Cpu, u: usize, t: u64): bool {
 
 /** An indirect branch to offset `target` in CS. */
 export function indirect(cpu: Cpu, u: usize, target: u64): usize {
+  // where it leads is a hint to the translator: the micro-op has no immediate
+  store<i32>(u, <i32>(target - cpu.page_va), 12);
+  return indirect_quiet(cpu, u, target);
+}
+
+/** The same for a micro-op that has one. */
+export function indirect_quiet(cpu: Cpu, u: usize, target: u64): usize {
   if (cpu.mode & MODE_CS64) {
     if ((target & ~0xfff) == cpu.page_va) {
       const page = changetype<CodePage>(<usize>cpu.code);

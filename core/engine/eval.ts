@@ -4,7 +4,7 @@ import { Cpu, EXIT_RETRY } from '../arch/x86/cpu';
 import { MODE_CS64, MODE_VM86 } from '../arch/x86/modes';
 import { divide, divide_signed } from '../arch/x86/divide';
 import { raise } from '../arch/x86/exceptions';
-import { branch, fault_branch, indirect, target_ok_slow } from './branch';
+import { branch, fault_branch, indirect, indirect_quiet, target_ok_slow } from './branch';
 import { counter_get, counter_set, ea_moved, ea_slow, linear, offset_special } from './address';
 import { EvalVector } from './eval_vector';
 import { BOUNCE_LIMIT, BUS_LOCK } from './layout';
@@ -220,5 +220,9 @@ export class Eval extends EvalVector {
   /** Branch to an offset in CS. */
   @inline jump_to(u: usize, target: i64): usize {
     return indirect(changetype<Cpu>(this), u, <u64>target);
+  }
+  /** The same for a form with an immediate. */
+  @inline jump_out(u: usize, target: i64): usize {
+    return indirect_quiet(changetype<Cpu>(this), u, <u64>target);
   }
 }

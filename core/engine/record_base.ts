@@ -419,6 +419,9 @@ export class RecordBase {
   jump(u: usize): usize {
     return this.ended(IR_JUMP, NONE());
   }
+  jump_out(u: usize, target: Node): usize {
+    return this.jump_to(u, target);
+  }
   jump_to(u: usize, target: Node): usize {
     return this.ended(IR_GOTO, target);
   }

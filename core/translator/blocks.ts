@@ -6,7 +6,7 @@ import { debug_break_offset } from '../engine/debug';
 import { decode } from '../engine/decode';
 import { IR_LEAVE, NODE_SIZE, Node } from '../engine/ir';
 import { Record } from '../engine/record';
-import { UOP_SIZE, uop_disp, uop_form, uop_len, uop_r, uop_x } from '../engine/uop';
+import { UOP_SIZE, uop_disp, uop_form, uop_len, uop_pos, uop_r, uop_x } from '../engine/uop';
 import {
   FORM_PSEUDO_FIRST,
   FORM_PSEUDO_LAST,
@@ -20,7 +20,7 @@ import {
 } from '../gen/forms';
 import { record_form } from '../gen/record';
 import { MAX_BLOCKS, MAX_WEIGHT, Request } from './layout';
-import { page_bytes, page_delta, page_find, page_known, page_visited, pages_begin } from './pages';
+import { page_bytes, page_delta, page_find, page_known, page_last_target, page_visited, pages_begin } from './pages';
 import {
   NODES_SIZE,
   block_at,
@@ -36,6 +36,8 @@ import {
 } from './work';
 
 export const NOWHERE: u32 = 0xffffffff;
+/** A distance that no branch has. */
+const UNKNOWN: i64 = i64.MIN_VALUE;
 /** Where a branch leads: pages from the first page << 12 | offset, as a distance in bytes. */
 export const MAX_RETURNS: u32 = 8;
 
@@ -49,7 +51,7 @@ export class Block {
   /** KIND_* of its last micro-op, 0 if it just goes on. */
   kind: u32;
   flags: u32;
-  /** The block behind and the branch's target, or NOWHERE; then their distances from the region's first page. */
+  /** The block behind and the branch's target (of an indirect branch: its last one), or NOWHERE; then their distances from the region's first page. */
   next: u32;
   taken: u32;
   next_at: i64;
@@ -235,15 +237,25 @@ function walk(place: u32, max_entries: u32): void {
   }
 }
 
+@inline function is_call(kind: u32): bool {
+  return kind == KIND_CALL || kind == KIND_INDIRECT_CALL;
+}
+@inline function is_indirect(kind: u32): bool {
+  return kind == KIND_RET || kind == KIND_INDIRECT || kind == KIND_INDIRECT_CALL;
+}
+
+/** Distance of a branch's target: of an indirect one, where it led when the interpreter ran it last; UNKNOWN = not known. */
+function target_of(page: u32, u: usize, kind: u32): i64 {
+  if (!is_indirect(kind)) return branch_target(page, u);
+  const last = page_last_target(page, uop_pos(u));
+  return last == 0 ? UNKNOWN : distance(page, last);
+}
+
 function follow(page: u32, u: usize, kind: u32, after: i64, max_entries: u32): void {
-  if (kind == KIND_RET || kind == KIND_INDIRECT) return;
-  if (kind == KIND_INDIRECT_CALL) {
-    lead_at(after, true, max_entries);
-    return;
-  }
-  const inside = lead_at(branch_target(page, u), false, max_entries);
+  const to = target_of(page, u, kind);
+  const inside = to != UNKNOWN && lead_at(to, false, max_entries);
   if (kind == KIND_JCC) lead_at(after, false, max_entries);
-  else if (kind == KIND_CALL) lead_at(after, !inside, max_entries);
+  else if (is_call(kind)) lead_at(after, !inside, max_entries);
 }
 
 function record_all(): bool {
@@ -256,7 +268,7 @@ function record_all(): bool {
     nodes = record_block(place >>> 12, place & 0xfff, nodes, end - nodes);
   }
   for (let i: u32 = 0; i < blocks; i++) link(block(i));
-  for (let i: u32 = 0; i < blocks; i++) if (block(i).kind == KIND_CALL) spread(block(i));
+  for (let i: u32 = 0; i < blocks; i++) if (is_call(block(i).kind)) spread(block(i));
   for (let i: u32 = 0; i < blocks; i++) if (block(i).kind == KIND_RET) returns(block(i));
   return blocks > 0 && load<u16>(block_at(block(0).page, block(0).offset)) == 1;
 }
@@ -268,7 +280,7 @@ function record_block(page: u32, first: u32, nodes: usize, room: usize): usize {
   b.page = page;
   b.offset = first;
   b.first = <u32>nodes;
-  b.next_at = b.taken_at = -1;
+  b.next_at = b.taken_at = UNKNOWN;
   if (load<u8>(marks(page, first)) & ENTRY) b.flags = BLOCK_ENTRY;
   const r = changetype<Record>(work_recorder());
   r.start(nodes, room, changetype<Cpu>(work_cpu()).mode);
@@ -282,7 +294,7 @@ function record_block(page: u32, first: u32, nodes: usize, room: usize): usize {
     if (!open) {
       if (changetype<Node>(<usize>r.cursor - NODE_SIZE).op == IR_LEAVE) break;
       b.kind = form_kind(uop_form(u));
-      b.taken_at = branch_target(page, u);
+      b.taken_at = target_of(page, u, b.kind);
     }
     off += uop_len(u);
     if (open && (off >= 4096 || load<u8>(marks(page, off)) & LEADER || load<u32>(uop_at(page, off)) == 0)) {
@@ -307,9 +319,8 @@ function link(b: Block): void {
   const op = changetype<Node>(<usize>b.end - NODE_SIZE).op;
   b.next = b.taken = NOWHERE;
   if (op == IR_LEAVE) return;
-  if (b.kind == 0 || b.kind == KIND_JCC || b.kind == KIND_CALL || b.kind == KIND_INDIRECT_CALL)
-    b.next = block_of(b.next_at);
-  if (b.kind == KIND_JCC || b.kind == KIND_JUMP || b.kind == KIND_CALL) b.taken = block_of(b.taken_at);
+  if (b.kind == 0 || b.kind == KIND_JCC || is_call(b.kind)) b.next = block_of(b.next_at);
+  if (b.kind && b.taken_at != UNKNOWN) b.taken = block_of(b.taken_at);
 }
 
 // ---- returns: a RET is compared with what lies behind the calls of the function it is in
@@ -326,7 +337,7 @@ function spread(call: Block): void {
   while (n) {
     n--;
     const b = block(load<u32>(list + ((<usize>n) << 2)));
-    const to = b.kind == KIND_CALL || b.kind == KIND_INDIRECT_CALL ? NOWHERE : b.taken;
+    const to = is_call(b.kind) || b.kind == KIND_RET ? NOWHERE : b.taken;
     n = reach(list, n, to, bit);
     n = reach(list, n, b.next, bit);
   }
@@ -342,7 +353,8 @@ function reach(list: usize, n: u32, to: u32, bit: u32): u32 {
 function returns(b: Block): void {
   for (let i: u32 = 0; i < blocks && b.returns < MAX_RETURNS; i++) {
     const call = block(i);
-    if (call.kind != KIND_CALL || call.taken == NOWHERE || call.next == NOWHERE) continue;
+    if (!is_call(call.kind) || call.taken == NOWHERE || call.next == NOWHERE) continue;
+    if (call.next == b.taken) continue;
     if (!(b.within & (1 << (call.taken & 31)))) continue;
     store<u32>(changetype<usize>(b) + offsetof<Block>('return0') + ((<usize>b.returns) << 2), call.next);
     b.returns++;

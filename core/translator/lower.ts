@@ -541,6 +541,7 @@ function end(i: u32, b: Block, n: Node): void {
   retire(count);
   if (op == IR_LEAVE) return out(OUT_INTERPRET, b.page, uop_pos(place_uop(n.k)), 0);
   if (op == IR_GOTO) {
+    if (b.taken != NOWHERE) compare_target(i, b.taken);
     for (let j: u32 = 0; j < b.returns; j++) compare_target(i, block_return(b, j));
     return out_target(b);
   }

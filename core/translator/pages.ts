@@ -3,6 +3,8 @@
 import { MODE_CS64 } from '../arch/x86/modes';
 import { CodePage, PAGE_OFFSETS } from '../engine/code_cache';
 import { TLB_ADDEND, TLB_CODE, TLB_X, tlb_exec_entry } from '../engine/tlb';
+import { uop_form } from '../engine/uop';
+import { FORM_REGION } from '../gen/forms';
 import { host } from '../shared/host';
 import { ptr_to_mfn } from '../shared/memory';
 import { MAX_PAGES, RegionPage, Request, request_page } from './layout';
@@ -62,4 +64,12 @@ export function page_known(delta: i32): i32 {
 /** Has the interpreter been at this offset? */
 export function page_visited(i: u32, off: u32): bool {
   return load<u32>(<usize>request_page(request, i).code + PAGE_OFFSETS + ((<usize>off) << 2)) != 0;
+}
+
+/** Where the indirect branch at an offset led when it was interpreted last, from the start of its page; 0 = not known. */
+export function page_last_target(i: u32, off: u32): i64 {
+  let u = <usize>load<u32>(<usize>request_page(request, i).code + PAGE_OFFSETS + (<usize>off << 2));
+  // an entry's micro-op is kept elsewhere
+  if (u && uop_form(u) == FORM_REGION) u = <usize>load<u32>(u, 8);
+  return u ? <i64>load<i32>(u, 12) : 0;
 }

@@ -41,11 +41,13 @@ class Region {
   pages: u32;
   /** Where the next number goes. */
   turn: u32;
+  /** The number under which it was entered last. */
+  last: u64;
   /** The set of translations in which it was last found not to be mapped so. */
   not_in: u64;
   // u64[SPACES] at REGION_SPACES: numbers of sets of translations; then RegionPage[pages]
 }
-const REGION_SPACES: usize = 24;
+const REGION_SPACES: usize = 32;
 const REGION_HEADER: usize = REGION_SPACES + (<usize>SPACES << 3);
 
 /** An entry: the micro-op that stood there, one behind it that leads on, and which region it enters where. */
@@ -156,22 +158,36 @@ export function regions_unmapped(va: u64): void {
 }
 
 /**
- * From the run loop, at micro-op `u` whose form is FORM_REGION: run the region. Returns the micro-op to go on with, 0 = left (see
- * branch.ts); the number of retired instructions is in cpu.n.
+ * From the run loop, at micro-op `u` whose form is FORM_REGION: run the region, and those that follow it at once. Returns the micro-op to go
+ * on with, 0 = left (see branch.ts); the number of retired instructions is in cpu.n.
  */
 export function region_enter(cpu: Cpu, u: usize): usize {
+  const before = cpu.n;
+  const left = cpu.limit - before;
+  // A region passes from page to page unseen, and under alignment checking its accesses find no translation.
+  if (left <= 0 || cpu.mode & (MODE_BREAK | MODE_ALIGN)) return <usize>load<u32>(u, 8);
+  let t = u;
+  do t = pass(cpu, t);
+  while (t && uop_form(t) == FORM_REGION);
+  region_run += cpu.n - before;
+  region_retired += cpu.n - before;
+  // what they retired does not bring the next sample nearer
+  const slice = atomic.load<i32>(changetype<usize>(cpu) + CPU_SLICE);
+  cpu.limit = cpu.n + left < slice ? cpu.n + left : slice;
+  region_kicked = slice == 0;
+  return t;
+}
+
+/** Run one region: the micro-op to go on with, which is the entry's own if the region cannot be entered. */
+@inline function pass(cpu: Cpu, u: usize): usize {
   const e = changetype<Entry>(<usize>load<u32>(u, 8));
   const r = changetype<Region>(<usize>e.region);
-  const left = cpu.limit - cpu.n;
-  if (left <= 0) return changetype<usize>(e);
-  if (cpu.n + <i32>r.weight >= atomic.load<i32>(changetype<usize>(cpu) + CPU_SLICE)) {
+  if (cpu.n + <i32>r.weight >= load<i32>(changetype<usize>(cpu) + CPU_SLICE)) {
     region_near_limit = true;
     return changetype<usize>(e);
   }
-  // A region passes from page to page unseen, and under alignment checking its accesses find no translation.
-  if (cpu.mode & (MODE_BREAK | MODE_ALIGN)) return changetype<usize>(e);
   const base = cpu.page_va - <u64>((<i64>region_page(r, e.page).delta) << 12);
-  if (!known(cpu, r)) {
+  if (r.last != number(cpu, globals) && r.last != number(cpu, space) && !known(cpu, r)) {
     if (r.fn == 0) return region_remove(u, e);
     if (!check(cpu, r, base)) {
       region_declines++;
@@ -179,14 +195,7 @@ export function region_enter(cpu: Cpu, u: usize): usize {
     }
   }
   region_entries++;
-  const before = cpu.n;
   const out = call_indirect<u32>(r.fn, cpu, e.index, base);
-  region_run += cpu.n - before;
-  region_retired += cpu.n - before;
-  // what it retired does not bring the next sample nearer
-  const slice = atomic.load<i32>(changetype<usize>(cpu) + CPU_SLICE);
-  cpu.limit = cpu.n + left < slice ? cpu.n + left : slice;
-  region_kicked = slice == 0;
   const page = region_page(r, (out & OUT_PLACE) >>> 12);
   cpu.page_va = page_address(cpu, base, page.delta);
   cpu.code = page.code;
@@ -216,13 +225,15 @@ export function region_original(u: usize): usize {
 }
 
 /** Has the region been looked at under the present translations? */
-@inline function known(cpu: Cpu, r: Region): bool {
+function known(cpu: Cpu, r: Region): bool {
   const here = number(cpu, space);
   const everywhere = number(cpu, globals);
   const list = changetype<usize>(r) + REGION_SPACES;
   for (let i: usize = 0; i < <usize>SPACES << 3; i += 8) {
     const n = load<u64>(list + i);
-    if (n == everywhere || n == here) return true;
+    if (n != everywhere && n != here) continue;
+    r.last = n;
+    return true;
   }
   return false;
 }
@@ -266,6 +277,7 @@ function current(p: RegionPage): bool {
 /** The region will not be right again. */
 function dead(r: Region): bool {
   r.fn = 0;
+  r.last = 0;
   memory.fill(changetype<usize>(r) + REGION_SPACES, 0, <usize>SPACES << 3);
   return false;
 }

@@ -88,7 +88,7 @@ const IOPL: i64 = 0x3000;
   const t = b.ldp<T>(q);
   if (!b.target_ok(u, t)) return 0;
   b.stack_move<T>(b.add(b.rd<u16, C>(u, b.k(1)), b.k(sizeof<T>())));
-  return b.jump_to(u, t);
+  return b.jump_out(u, t);
 }
 
 // LOOP, JCXZ: the counter is as wide as addresses are.
