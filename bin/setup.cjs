@@ -220,8 +220,20 @@ const DEFAULTS = {
 };
 
 /** Starts the project's Node on `script`, hands it the terminal and the signals, and ends the way it ends. */
+/**
+ * How V8 compiles WebAssembly. A translated region is one function that calls nothing, so what V8 keeps to inline calls, and to undo that, only
+ * costs each entry and the core's calls of regions; and regions are compiled where they are made, not by the vCPU that first calls them.
+ * Only at its start does V8 take these safely: code that it compiled before expects the others.
+ */
+const V8_FLAGS = [
+  '--no-wasm-inlining',
+  '--no-wasm-inlining-call-indirect',
+  '--no-wasm-deopt',
+  '--no-wasm-lazy-compilation',
+];
+
 function hand(script, args) {
-  const child = spawn(projectNode(), [at(script), ...args], {
+  const child = spawn(projectNode(), [...V8_FLAGS, at(script), ...args], {
     stdio: 'inherit',
     env: { ...DEFAULTS, ...process.env, XENOLITH_PARENT: String(process.pid) },
   });
@@ -246,6 +258,7 @@ module.exports = {
   followNpm,
   setup,
   hand,
+  V8_FLAGS,
   fail,
   sourcesHash,
   recipeHash,

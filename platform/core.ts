@@ -1,7 +1,6 @@
 // core.wasm: loading it, and an instance over a machine's memory.
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { setFlagsFromString } from 'node:v8';
 
 /** What core.wasm exports (core/index.ts): addresses are byte offsets of machine memory, statuses 0 or -errno. */
 export interface Core {
@@ -83,18 +82,6 @@ export interface CoreImage {
   /** The decoder's tables, generated from spec/x86. */
   tables: Uint8Array;
 }
-
-/**
- * How V8 compiles, told before it compiles anything. A region is one function that calls nothing, so what V8 keeps to inline calls, and to undo
- * that, only costs each entry and the core's calls of regions; and regions are compiled where they are made, not by the vCPU that first calls them.
- */
-const V8_FLAGS = [
-  '--no-wasm-inlining',
-  '--no-wasm-inlining-call-indirect',
-  '--no-wasm-deopt',
-  '--no-wasm-lazy-compilation',
-];
-for (const flag of V8_FLAGS) setFlagsFromString(flag);
 
 const built = (name: string): Buffer => readFileSync(fileURLToPath(new URL(`../build/${name}`, import.meta.url)));
 

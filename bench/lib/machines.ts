@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { V8_FLAGS } from '../../bin/setup.cjs';
 import { BENCH_INIT, benchInitrd } from '../../guests/bench/build.ts';
 import { kernelElf } from '../../guests/image/elf.ts';
 import { guestImage } from '../../guests/image/index.ts';
@@ -57,7 +58,7 @@ function start(kind: Kind, files: Files, order: Order): ChildProcess {
   const own = `rdinit=${BENCH_INIT} xenolith.bench=${order.programs.join(',')}`;
   if (kind === 'xenolith') {
     const args = [files.kernel, files.initrd, `console=hvc0 ${own}`, String(order.memory)];
-    return spawn(process.execPath, [join(import.meta.dirname, 'xenolith.ts'), ...args], {
+    return spawn(process.execPath, [...V8_FLAGS, join(import.meta.dirname, 'xenolith.ts'), ...args], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
   }
