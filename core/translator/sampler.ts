@@ -22,8 +22,8 @@ import { region_epoch } from './regions';
 /** Interpreted instructions between two samples: at least, and how many more by chance. A fixed number would fall into step with a loop. */
 const INTERVAL: u32 = 1000;
 const SPREAD: u32 = 2048;
-/** Samples at a place before it is translated. */
-const HOT: u32 = 2;
+/** Samples at a place before it is translated: it has then cost about as much as its translation will. */
+const HOT: u32 = 64;
 const ASKED: u32 = 0x80000000;
 const ENTRIES: u32 = 2048;
 
