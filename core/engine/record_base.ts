@@ -193,6 +193,7 @@ export class RecordBase {
     return this.two(IR_ADD, x, y);
   }
   sub(x: Node, y: Node): Node {
+    if (same(x, y)) return this.k(0);
     return is_zero(y) ? x : this.two(IR_SUB, x, y);
   }
   mul(x: Node, y: Node): Node {
@@ -212,6 +213,7 @@ export class RecordBase {
     return this.two(IR_OR, x, y);
   }
   xor(x: Node, y: Node): Node {
+    if (same(x, y)) return this.k(0);
     return is_zero(y) ? x : this.two(IR_XOR, x, y);
   }
   not(x: Node): Node {
@@ -459,4 +461,10 @@ function is_value(n: Node, v: i64): bool {
 }
 export function is_zero(n: Node): bool {
   return is_value(n, 0);
+}
+/** The same value for certain: one node, or the same part of one. */
+function same(x: Node, y: Node): bool {
+  if (changetype<usize>(x) == 0 || changetype<usize>(y) == 0) return false;
+  if (changetype<usize>(x) == changetype<usize>(y)) return true;
+  return x.op == IR_AND && y.op == IR_AND && x.a == y.a && is_k(node(x.b)) && is_k(node(y.b)) && node(x.b).k == node(y.b).k;
 }

@@ -9,6 +9,7 @@ import {
   IR_INST,
   IR_LOAD,
   IR_PROBE,
+  IR_SET,
   IR_SETV,
   IR_SMULH,
   IR_VCONST,
@@ -26,7 +27,7 @@ import {
   vector_slot,
 } from '../engine/ir';
 import { Block } from './blocks';
-import { locals_temps, locals_use, locals_use_vector } from './locals';
+import { locals_temps, locals_use, locals_use_vector, locals_used } from './locals';
 
 export const NODE_HOT: u8 = 0x10;
 /** An exit needs it; more than once. */
@@ -57,6 +58,23 @@ export const SLOT_PAGE: u32 = 17;
 export const SLOT_PLUS4G: u32 = 18;
 export const SLOT_MINUS4G: u32 = 19;
 
+/** What is read of the state by a block. To be known of all blocks before one is analysed. */
+export function analyse_uses(b: Block): void {
+  for (let p = <usize>b.first; p < <usize>b.end; p += NODE_SIZE) slots(changetype<Node>(p));
+  b.exposed = exposed(b);
+}
+
+/** Slots that the block has not written before its first exit. Its end's exits write all that it has. */
+function exposed(b: Block): u64 {
+  let killed: u64 = 0;
+  for (let p = <usize>b.first; p < <usize>b.end; p += NODE_SIZE) {
+    const n = changetype<Node>(p);
+    if (n.op == IR_SET) killed |= slot_bit(n);
+    if (n.flags & NODE_LIVE && ir_can_leave(n.op)) break;
+  }
+  return ~killed;
+}
+
 /** Mark a block's hot nodes and give temporaries to those that are used more than once. */
 export function analyse(b: Block): void {
   for (let p = <usize>b.first; p < <usize>b.end; p += NODE_SIZE) changetype<Node>(p).v = 0;
@@ -74,7 +92,6 @@ export function analyse(b: Block): void {
   let vectors: u32 = 0;
   for (let p = <usize>b.first; p < <usize>b.end; p += NODE_SIZE) {
     const n = changetype<Node>(p);
-    slots(n);
     if (!(n.flags & NODE_HOT) || is_free(n.op) || ir_is_end(n.op)) continue;
     if (n.op == IR_PROBE) set_temp(n, ++t32);
     else if (n.op == IR_VLOAD || (ir_is_vector(n.op) && uses(n) > 1)) set_temp(n, ++vectors);
@@ -120,8 +137,10 @@ function final_sets(end: Node): void {
   seen_begin();
   for (let s = end.a; s; s = node(s).b) {
     if (!newest(node(s))) continue;
-    const value = node(node(s).a);
-    value.flags |= NODE_HOT;
+    const set = node(s);
+    const value = node(set.a);
+    // what only memory gets may not be needed there
+    if (set.op == IR_SETV || (locals_used() & slot_bit(set)) != 0) value.flags |= NODE_HOT;
     value.v += (<i64>1) << 32;
   }
 }

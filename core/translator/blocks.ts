@@ -74,6 +74,8 @@ export class Block {
   index: u32;
   low: u32;
   component: u32;
+  /** Slots that some exit of it does not write itself: memory must have them when it begins. */
+  exposed: u64;
   /** Temporaries that its hot nodes have; an exit's come behind. */
   temps: u32;
   /** Dispatches in front of it, outermost first. */

@@ -1,6 +1,6 @@
 // Exports of translator.wasm: an instance of its own over machine memory, on a thread of its own, that turns requests into modules.
 import { pcpu_ring } from '../shared/pcpu';
-import { analyse } from './analyse';
+import { analyse, analyse_uses } from './analyse';
 import { BLOCK_ENTRY, block, blocks, blocks_find, weight } from './blocks';
 import {
   AREA_READY,
@@ -39,6 +39,7 @@ export function translator_run(i: u32): u32 {
   lower_begin();
   r.bytes = 0;
   if (blocks_find(r, MAX_ENTRIES)) {
+    for (let n: u32 = 0; n < blocks; n++) analyse_uses(block(n));
     for (let n: u32 = 0; n < blocks; n++) analyse(block(n));
     r.entries = 0;
     for (let n: u32 = 0; n < blocks; n++) {

@@ -51,6 +51,7 @@ import {
   node,
   place_count,
   place_uop,
+  slot_bit,
   vector_slot,
 } from '../engine/ir';
 import { CPU_SLICE, CPU_TARGET } from '../arch/x86/cpu';
@@ -259,7 +260,8 @@ function is_compare(n: Node): bool {
   return n.op == IR_EQ || n.op == IR_LTU || n.op == IR_LTS;
 }
 
-// ---- exits. Memory always holds the state of the block's beginning: who leaves writes what has changed since, and returns
+// ---- exits. Memory holds the state of the block's beginning, as far as some exit of the block needs it: who leaves writes what has changed
+// since, and returns
 function out(kind: u32, page: u32, off: u32, count: u32): void {
   w.local_get(CPU);
   w.local_get(RETIRED);
@@ -291,9 +293,38 @@ function write_slot(set: Node): void {
 /** Leave at a micro-op: the state is that of before it. Written inside an `if`. */
 function leave(n: Node): void {
   const inst = node(<u32>n.k);
+  const end = changetype<usize>(n);
+  begin_cold(inst.a, ALL, false, end);
+  seen_begin();
+  for (let s = inst.a; s; s = node(s).b) if (newest(node(s))) write_value(node(s));
+  end_cold(end);
+  out(OUT_INTERPRET, here.page, uop_pos(place_uop(inst.k)), place_count(inst.k));
+}
+
+function write_value(set: Node): void {
+  w.local_get(CPU);
+  value(set.a);
+  write_slot(set);
+}
+
+/** All slots. */
+const ALL: u64 = ~0;
+function in_mask(set: Node, mask: u64): bool {
+  return set.op == IR_SETV || (slot_bit(set) & mask) != 0;
+}
+
+/**
+ * Compute what the newest values of a chain need and nothing before has: of the slots in `mask`, and of those with a local. What is used
+ * twice gets a temporary until end_cold().
+ */
+function begin_cold(chain: u32, mask: u64, locals: bool, end: usize): void {
   temps = here.temps;
-  need_sets(inst.a);
-  for (let p = <usize>here.first; p < changetype<usize>(n); p += NODE_SIZE) {
+  seen_begin();
+  for (let s = chain; s; s = node(s).b) {
+    const set = node(s);
+    if (newest(set) && (in_mask(set, mask) || (locals && kept(set)))) need(set.a);
+  }
+  for (let p = <usize>here.first; p < end; p += NODE_SIZE) {
     const m = changetype<Node>(p);
     if (!(m.flags & NODE_SHARED)) continue;
     compute(m);
@@ -301,19 +332,13 @@ function leave(n: Node): void {
     w.local_set(temp64(temps - 1));
   }
   locals_temps64(temps);
-  seen_begin();
-  for (let s = inst.a; s; s = node(s).b) {
-    if (!newest(node(s))) continue;
-    w.local_get(CPU);
-    value(node(s).a);
-    write_slot(node(s));
-  }
-  for (let p = <usize>here.first; p < changetype<usize>(n); p += NODE_SIZE) {
+}
+function end_cold(end: usize): void {
+  for (let p = <usize>here.first; p < end; p += NODE_SIZE) {
     const m = changetype<Node>(p);
     if (m.flags & NODE_SHARED) set_temp(m, 0);
     m.flags &= ~(NODE_NEED | NODE_SHARED);
   }
-  out(OUT_INTERPRET, here.page, uop_pos(place_uop(inst.k)), place_count(inst.k));
 }
 
 function need(p: u32): void {
@@ -332,11 +357,6 @@ function need(p: u32): void {
   need(n.a);
   need(n.b);
 }
-function need_sets(chain: u32): void {
-  seen_begin();
-  for (let s = chain; s; s = node(s).b) if (newest(node(s))) need(node(s).a);
-}
-
 /** Has the slot a local? Else nothing in the region reads it. */
 function kept(set: Node): bool {
   if (set.op == IR_SETV) return (locals_vectors_used() >>> (<u64>vector_slot(<u32>set.k))) & 1 ? true : false;
@@ -346,8 +366,10 @@ function set_local(set: Node): u32 {
   return set.op == IR_SETV ? vector_local(vector_slot(<u32>set.k)) : slot_local((<u32>set.k) >>> 3);
 }
 
-/** The newest value of each slot of a chain, to memory and to its local: all are computed before any local is written. */
-function sets(chain: u32): void {
+/** The newest values of the chain at a block's end: to memory for the slots in `mask`, and to locals. All are computed before any local is written. */
+function commit(end: Node, mask: u64): void {
+  const chain = end.a;
+  begin_cold(chain, mask, true, changetype<usize>(end));
   let n: u32 = 0;
   seen_begin();
   for (let s = chain; s; s = node(s).b) {
@@ -357,19 +379,17 @@ function sets(chain: u32): void {
       value(set.a);
       store<u32>(order + ((<usize>n) << 2), s);
       n++;
-    } else {
-      w.local_get(CPU);
-      value(set.a);
-      write_slot(set);
-    }
+    } else if (in_mask(set, mask)) write_value(set);
   }
   for (let i = n; i-- > 0; ) w.local_set(set_local(node(load<u32>(order + ((<usize>i) << 2)))));
   for (let i: u32 = 0; i < n; i++) {
     const set = node(load<u32>(order + ((<usize>i) << 2)));
+    if (!in_mask(set, mask)) continue;
     w.local_get(CPU);
     w.local_get(set_local(set));
     write_slot(set);
   }
+  end_cold(changetype<usize>(end));
 }
 /** SETs in the order in which their values were put on the stack. */
 let order: usize = 0;
@@ -505,7 +525,6 @@ function effect(n: Node): void {
 export function write_block(i: u32): void {
   const b = block(i);
   here = b;
-  if (b.flags & BLOCK_CHECK) check(b);
   let p = <usize>b.first;
   for (; !ir_is_end(changetype<Node>(p).op); p += NODE_SIZE) {
     const n = changetype<Node>(p);
@@ -514,73 +533,82 @@ export function write_block(i: u32): void {
   end(i, b, changetype<Node>(p));
 }
 
-/** A loop begins: another round must fit into the budget. */
-function check(b: Block): void {
+function end(i: u32, b: Block, n: Node): void {
+  const op = n.op;
+  if (op == IR_LEAVE) {
+    commit(n, ALL);
+    return out(OUT_INTERPRET, b.page, uop_pos(place_uop(n.k)), place_count(n.k));
+  }
+  if (op == IR_GOTO) {
+    value(n.b);
+    w.local_set(TARGET);
+    if (b.taken != NOWHERE) compare_target(i, n, b.taken);
+    for (let j: u32 = 0; j < b.returns; j++) compare_target(i, n, block_return(b, j));
+    commit(n, ALL);
+    return out_target(b, place_count(n.k));
+  }
+  if (op == IR_BRANCH) {
+    condition(n.b);
+    w.if_();
+    structure_enter();
+    go(i, n, b.taken, b.taken_at);
+    w.end();
+    structure_leave();
+  }
+  if (op == IR_JUMP) go(i, n, b.taken, b.taken_at);
+  else go(i, n, b.next, b.next_at);
+}
+
+/** Go on in the block `to`, or outside at a distance from the first page. */
+function go(from: u32, n: Node, to: u32, at: i64): void {
+  const count = place_count(n.k);
+  if (to != NOWHERE) {
+    const t = block(to);
+    if (t.flags & BLOCK_CHECK) check(n, t);
+    commit(n, t.exposed);
+    retire(count);
+    return write_goto(from, to, CHOSEN);
+  }
+  commit(n, ALL);
+  const page = page_known(<i32>(at >> 12));
+  if (page >= 0) return out(OUT_GO, page, (<u32>at) & 0xfff, count);
+  address_of(at);
+  w.local_set(TARGET);
+  out_target(here, count);
+}
+
+/** A round of a loop begins at `t`: it must fit into the budget. */
+function check(n: Node, t: Block): void {
+  const count = place_count(n.k);
   w.local_get(RETIRED);
-  w.i32_const(weight);
+  w.i32_const(weight + count);
   w.byte(w.I32_ADD);
   w.local_get(CPU);
   w.access(w.I32_LOAD, SLICE);
   w.byte(w.I32_GE_S);
   w.if_();
   structure_enter();
-  out(OUT_GO, b.page, b.offset, 0);
+  commit(n, ALL);
+  out(OUT_GO, t.page, t.offset, count);
   w.end();
   structure_leave();
 }
 
-function end(i: u32, b: Block, n: Node): void {
-  const op = n.op;
-  const count = place_count(n.k);
-  if (op == IR_BRANCH) condition(n.b);
-  if (op == IR_GOTO) {
-    value(n.b);
-    w.local_set(TARGET);
-  }
-  sets(n.a);
-  retire(count);
-  if (op == IR_LEAVE) return out(OUT_INTERPRET, b.page, uop_pos(place_uop(n.k)), 0);
-  if (op == IR_GOTO) {
-    if (b.taken != NOWHERE) compare_target(i, b.taken);
-    for (let j: u32 = 0; j < b.returns; j++) compare_target(i, block_return(b, j));
-    return out_target(b);
-  }
-  if (op == IR_BRANCH) {
-    w.if_();
-    structure_enter();
-    go(i, b.taken, b.taken_at);
-    w.end();
-    structure_leave();
-  }
-  if (op == IR_JUMP) go(i, b.taken, b.taken_at);
-  else go(i, b.next, b.next_at);
-}
-
-/** Go on in the block `to`, or outside at a distance from the first page. */
-function go(from: u32, to: u32, at: i64): void {
-  if (to != NOWHERE) return write_goto(from, to, CHOSEN);
-  const page = page_known(<i32>(at >> 12));
-  if (page >= 0) return out(OUT_GO, page, (<u32>at) & 0xfff, 0);
-  address_of(at);
-  w.local_set(TARGET);
-  out_target(here);
-}
-
-function out_target(b: Block): void {
+function out_target(b: Block, count: u32): void {
   w.local_get(CPU);
   w.local_get(TARGET);
   w.access(w.I64_STORE, <u32>CPU_TARGET);
-  out(OUT_TARGET, b.page, b.offset, 0);
+  out(OUT_TARGET, b.page, b.offset, count);
 }
 
-function compare_target(from: u32, to: u32): void {
+function compare_target(from: u32, n: Node, to: u32): void {
   const t = block(to);
   w.local_get(TARGET);
   address_of(((<i64>page_delta(t.page)) << 12) + t.offset);
   w.byte(w.I64_EQ);
   w.if_();
   structure_enter();
-  write_goto(from, to, CHOSEN);
+  go(from, n, to, 0);
   w.end();
   structure_leave();
 }
