@@ -26,7 +26,7 @@ export interface MachineOptions {
 const WASM_PAGE = 0x10000;
 /** Tables, frame table, pCPU areas and the hypervisor's own pages, beside the domains' memory. */
 const OWN_MEMORY = 64 << 20;
-const PCPU_AREA = 40 << 20;
+const PCPU_AREA = 48 << 20;
 const MAX_PAGES = 0x10000;
 const FLAGS = { deterministic: 1, hypercalls: 2, events: 4, runs: 8 };
 /** What virtual time takes an instruction for (core/hypervisor/time.ts), per second. */

@@ -12,7 +12,7 @@ export const BUS_LOCK: usize = 0x13ff0;
 export const HOST_BASE: usize = 0x14000;
 
 /** A pCPU's own area: TLB sets (three tables and a byte an entry), code-page hash, micro-op arena. */
-export const TLB_ENTRIES: u32 = 1024;
+export const TLB_ENTRIES: u32 = 4096;
 /** Entries for execution lie behind: a stack page does not push out the code that uses it. */
 export const TLB_EXEC_ENTRIES: u32 = 256;
 export const TLB_ENTRY_SIZE: usize = 32;
@@ -23,7 +23,10 @@ export const ENTRY_GLOBAL: u32 = 1;
 export const ENTRY_LARGE: u32 = 2;
 export const ENTRY_HUGE: u32 = 4;
 export const TLB_SETS: i32 = 8;
-export const TLB_SET_SIZE: usize = 3 * (TLB_TABLE_SIZE + <usize>(TLB_ENTRIES + TLB_EXEC_ENTRIES));
+/** Which entries of a table have been made since it was cleared: their number, then as many as fit. */
+export const TLB_LOG_MAX: u32 = 510;
+export const TLB_LOG_SIZE: usize = 4 + 2 * <usize>TLB_LOG_MAX;
+export const TLB_SET_SIZE: usize = 3 * (TLB_TABLE_SIZE + <usize>(TLB_ENTRIES + TLB_EXEC_ENTRIES) + TLB_LOG_SIZE);
 export const PCPU_TLB: usize = 0;
 export const PCPU_TLB_SETS: usize = 8 * TLB_SET_SIZE; // what each is bound to
 /** Scratch: 32 code bytes of an instruction that crosses a page, then its micro-op and the one after it. */
@@ -37,4 +40,6 @@ export const PCPU_CODE_ARENA_SIZE: usize = 0x2000000; // 32 MiB
 export const PCPU_SAMPLES: usize = PCPU_CODE_ARENA + PCPU_CODE_ARENA_SIZE;
 export const PCPU_REGIONS: usize = PCPU_SAMPLES + 0x4000;
 export const PCPU_REGIONS_SIZE: usize = 0x400000;
-export const PCPU_AREA_SIZE: usize = PCPU_REGIONS + PCPU_REGIONS_SIZE;
+/** A bit a frame: some TLB entry may let it be written. */
+export const PCPU_WRITABLE: usize = PCPU_REGIONS + PCPU_REGIONS_SIZE;
+export const PCPU_AREA_SIZE: usize = PCPU_WRITABLE + 0x20000;

@@ -4,7 +4,7 @@ import { Cpu } from '../arch/x86/cpu';
 import { MODE_ALIGN } from '../arch/x86/modes';
 import { PCPU_TLB_NONE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXEC_ENTRIES, TLB_TABLE_SIZE } from './layout';
 import { mfn_to_ptr } from '../shared/memory';
-import { set_current, set_flags_at, set_inserted } from './tlb_sets';
+import { set_current, set_flags_at, set_inserted, set_logged, set_writable } from './tlb_sets';
 
 export const TLB_R: usize = 0;
 export const TLB_W: usize = 8;
@@ -61,6 +61,11 @@ export function entry_clear(e: usize): void {
   store<u64>(e, NO_TAG, TLB_X);
 }
 
+/** Has an entry no translation? Tags are NO_TAG, or 0 after table_clear(); page 0's entry never has that. */
+function entry_empty(e: usize): bool {
+  return load<u64>(e, TLB_R) <= NO_TAG && load<u64>(e, TLB_W) <= NO_TAG && load<u64>(e, TLB_X) <= NO_TAG;
+}
+
 /** Does an entry hold a translation of the page, for whatever access? */
 @inline export function entry_holds(e: usize, tag: u64): bool {
   return load<u64>(e, TLB_R) == tag || load<u64>(e, TLB_W) == tag || load<u64>(e, TLB_X) == tag;
@@ -98,8 +103,10 @@ export function tlb_insert(cpu: Cpu, tab: i32, va: u64, mfn: u32, perms: i32, fl
   const exec = (perms & 4) != 0;
   const e = exec ? tlb_exec_entry(table(tab), tag) : tlb_entry(table(tab), tag);
   const addend = <u32>mfn_to_ptr(mfn) - <u32>tag;
+  if (perms & 2) set_writable(mfn);
   const same = load<u32>(e, TLB_ADDEND) == addend && (load<u64>(e, TLB_R) == tag || load<u64>(e, TLB_X) == tag);
   if (!same) {
+    if (entry_empty(e)) set_logged(tab, e);
     entry_clear(e);
     store<u32>(e, addend, TLB_ADDEND);
     store<u32>(e, 0, TLB_CODE);

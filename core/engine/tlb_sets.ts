@@ -10,9 +10,12 @@ import {
   ENTRY_LARGE,
   PCPU_TLB,
   PCPU_TLB_SETS,
+  PCPU_WRITABLE,
   TLB_ENTRIES,
   TLB_ENTRY_SIZE,
   TLB_EXEC_ENTRIES,
+  TLB_LOG_MAX,
+  TLB_LOG_SIZE,
   TLB_SETS,
   TLB_SET_SIZE,
   TLB_TABLES,
@@ -69,6 +72,8 @@ const SHIFT_HUGE: u64 = 30;
 const PCIDE: u64 = 0x20000;
 
 let sets: usize = 0;
+/** This pCPU's bits of frames that may be written. */
+let writable: usize = 0;
 let clock: u32 = 0;
 let current: TlbSet = changetype<TlbSet>(0);
 /** Tables of the present set. */
@@ -77,11 +82,14 @@ export let set_current: usize = 0;
 export function tlb_attach(pcpu_area: usize): void {
   tables_attach(pcpu_area);
   sets = pcpu_area + PCPU_TLB_SETS;
+  writable = pcpu_area + PCPU_WRITABLE;
+  memory.fill(writable, 0, 0x20000);
   for (let i = 0; i < TLB_SETS; i++) {
     const s = set_at(i);
     memory.fill(changetype<usize>(s), 0, HEADER);
     s.tables = <u32>(pcpu_area + PCPU_TLB + <usize>i * TLB_SET_SIZE);
     s.used = (1 << TLB_TABLES) - 1;
+    for (let k = 0; k < TLB_TABLES; k++) store<u32>(log_of(s, k), TLB_LOG_MAX + 1);
   }
   current = set_at(0);
   set_current = current.tables;
@@ -108,6 +116,25 @@ export function tlb_attach(pcpu_area: usize): void {
 @inline export function set_flags_at(tables: usize, e: usize): usize {
   const index = (e - tables) / TLB_ENTRY_SIZE; // tables follow one another, and so do their flags
   return tables + <usize>TLB_TABLES * TLB_TABLE_SIZE + index;
+}
+
+@inline function log_of(s: TlbSet, i: i32): usize {
+  return <usize>s.tables + <usize>TLB_TABLES * (TLB_TABLE_SIZE + <usize>ENTRIES) + <usize>i * TLB_LOG_SIZE;
+}
+
+/** Entry `e` of a table of the present set, empty until now, is made. */
+export function set_logged(tab: i32, e: usize): void {
+  const log = log_of(current, tab);
+  const n = load<u32>(log);
+  if (n < TLB_LOG_MAX) store<u16>(log + 4 + ((<usize>n) << 1), <u16>((e - table_of(current, tab)) / TLB_ENTRY_SIZE));
+  if (n <= TLB_LOG_MAX) store<u32>(log, n + 1);
+}
+
+/** An entry of a frame that may be written: tlb_protect_frame has to look for it. */
+export function set_writable(mfn: u32): void {
+  const p = writable + (<usize>mfn >>> 3);
+  const bit: u32 = 1 << (mfn & 7);
+  store<u8>(p, <u8>(load<u8>(p) | bit));
 }
 
 /** An entry with these flags is made in the present set. */
@@ -138,7 +165,7 @@ export function set_inserted(tab: i32, va: u64, flags: u32): void {
 
 /** Forget a set's entries. */
 function clear(s: TlbSet): void {
-  for (let i = 0; i < TLB_TABLES; i++) if (s.used & (1 << i)) table_clear(table_of(s, i));
+  for (let i = 0; i < TLB_TABLES; i++) if (s.used & (1 << i)) empty(s, i);
   s.used = s.globals = 0;
   s.space = s.everywhere = 0;
   s.huge0 = s.huge1 = 0;
@@ -155,7 +182,7 @@ function clear_local(cpu: Cpu, s: TlbSet): void {
       if (!(s.used & bit)) continue;
       if (s.globals & bit) table_clear_local(s, i);
       else {
-        table_clear(table_of(s, i));
+        empty(s, i);
         s.used &= ~bit;
       }
     }
@@ -163,11 +190,36 @@ function clear_local(cpu: Cpu, s: TlbSet): void {
   else s.space = 0;
 }
 
+/** Forget a table's entries. */
+function empty(s: TlbSet, i: i32): void {
+  const t = table_of(s, i);
+  const log = log_of(s, i);
+  const n = load<u32>(log);
+  if (n > TLB_LOG_MAX) table_clear(t);
+  else for (let k: u32 = 0; k < n; k++) entry_clear(t + <usize>load<u16>(log + 4 + ((<usize>k) << 1)) * TLB_ENTRY_SIZE);
+  store<u32>(log, 0);
+}
+
+/** Forget a table's entries that are not global; the log keeps the others. */
 function table_clear_local(s: TlbSet, i: i32): void {
   const t = table_of(s, i);
   const flags = set_flags_at(<usize>s.tables, t);
-  for (let k: u32 = 0; k < ENTRIES; k++)
-    if (!(load<u8>(flags + k) & ENTRY_GLOBAL)) entry_clear(t + <usize>k * TLB_ENTRY_SIZE);
+  const log = log_of(s, i);
+  const n = load<u32>(log);
+  if (n > TLB_LOG_MAX) {
+    for (let k: u32 = 0; k < ENTRIES; k++)
+      if (!(load<u8>(flags + k) & ENTRY_GLOBAL)) entry_clear(t + <usize>k * TLB_ENTRY_SIZE);
+    return;
+  }
+  let kept: u32 = 0;
+  for (let k: u32 = 0; k < n; k++) {
+    const e = load<u16>(log + 4 + ((<usize>k) << 1));
+    if (load<u8>(flags + e) & ENTRY_GLOBAL) {
+      store<u16>(log + 4 + ((<usize>kept) << 1), e);
+      kept++;
+    } else entry_clear(t + <usize>e * TLB_ENTRY_SIZE);
+  }
+  store<u32>(log, kept);
 }
 
 /** Make the set of the vCPU's present address space the one in use; to be called before the vCPU runs and when CR3 or CR4 changes. */
@@ -319,6 +371,10 @@ function forget_region(s: TlbSet, va: u64, shift: u64, global: bool): void {
 
 /** Take the write tag from every entry that maps frame `mfn`: its bytes are about to be decoded. */
 export function tlb_protect_frame(mfn: u32): void {
+  const p = writable + (<usize>mfn >>> 3);
+  const bit: u32 = 1 << (mfn & 7);
+  if (!(load<u8>(p) & bit)) return;
+  store<u8>(p, <u8>(load<u8>(p) & ~bit));
   const host = <u32>mfn_to_ptr(mfn);
   for (let i = 0; i < TLB_SETS; i++) {
     const s = set_at(i);
