@@ -5,4 +5,12 @@ export { translator_answered, translator_enable, translator_take } from './trans
 export { region_epoch, region_install } from './translator/regions';
 export { region_count } from './translator/counters';
 export { engine_set_trace } from './engine/cpu_run';
-export { cpu_refresh, cpu_run_for, cpu_single_step, domain_frame, region_run, region_want } from './engine/inspect';
+export {
+  cpu_refresh,
+  cpu_run_for,
+  cpu_single_step,
+  domain_frame,
+  frame_changed,
+  region_run,
+  region_want,
+} from './engine/inspect';

@@ -105,7 +105,8 @@ export class Assembler {
     }
   }
 
-  instruction(row: Row, size: OperandSize): void {
+  /** An instruction of a row; `inMemory` says where an operand is that may be either. */
+  instruction(row: Row, size: OperandSize, inMemory = this.r.chance(0.5)): void {
     const { r, mode } = this;
     const long = mode === 64;
     const legacy: number[] = [];
@@ -113,7 +114,7 @@ export class Assembler {
     if (size === 16 && row.prefix !== '66') legacy.push(0x66);
     const memory =
       row.modrm &&
-      (row.form === 'mem' || (row.form === 'both' && !row.operands.some((o) => o.kind === 'R') && r.chance(0.5)));
+      (row.form === 'mem' || (row.form === 'both' && !row.operands.some((o) => o.kind === 'R') && inMemory));
     let rex = 0;
     const sized =
       row.operands.some((o) => 'vyzpa'.includes(o.size) && o.size !== '') || row.attrs.has('v') || row.attrs.has('y');

@@ -63,7 +63,10 @@ export interface Start {
   memory: readonly { at: number; bytes: Uint8Array }[];
 }
 
-type Calls = Record<'cpu_refresh' | 'cpu_run_for' | 'region_want' | 'region_run', (...args: number[]) => number>;
+type Calls = Record<
+  'cpu_refresh' | 'cpu_run_for' | 'region_want' | 'region_run' | 'frame_changed',
+  (...args: number[]) => number
+>;
 
 /** Parts of the Cpu that a program can see. What is left out: caches, and pointers into them. */
 const COMPARED: readonly [number, number][] = [
@@ -220,6 +223,12 @@ export class Bed {
     this.put(at, (this.get(at) & ~0x7n) | BigInt(flags));
   }
 
+  /** Let a page of the layout lie where another does, in the tables only. */
+  moveEntry(linear: number, to: number): void {
+    const at = this.ram + 0x4000 + 8 * ((linear >>> 12) & 511);
+    this.put(at, (this.get(at) & 0xfffn) | BigInt(FIRST_GPA + to - BASE));
+  }
+
   /** Map a code page at another address below 4 GiB too, through the same tables; for what is loaded now. */
   mapCodeAt(linear: number, code: number): void {
     const entry = (table: number, i: number, v: number): void => this.put(this.ram + table + 8 * i, BigInt(v));
@@ -227,6 +236,11 @@ export class Bed {
     entry(0x3000, (linear >>> 21) & 511, 0x4000 | P | W | U | A);
     entry(0x4000, (linear >>> 12) & 511, (FIRST_GPA + code - BASE) | P | W | U | A);
     this.#calls.cpu_refresh(this.cpu);
+  }
+
+  /** The hypervisor has written to a page. */
+  written(linear: number): void {
+    this.#calls.frame_changed(this.host(linear));
   }
 
   putFlags(f: number): void {
@@ -254,7 +268,11 @@ export class Bed {
 
   /** Have the code at RIP translated, as the platform does; `see` is shown each module. */
   translate(see: (module: Uint8Array) => void = () => {}): boolean {
-    if (!this.want()) return false;
+    return this.want() && this.serve(see);
+  }
+
+  /** What is asked for is translated and installed; false: there was nothing that could be. */
+  serve(see: (module: Uint8Array) => void = () => {}): boolean {
     let answered = false;
     this.#translator!.serve((_pcpu, answer) => {
       answered = true;

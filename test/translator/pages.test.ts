@@ -82,39 +82,101 @@ test('a place whose region has died because a page of it changed can be translat
   assert.ok(machine.counts.retired > rounds * 4000);
 });
 
-test('32-bit code at both ends of the address space: branches wrap', () => {
-  const [plain, translated] = [new bed.Bed(false), new bed.Bed(true)];
-  const [top, low] = [0xfffff000, 0];
-  // add eax, 1; call to the first page; dec ecx; jnz
-  const a = new Assembler(32, new Random(1), { sse: 0, wild: 0 }, top + 0x800);
+/** A loop of two pages: so many times call B; then INVLPG of B, and again. `adds`: code for B. */
+function looping(rounds: number): {
+  load: (machine: bed.Bed, more: bed.Start['memory']) => void;
+  adds: (n: number) => Uint8Array;
+} {
+  const a = new Assembler(64, new Random(1), { sse: 0, wild: 0 }, A);
   a.label(0);
-  a.emit(0x83, 0xc0, 1, 0xe8);
-  a.dword((low + 0x40 - a.here - 4) | 0);
-  a.emit(0xff, 0xc9, 0x0f, 0x85);
+  a.emit(0xe8);
+  a.dword(B - a.here - 4);
+  a.emit(0xff, 0xc9, 0x0f, 0x85); // dec ecx; jnz
   a.reference(0);
-  a.emit(0xcd, 0x20);
-  // jmp to the last page's start, where: add ebx, eax; ret
-  const callee = Uint8Array.of(0xe9, 0, 0, 0, 0);
-  new DataView(callee.buffer).setInt32(1, (top - (low + 0x40 + 5)) | 0, true);
-  for (const machine of [plain, translated]) {
+  a.emit(0x0f, 0x01, 0x3c, 0x25); // invlpg [B]
+  a.dword(B);
+  a.emit(0xb9); // mov ecx, rounds
+  a.dword(rounds);
+  a.emit(0xe9);
+  a.reference(0);
+  const adds = (n: number): Uint8Array => Uint8Array.of(0x81, 0xc3, n & 255, n >> 8, 0, 0, 0xc3); // add ebx, n; ret
+  const load = (machine: bed.Bed, more: bed.Start['memory']): void => {
     const gpr = new BigUint64Array(16);
-    gpr[1] = 3000n;
+    gpr[1] = BigInt(rounds);
     gpr[4] = BigInt(bed.STACK_TOP - 64);
     const rest = { rflags: 2, mxcsr: 0x1f80, xmm: new Uint8Array(256), fsBase: 0, gsBase: 0 };
-    const memory = [
-      { at: A + 0x800, bytes: a.finish() },
-      { at: A, bytes: Uint8Array.of(0x01, 0xc3, 0xc3) },
-      { at: B + 0x40, bytes: callee },
-    ];
-    machine.load({ mode: 32, cpl: 3, rip: top + 0x800, gpr, ...rest, memory });
-    machine.mapCodeAt(top, A);
-    machine.mapCodeAt(low, B);
-    machine.run(40);
-    if (machine === translated) assert.ok(machine.translate());
-    assert.equal(machine.run(100_000), bed.EXIT.halt);
-    assert.equal(machine.get(machine.cpu + 24), BigInt((3000 * 3001) / 2));
-  }
-  assert.equal(plain.difference(translated), '');
-  assert.ok(translated.counts.retired > 15_000, 'the loop was not translated as a whole');
-  assert.ok(translated.counts.entries < 50, 'the region left at each round');
+    machine.load({ mode: 64, cpl: 0, rip: A, gpr, ...rest, memory: [{ at: A, bytes: a.finish() }, ...more] });
+  };
+  return { load, adds };
+}
+
+test('a page that moves is seen when INVLPG says so, not before', () => {
+  const { load, adds } = looping(1000);
+  const machine = new bed.Bed(true);
+  const C = B + 0x1000;
+  const added = (): bigint => machine.get(machine.cpu + 24);
+  load(machine, [
+    { at: B, bytes: adds(1) },
+    { at: C, bytes: adds(1000) },
+  ]);
+  machine.run(20);
+  while (machine.rip !== BigInt(A)) machine.run(1);
+  assert.ok(machine.translate());
+  machine.run(1000);
+  assert.ok(machine.counts.retired > 500);
+  machine.moveEntry(B, C);
+  // the rest of the first thousand rounds as before, and then by the other page
+  while (added() < 1000n) machine.run(100);
+  while (added() < 20_000n) machine.run(100);
+  assert.equal((added() - 1000n) % 1000n, 0n);
 });
+
+test('an answer for bytes that have changed meanwhile is not used', () => {
+  const { load, adds } = looping(1000);
+  const machine = new bed.Bed(true);
+  load(machine, [{ at: B, bytes: adds(1) }]);
+  machine.run(20);
+  while (machine.rip !== BigInt(A)) machine.run(1);
+  assert.ok(machine.want());
+  machine.written(B);
+  machine.serve();
+  assert.deepEqual([machine.counts.installed, machine.counts.rejected], [0, 1]);
+});
+
+for (const main of [0xfffff000, 0])
+  test(`32-bit code at both ends of the address space, from page ${main}: branches wrap`, () => {
+    const other = main ? 0 : 0xfffff000;
+    const [plain, translated] = [new bed.Bed(false), new bed.Bed(true)];
+    // add eax, 1; call the other page; dec ecx; jnz. There: call this page's start; ret. Here: add ebx, eax; ret
+    const a = new Assembler(32, new Random(1), { sse: 0, wild: 0 }, main + 0x800);
+    a.label(0);
+    a.emit(0x83, 0xc0, 1, 0xe8);
+    a.dword((other + 0x40 - a.here - 4) | 0);
+    a.emit(0xff, 0xc9, 0x0f, 0x85);
+    a.reference(0);
+    a.emit(0xcd, 0x20);
+    const callee = Uint8Array.of(0xe8, 0, 0, 0, 0, 0xc3);
+    new DataView(callee.buffer).setInt32(1, (main - (other + 0x40 + 5)) | 0, true);
+    for (const machine of [plain, translated]) {
+      const gpr = new BigUint64Array(16);
+      gpr[1] = 3000n;
+      gpr[4] = BigInt(bed.STACK_TOP - 64);
+      const rest = { rflags: 2, mxcsr: 0x1f80, xmm: new Uint8Array(256), fsBase: 0, gsBase: 0 };
+      const memory = [
+        { at: A + 0x800, bytes: a.finish() },
+        { at: A, bytes: Uint8Array.of(0x01, 0xc3, 0xc3) },
+        { at: B + 0x40, bytes: callee },
+      ];
+      machine.load({ mode: 32, cpl: 3, rip: main + 0x800, gpr, ...rest, memory });
+      machine.mapCodeAt(main, A);
+      machine.mapCodeAt(other, B);
+      machine.run(40);
+      while (machine.rip !== BigInt(main + 0x800)) machine.run(1);
+      if (machine === translated) assert.ok(machine.translate());
+      assert.equal(machine.run(100_000), bed.EXIT.halt);
+      assert.equal(machine.get(machine.cpu + 24), BigInt((3000 * 3001) / 2));
+    }
+    assert.equal(plain.difference(translated), '');
+    assert.ok(translated.counts.retired > 20_000, 'the loop was not translated as a whole');
+    assert.ok(translated.counts.entries < 50, 'the region left at each round');
+  });
