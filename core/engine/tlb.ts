@@ -36,7 +36,7 @@ export function tables_attach(pcpu_area: usize): void {
 
 /** Entry of a table for executing at `va`. */
 @inline export function tlb_exec_entry(tab: usize, va: u64): usize {
-  return tab + (<usize>TLB_ENTRIES << 5) + (((<usize>(va >>> 12)) & (TLB_EXEC_ENTRIES - 1)) << 5);
+  return tab + ((<usize>TLB_ENTRIES) << 5) + (((<usize>(va >>> 12)) & (TLB_EXEC_ENTRIES - 1)) << 5);
 }
 
 /** Which table the present privilege uses (SDM vol. 3, 4.6.1: SMAP lets supervisor accesses to user pages pass only with AC). */
@@ -96,11 +96,19 @@ export function table_forget_code(t: usize): void {
 }
 
 /**
- * Enter a translation. perms: 1 read, 2 write, or 4 execute; flags: ENTRY_*. An entry of the same page and frame gains permissions.
+ * Enter a translation. perms: 1 read, 2 write, or 4 execute; flags: ENTRY_*; exec: it is for execution, which a breakpoint on the page may
+ * not permit. An entry of the same page and frame gains permissions.
  */
-export function tlb_insert(cpu: Cpu, tab: i32, va: u64, mfn: u32, perms: i32, flags: u32 = 0): void {
+export function tlb_insert(
+  cpu: Cpu,
+  tab: i32,
+  va: u64,
+  mfn: u32,
+  perms: i32,
+  flags: u32 = 0,
+  exec: bool = (perms & 4) != 0,
+): void {
   const tag = va & ~0xfff;
-  const exec = (perms & 4) != 0;
   const e = exec ? tlb_exec_entry(table(tab), tag) : tlb_entry(table(tab), tag);
   const addend = <u32>mfn_to_ptr(mfn) - <u32>tag;
   if (perms & 2) set_writable(mfn);
@@ -113,7 +121,10 @@ export function tlb_insert(cpu: Cpu, tab: i32, va: u64, mfn: u32, perms: i32, fl
   }
   set_inserted(tab, tag, flags);
   store<u8>(set_flags_at(set_current, e), <u8>flags);
-  if (exec) return store<u64>(e, tag, TLB_X);
+  if (exec) {
+    if (perms & 4) store<u64>(e, tag, TLB_X);
+    return;
+  }
   if (perms & 1) store<u64>(e, tag, TLB_R);
   if (perms & 2) store<u64>(e, tag, TLB_W);
 }

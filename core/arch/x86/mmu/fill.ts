@@ -56,6 +56,6 @@ export function tlb_fill(cpu: Cpu, va: u64, access: i32, table: i32): i32 {
   if (cpu.mode & (MODE_BREAK | MODE_WATCH)) perms = watch_perms(cpu, va, perms);
   if (debug_watches && debug_page_watched(va)) perms &= PERM_X;
   cpu.tlb_fills++;
-  tlb_insert(cpu, table, va, mfn, perms, walk_flags);
+  tlb_insert(cpu, table, va, mfn, perms, walk_flags, access == ACCESS_EXEC);
   return FILL_DONE;
 }
