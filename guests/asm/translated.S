@@ -6,7 +6,7 @@
 
   .text
   .code64
-  .set ROUNDS, 100000
+  .set ROUNDS, 60000
   .set A_PAGE, 20                       /* the loop, and behind it what it calls */
   .set B_PAGE, 21
   .set CODE_A, PLAY + 4096 * A_PAGE
@@ -126,21 +126,21 @@ written:
   ROUND 3
   addq %r13, %r12
   incl %r15d
-  cmpl $20000, %r15d
+  cmpl $4000, %r15d
   jbe 1b
-  EXPECT "written.rewritten", %r12, (3 * 20000 * 20001 / 2)
+  EXPECT "written.rewritten", %r12, (3 * 4000 * 4001 / 2)
   movl $1, one_page + 1
   /* the loop rewrites what it calls */
   MAP A_PAGE, writer_page, (P + W + U)
-  ROUND 20000
-  EXPECT "written.by_itself", %r13, (20000 * 20001 / 2)
+  ROUND 4000
+  EXPECT "written.by_itself", %r13, (4000 * 4001 / 2)
   movl $1, one_page + 1
   /* data in the page of its code */
   MAP A_PAGE, counting_page, (P + W + U)
   movq $0, counting_page + 2048
-  ROUND 20000
+  ROUND 4000
   movq counting_page + 2048, %rax
-  EXPECT "written.counter_beside", %rax, 20000
+  EXPECT "written.counter_beside", %rax, 4000
   /* written by a hypercall: XENVER_get_features puts a word behind a number */
   MAP A_PAGE, loop_page, (P + W + U)
   MAP B_PAGE, feature_page, (P + W + U)

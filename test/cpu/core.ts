@@ -1,4 +1,5 @@
 // core.wasm with one domain whose vCPU is driven from outside: the seam between the recorded cases and the engine.
+import '../lazy_regions.ts';
 import { createDomain, Service } from '../hypervisor.ts';
 import { instantiate, loadCore } from '../../platform/core.ts';
 import { Regions } from '../../platform/regions.ts';

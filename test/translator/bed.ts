@@ -1,6 +1,7 @@
 // A vCPU over core.wasm that is driven slice by slice, with the translator beside it or without: two of them run the same program and are compared.
 // The guest is a long-mode kernel that does nothing but stop: every exception and interrupt ends in HLT on a stack of its own.
 import assert from 'node:assert/strict';
+import '../lazy_regions.ts';
 import { createDomain, Service } from '../hypervisor.ts';
 import { instantiate, loadCore, type Core } from '../../platform/core.ts';
 import { regionCounts, Regions, type RegionCounts } from '../../platform/regions.ts';

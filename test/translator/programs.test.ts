@@ -55,7 +55,7 @@ test('a module that accesses memory in any other way is refused', () => {
   refused('another mask of the table', [0x41, ...mask, 0x71], 2, 0xfe);
   refused('a page of 2 KiB', [0x42, 0x80, 0x60, 0x83], 2, 0x70);
   refused('a smaller probe of 8 bytes', [0x42, 7, 0x7c, 0x42, 0x80, 0x60], 1, 3);
-  refused('the tag for execution', [0x29, 0, 0, 0x20, 8], 2, 16);
+  refused('the tag for execution', [0x29, 0, 0, 0x20, null], 2, 16);
   refused('another addend', [0x28, 0, 24, 0x6a], 2, 20);
   refused('no addend', [0x28, 0, 24, 0x6a], 3, 0x72);
   refused('tags that are equal', [0x42, 0x80, 0x60, 0x83, 0x52], 4, 0x51);
