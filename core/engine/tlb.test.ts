@@ -8,12 +8,15 @@ import { before, test } from 'node:test';
 const ROOT = join(import.meta.dirname, '../..');
 const STUBS: Record<string, string> = {
   'core/translator/regions.ts': `
-    let space: u32 = 1;
-    let spaces: u32 = 1;
-    let oldest: u32 = 1;
-    export function regions_changed(): void { space = oldest = ++spaces; }
-    export function regions_space(): u32 { return space; }
-    export function regions_enter(known: u32): void { space = known >= oldest ? known : ++spaces; }
+    let space: u64 = 1;
+    let globals: u64 = 2;
+    let numbers: u64 = 2;
+    let oldest: u64 = 1;
+    export function regions_changed(): void { space = oldest = ++numbers; globals = ++numbers; }
+    export function regions_space(): u64 { return space; }
+    export function regions_globals(): u64 { return globals; }
+    export function regions_enter(known: u64): void { space = known >= oldest ? known : ++numbers; }
+    export function regions_enter_globals(known: u64): void { globals = known >= oldest ? known : ++numbers; }
     export function regions_unmapped(va: u64): void {}`,
 };
 

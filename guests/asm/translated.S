@@ -6,7 +6,7 @@
 
   .text
   .code64
-  .set ROUNDS, 60000
+  .set ROUNDS, 200000
   .set A_PAGE, 20                       /* the loop, and behind it what it calls */
   .set B_PAGE, 21
   .set CODE_A, PLAY + 4096 * A_PAGE
@@ -230,7 +230,7 @@ debugged:
   .data
   .balign 4096
 loop_page:
-1: .rept 12                             /* most places where it may be found running lie on this page */
+1: .rept 5                             /* most places where it may be found running lie on this page */
   jmp 2f
 2:
   .endr
