@@ -115,7 +115,7 @@ export function ir_eval<B>(b: B, first: usize, end: usize): usize {
         return b.jump(place_uop(n.k));
       case IR_GOTO:
         commit<B>(b, n.a);
-        return b.jump_to(place_uop(n.k), v(n.b));
+        return n.size ? b.jump_out(place_uop(n.k), v(n.b)) : b.jump_to(place_uop(n.k), v(n.b));
       case IR_LEAVE:
         commit<B>(b, n.a);
         ir_left = place_uop(n.k);

@@ -421,8 +421,12 @@ export class RecordBase {
   jump(u: usize): usize {
     return this.ended(IR_JUMP, NONE());
   }
+  /** jump_to for a form with an immediate: `size` 1 says so to the evaluator. */
   jump_out(u: usize, target: Node): usize {
-    return this.jump_to(u, target);
+    this.ended(IR_GOTO, target);
+    const last = changetype<Node>(<usize>this.cursor - NODE_SIZE);
+    if (last.op == IR_GOTO) last.size = 1;
+    return 0;
   }
   jump_to(u: usize, target: Node): usize {
     return this.ended(IR_GOTO, target);
@@ -466,5 +470,7 @@ export function is_zero(n: Node): bool {
 function same(x: Node, y: Node): bool {
   if (changetype<usize>(x) == 0 || changetype<usize>(y) == 0) return false;
   if (changetype<usize>(x) == changetype<usize>(y)) return true;
-  return x.op == IR_AND && y.op == IR_AND && x.a == y.a && is_k(node(x.b)) && is_k(node(y.b)) && node(x.b).k == node(y.b).k;
+  return (
+    x.op == IR_AND && y.op == IR_AND && x.a == y.a && is_k(node(x.b)) && is_k(node(y.b)) && node(x.b).k == node(y.b).k
+  );
 }

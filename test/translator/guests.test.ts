@@ -25,5 +25,5 @@ test('hot code that changes, moves, or is run by somebody else', async (t) => {
   assert.equal(guest.outcome, 'poweroff', log.slice(-400));
   assert.deepEqual(log.match(/^FAIL .*/gm) ?? [], []);
   t.diagnostic(`${log.match(/^ok /gm)?.length ?? 0} checks hold; ${JSON.stringify(counts)}`);
-  assert.ok(counts.installed > 10 && counts.retired > 5_000_000, 'hot code was not translated');
+  assert.ok(counts.installed > 4 && counts.retired > 10_000_000, 'hot code was not translated');
 });

@@ -79,6 +79,9 @@ export class Arm64Eval extends EvalBase {
   jump(u: usize): usize {
     return this.jump_to(u, this.getr<u64>(SLOT_PAGE << 3) + <i64>uop_disp(u));
   }
+  jump_out(u: usize, target: i64): usize {
+    return this.jump_to(u, target);
+  }
   jump_to(u: usize, target: i64): usize {
     this.setr<u64>(SLOT_PC << 3, target);
     return 0;
