@@ -59,7 +59,7 @@ before(async () => {
     '--initialMemory',
     '1',
     '--maximumMemory',
-    '64',
+    '1024',
   ];
   const { error, stderr } = await main(
     [
@@ -76,7 +76,7 @@ before(async () => {
     { readFile, writeFile: (_: string, data: Uint8Array) => void (wasm = data), listFiles: () => [] },
   );
   assert.equal(error, null, stderr.toString());
-  const memory = new WebAssembly.Memory({ initial: 64, maximum: 64, shared: true });
+  const memory = new WebAssembly.Memory({ initial: 1024, maximum: 1024, shared: true });
   const env = { memory, abort: () => assert.fail('abort') };
   const { instance } = await WebAssembly.instantiate(wasm as BufferSource, { env });
   tlb = instance.exports as unknown as Tlb;

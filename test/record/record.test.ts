@@ -12,7 +12,7 @@ import { instruction, OP } from './opcodes.ts';
 const ROOT = join(import.meta.dirname, '../..');
 const OUTPUT = 'build/record_test.wasm';
 const CASES = 300;
-const MEMORY_PAGES = 128;
+const MEMORY_PAGES = 1024;
 /** Node numbers of core/engine/ir.ts. */
 const IR = { add: 2, sub: 3, and: 5, or: 6, sar: 10, shr: 9, escape: 43, fence: 44 };
 

@@ -26,8 +26,10 @@ const STUBS: Record<string, string> = {
   'core/engine/code_cache.ts': 'export function code_written(mfn: u32): void {}',
   'core/translator/regions.ts': `
     export function regions_changed(): void {}
-    export function regions_space(): u32 { return 0; }
-    export function regions_enter(known: u32): void {}
+    export function regions_space(): u64 { return 0; }
+    export function regions_globals(): u64 { return 0; }
+    export function regions_enter(known: u64): void {}
+    export function regions_enter_globals(known: u64): void {}
     export function regions_unmapped(va: u64): void {}`,
   'core/shared/frame_table.ts': `
     @unmanaged export class Frame { flags: u8; }
@@ -47,7 +49,7 @@ const STUBS: Record<string, string> = {
 
 type Exports = Record<string, (...args: (number | bigint)[]) => number> & Record<string, WebAssembly.Global>;
 let core: Exports;
-const memory = new WebAssembly.Memory({ initial: 64, maximum: 64, shared: true });
+const memory = new WebAssembly.Memory({ initial: 1024, maximum: 1024, shared: true });
 const view = new DataView(memory.buffer);
 const at = (name: string) => CPU + (core[name] as unknown as WebAssembly.Global).value;
 const get = (name: string) => view.getBigUint64(at(name), true);
@@ -84,7 +86,7 @@ before(async () => {
     '--initialMemory',
     '1',
     '--maximumMemory',
-    '64',
+    '1024',
   ];
   const { error, stderr } = await main(
     [
