@@ -16,7 +16,7 @@ const SINK = 33;
 const EXIT = 340;
 const CODE_VA = 0x40_0000n;
 const DATA_VA = 0xffff_8000_0001_0000n;
-const DATA = 0x1_8000;
+const DATA = 0x6_0000;
 const ONES = 0xffff_ffff_ffff_ffffn;
 const MIN = 0x8000_0000_0000_0000n;
 
@@ -28,7 +28,7 @@ interface Exports {
   run_ir(n: number, pos: number): void;
 }
 let arm: Exports;
-const memory = new WebAssembly.Memory({ initial: 2, maximum: 65536, shared: true });
+const memory = new WebAssembly.Memory({ initial: 8, maximum: 65536, shared: true });
 
 before(async () => {
   for (const { path, text } of generateArm64()) {
