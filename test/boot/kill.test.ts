@@ -53,7 +53,8 @@ function processes(name: string): Process[] {
 }
 
 const launcherOf = (found: Process[]) => found.find(({ args }) => args[1] === LAUNCHER);
-const machineOf = (found: Process[]) => found.find(({ args }) => args[1]?.endsWith('main.ts'));
+/** Node's own options stand before the script. */
+const machineOf = (found: Process[]) => found.find(({ args }) => args.some((arg) => arg.endsWith('cli/main.ts')));
 
 async function until<T>(what: string, ms: number, get: () => T | undefined | false): Promise<T> {
   for (const end = Date.now() + ms; ; await sleep(20)) {
