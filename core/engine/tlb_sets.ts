@@ -132,7 +132,7 @@ export function set_logged(tab: i32, e: usize): void {
 
 /** An entry of a frame that may be written: tlb_protect_frame has to look for it. */
 export function set_writable(mfn: u32): void {
-  const p = writable + (<usize>mfn >>> 3);
+  const p = writable + ((<usize>mfn) >>> 3);
   const bit: u32 = 1 << (mfn & 7);
   store<u8>(p, <u8>(load<u8>(p) | bit));
 }
@@ -371,7 +371,7 @@ function forget_region(s: TlbSet, va: u64, shift: u64, global: bool): void {
 
 /** Take the write tag from every entry that maps frame `mfn`: its bytes are about to be decoded. */
 export function tlb_protect_frame(mfn: u32): void {
-  const p = writable + (<usize>mfn >>> 3);
+  const p = writable + ((<usize>mfn) >>> 3);
   const bit: u32 = 1 << (mfn & 7);
   if (!(load<u8>(p) & bit)) return;
   store<u8>(p, <u8>(load<u8>(p) & ~bit));

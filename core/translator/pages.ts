@@ -68,7 +68,7 @@ export function page_visited(i: u32, off: u32): bool {
 
 /** Where the indirect branch at an offset led when it was interpreted last, from the start of its page; 0 = not known. */
 export function page_last_target(i: u32, off: u32): i64 {
-  let u = <usize>load<u32>(<usize>request_page(request, i).code + PAGE_OFFSETS + (<usize>off << 2));
+  let u = <usize>load<u32>(<usize>request_page(request, i).code + PAGE_OFFSETS + ((<usize>off) << 2));
   // an entry's micro-op is kept elsewhere
   if (u && uop_form(u) == FORM_REGION) u = <usize>load<u32>(u, 8);
   return u ? <i64>load<i32>(u, 12) : 0;

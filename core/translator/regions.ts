@@ -48,7 +48,7 @@ class Region {
   // u64[SPACES] at REGION_SPACES: numbers of sets of translations; then RegionPage[pages]
 }
 const REGION_SPACES: usize = 32;
-const REGION_HEADER: usize = REGION_SPACES + (<usize>SPACES << 3);
+const REGION_HEADER: usize = REGION_SPACES + ((<usize>SPACES) << 3);
 
 /** An entry: the micro-op that stood there, one behind it that leads on, and which region it enters where. */
 @unmanaged
@@ -221,7 +221,7 @@ export function region_original(u: usize): usize {
 
 /** A number as regions keep it: user and supervisor differ in what they may execute. */
 @inline function number(cpu: Cpu, n: u64): u64 {
-  return (n << 1) | <u64>(cpu.cpl == 3);
+  return (n << 1) | (<u64>(cpu.cpl == 3));
 }
 
 /** Has the region been looked at under the present translations? */
@@ -229,7 +229,7 @@ function known(cpu: Cpu, r: Region): bool {
   const here = number(cpu, space);
   const everywhere = number(cpu, globals);
   const list = changetype<usize>(r) + REGION_SPACES;
-  for (let i: usize = 0; i < <usize>SPACES << 3; i += 8) {
+  for (let i: usize = 0; i < (<usize>SPACES) << 3; i += 8) {
     const n = load<u64>(list + i);
     if (n != everywhere && n != here) continue;
     r.last = n;
@@ -278,7 +278,7 @@ function current(p: RegionPage): bool {
 function dead(r: Region): bool {
   r.fn = 0;
   r.last = 0;
-  memory.fill(changetype<usize>(r) + REGION_SPACES, 0, <usize>SPACES << 3);
+  memory.fill(changetype<usize>(r) + REGION_SPACES, 0, (<usize>SPACES) << 3);
   return false;
 }
 
@@ -290,7 +290,6 @@ function region_remove(u: usize, e: Entry): usize {
 
 /** ENTRY_* of the translation that mapped() has found. */
 let mapped_flags: u32 = 0;
-
 
 /** Is the frame of `p` what executes at `va`? */
 function mapped(cpu: Cpu, va: u64, p: RegionPage): bool {

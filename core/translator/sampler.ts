@@ -40,7 +40,7 @@ export function sample_due(interpreted: i32): bool {
   until -= interpreted;
   if (until > 0) return false;
   seed = seed * 1664525 + 1013904223;
-  until = <i32>(INTERVAL + (seed >>> 21) % SPREAD);
+  until = <i32>(INTERVAL + ((seed >>> 21) % SPREAD));
   return true;
 }
 

@@ -21,33 +21,38 @@ const corrupt = (): never => {
   throw new BadImage('the lz4 payload of the bzImage is corrupt; fetch the file again.');
 };
 
+/** A place in a block. */
+interface Cursor {
+  at: number;
+}
+
+/** A length whose first four bits are `nibble`. */
+function extended(src: Uint8Array, cursor: Cursor, nibble: number): number {
+  let length = nibble;
+  if (nibble !== 15) return length;
+  for (;;) {
+    const byte = src[cursor.at++] ?? corrupt();
+    length += byte;
+    if (byte !== 255) return length;
+  }
+}
+
 /** One block: sequences of literals and of matches into this block's own output. Returns the new end of `out`. */
 function block(src: Uint8Array, out: Uint8Array, start: number): number {
-  let at = 0;
+  const cursor: Cursor = { at: 0 };
   let to = start;
-  const extended = (nibble: number): number => {
-    let length = nibble;
-    if (nibble === 15) {
-      let byte: number;
-      do {
-        byte = src[at++] ?? corrupt();
-        length += byte;
-      } while (byte === 255);
-    }
-    return length;
-  };
-  while (at < src.length) {
-    const token = src[at++]!;
-    const literals = extended(token >> 4);
-    if (at + literals > src.length || to + literals > out.length) corrupt();
-    out.set(src.subarray(at, at + literals), to);
-    at += literals;
+  while (cursor.at < src.length) {
+    const token = src[cursor.at++]!;
+    const literals = extended(src, cursor, token >> 4);
+    if (cursor.at + literals > src.length || to + literals > out.length) corrupt();
+    out.set(src.subarray(cursor.at, cursor.at + literals), to);
+    cursor.at += literals;
     to += literals;
-    if (at >= src.length) break; // the last sequence has no match
-    if (at + 2 > src.length) corrupt();
-    const distance = src[at]! | (src[at + 1]! << 8);
-    at += 2;
-    const length = extended(token & 15) + 4;
+    if (cursor.at >= src.length) break; // the last sequence has no match
+    if (cursor.at + 2 > src.length) corrupt();
+    const distance = src[cursor.at]! | (src[cursor.at + 1]! << 8);
+    cursor.at += 2;
+    const length = extended(src, cursor, token & 15) + 4;
     if (distance === 0 || to - distance < start || to + length > out.length) corrupt();
     if (distance >= length) out.copyWithin(to, to - distance, to - distance + length);
     else for (let i = 0; i < length; i++) out[to + i] = out[to + i - distance]!;
