@@ -63,6 +63,8 @@ export interface Core {
   translator_answered(pcpu: number): number;
   region_install(slot: number, fn: number): number;
   region_epoch(): number;
+  /** A place in the table that a dead region had, told once; 0 = there is none. */
+  region_vacant(): number;
   region_count(counter: number): number;
 }
 

@@ -17,12 +17,15 @@ interface Fake {
   core: Core;
   epoch: number;
   answers: number[];
+  /** Places of regions that have died. */
+  dead: number[];
 }
 function fake(): Fake {
-  const f: Fake = { core: {} as Core, epoch: 0, answers: [] };
+  const f: Fake = { core: {} as Core, epoch: 0, answers: [], dead: [] };
   f.core = {
     table: new WebAssembly.Table({ initial: 10, element: 'anyfunc' }),
     region_epoch: () => f.epoch,
+    region_vacant: () => f.dead.pop() ?? 0,
     region_install: (_slot: number, fn: number) => (f.answers.push(fn), fn === 0 ? 0 : 1),
   } as unknown as Core;
   return f;
@@ -55,4 +58,16 @@ test('what the core refuses takes no place', () => {
   const regions = new Regions(f.core, memory);
   for (let i = 0; i < 3; i++) regions.install({ slot: i, module: MODULE, bytes: 48 });
   assert.deepEqual(f.answers, [10, 10, 10]);
+});
+
+test('the place and the bytes of a region whose code was written are for another', () => {
+  const f = fake();
+  const regions = new Regions(f.core, memory);
+  const answer = { slot: 0, module: MODULE, bytes: MAX_BYTES / 3 };
+  for (let i = 0; i < 4; i++) regions.install(answer);
+  f.dead = [11, 10];
+  regions.install(answer);
+  assert.equal(f.core.table.get(10), null, 'a dead function is kept');
+  for (let i = 0; i < 2; i++) regions.install(answer);
+  assert.deepEqual(f.answers, [10, 11, 12, 0, 11, 10, 0]);
 });

@@ -47,7 +47,9 @@ export class Regions {
   readonly #core: Core;
   readonly #env: WebAssembly.Imports;
   readonly #first: number;
-  #used = 0;
+  /** Bytes of the module at each place that was ever used, 0 = it is vacant. */
+  #sizes: number[] = [];
+  #vacant: number[] = [];
   #bytes = 0;
   #epoch: number;
 
@@ -60,17 +62,37 @@ export class Regions {
 
   install({ slot, module, bytes }: Answer): void {
     this.#forget();
+    this.#clear();
     let at = 0;
-    if (this.#used < MAX_REGIONS && this.#bytes + bytes <= MAX_BYTES) {
-      at = this.#first + this.#used;
-      const table = this.#core.table;
-      if (at >= table.length) table.grow(GROWTH);
-      table.set(at, new WebAssembly.Instance(module, this.#env).exports.f);
-    }
+    if (this.#bytes + bytes <= MAX_BYTES) at = this.#place();
+    if (at !== 0) this.#core.table.set(at, new WebAssembly.Instance(module, this.#env).exports.f);
     // without a place the core only frees the slot
-    if (this.#core.region_install(slot, at) === 0) return;
-    this.#used++;
-    this.#bytes += bytes;
+    if (this.#core.region_install(slot, at) !== 0) {
+      this.#sizes[at - this.#first] = bytes;
+      this.#bytes += bytes;
+    } else if (at !== 0) this.#vacate(at);
+  }
+
+  /** A place for another function, 0 = there is none. */
+  #place(): number {
+    const vacant = this.#vacant.pop();
+    if (vacant !== undefined) return vacant;
+    if (this.#sizes.length === MAX_REGIONS) return 0;
+    const at = this.#first + this.#sizes.push(0) - 1;
+    if (at >= this.#core.table.length) this.#core.table.grow(GROWTH);
+    return at;
+  }
+
+  #vacate(at: number): void {
+    this.#core.table.set(at, null);
+    this.#bytes -= this.#sizes[at - this.#first]!;
+    this.#sizes[at - this.#first] = 0;
+    this.#vacant.push(at);
+  }
+
+  /** Regions whose code was written give their places back. */
+  #clear(): void {
+    for (let at = this.#core.region_vacant(); at !== 0; at = this.#core.region_vacant()) this.#vacate(at);
   }
 
   /** When the core has forgotten its regions nothing calls their functions any more. */
@@ -78,7 +100,9 @@ export class Regions {
     const epoch = this.#core.region_epoch();
     if (epoch === this.#epoch) return;
     this.#epoch = epoch;
-    for (let i = 0; i < this.#used; i++) this.#core.table.set(this.#first + i, null);
-    this.#used = this.#bytes = 0;
+    for (let i = 0; i < this.#sizes.length; i++) this.#core.table.set(this.#first + i, null);
+    this.#sizes = [];
+    this.#vacant = [];
+    this.#bytes = 0;
   }
 }

@@ -4,10 +4,10 @@ import { Cpu, EXC_NON_CANONICAL, EXIT_EXCEPTION, EXIT_NONE, PACE_FREE, seg, SEG_
 import { raise } from '../arch/x86/exceptions';
 import { tlb_fill } from '../arch/x86/mmu/fill';
 import { MODE_BREAK, MODE_CODE_KEY, MODE_CS64 } from '../arch/x86/modes';
-import { FORM_GOTO, form_uses_stack } from '../gen/forms';
-import { ptr_to_mfn } from '../shared/memory';
+import { FORM_GOTO, FORM_PSEUDO_FIRST, FORM_PSEUDO_LAST, form_uses_stack } from '../gen/forms';
+import { mfn_to_ptr, ptr_to_mfn } from '../shared/memory';
 import { ea } from './address';
-import { CodePage, PAGE_OFFSETS, code_at, code_page, pseudo } from './code_cache';
+import { CodePage, MAX_LENGTH, PAGE_OFFSETS, code_at, code_cover, code_epoch, code_page, pseudo } from './code_cache';
 import { decode } from './decode';
 import { PCPU_SCRATCH } from './layout';
 import { canonical } from './mem';
@@ -159,34 +159,68 @@ function transfer(cpu: Cpu, u: usize, ip: u64): usize {
   return lookup(cpu, (cpu.base_cs + ip) & 0xffffffff);
 }
 
+// What FORM_CROSS keeps, in the place of a micro-op: the second code page and its edition. The instruction's micro-op comes behind, then the
+// one that leads on.
+const KEPT_PAGE: usize = 0;
+const KEPT_EDITION: usize = 4;
+
 /**
- * An instruction that lies on two pages: put together and decoded at every execution, because the second page may be mapped anew.
- * Returns the micro-op to run, or 0 with a fault of the second page pending.
+ * An instruction that lies on two pages: what was decoded last holds as long as the second page is mapped to the same frame and the bytes there
+ * are the same. Returns the micro-op to run, or 0 with a fault of the second page pending.
  */
 export function cross(cpu: Cpu, u: usize): usize {
-  const pos = uop_pos(u);
-  const first = 4096 - pos;
-  const here = cpu.page_va;
+  const kept = <usize>uop_disp(u);
+  const next = cpu.page_va + 4096;
+  const e = tlb_exec_entry(<usize>cpu.tlb, next);
+  const second = <usize>load<u32>(kept, KEPT_PAGE);
+  if (
+    second &&
+    load<u64>(e, TLB_X) == next &&
+    load<u32>(e, TLB_CODE) == <u32>second &&
+    changetype<CodePage>(second).edition == load<u32>(kept, KEPT_EDITION)
+  )
+    return kept + UOP_SIZE;
+  return cross_slow(cpu, u, next);
+}
+
+function cross_slow(cpu: Cpu, u: usize, next: u64): usize {
   cpu.rip = this_rip(cpu, u);
-  const page = changetype<CodePage>(<usize>cpu.code);
-  memory.copy(scratch, ((<usize>page.mfn) << 12) + pos, first);
-  const next = here + 4096;
-  const e = tlb_exec_entry(tlb_pointer(tlb_table(cpu)), next);
   if (!canonical(next)) {
     raise(cpu, 13, 0);
     return 0;
   }
+  const e = tlb_exec_entry(tlb_pointer(tlb_table(cpu)), next);
   if (load<u64>(e, TLB_X) != next) {
     const r = tlb_fill(cpu, next, 2, tlb_table(cpu));
     if (r == 1) return 0;
     if (r == 2) {
-      raise(cpu, 6, 0);
+      no_memory(cpu);
       return 0;
     }
   }
-  memory.copy(scratch + first, <usize>(<u32>next + load<u32>(e, TLB_ADDEND)), 16);
-  const s = scratch_uops();
-  const length = decode(cpu, scratch, 16 + first, pos, s);
-  pseudo(s + UOP_SIZE, FORM_GOTO, pos, pos + length);
-  return s;
+  const tail = <usize>(<u32>next + load<u32>(e, TLB_ADDEND));
+  const epoch = code_epoch;
+  const second = code_page(cpu, ptr_to_mfn(tail));
+  if (epoch != code_epoch) return lookup(cpu, cpu.rip + cpu.base_cs); // all is forgotten, `u` too
+  store<u32>(e, <u32>changetype<usize>(second), TLB_CODE);
+  return cross_decode(cpu, u, second, tail);
+}
+
+function cross_decode(cpu: Cpu, u: usize, second: CodePage, tail: usize): usize {
+  const pos = uop_pos(u);
+  const kept = <usize>uop_disp(u);
+  const first = 4096 - pos;
+  code_cover(second, 0);
+  memory.copy(scratch, mfn_to_ptr(changetype<CodePage>(<usize>cpu.code).mfn) + pos, first);
+  memory.copy(scratch + first, tail, 16);
+  const length = decode(cpu, scratch, 16 + first, pos, kept + UOP_SIZE);
+  // what is no instruction depends on all bytes that could be one
+  const form = uop_form(kept + UOP_SIZE);
+  const real = form < FORM_PSEUDO_FIRST || form > FORM_PSEUDO_LAST;
+  const used = (real ? length : MAX_LENGTH) - first;
+  if (second.head < used) second.head = used;
+  store<u32>(kept, <u32>changetype<usize>(second), KEPT_PAGE);
+  store<u32>(kept, second.edition, KEPT_EDITION);
+  pseudo(kept + 2 * UOP_SIZE, FORM_GOTO, pos, pos + length);
+  return kept + UOP_SIZE;
 }

@@ -1,19 +1,20 @@
 // Decoded code, kept by frame and mode so that it survives changes of the linear address space. Private to a pCPU.
 //
-// A code page is 16 KiB of micro-op pointers, one per byte offset, behind a header. Micro-ops lie in runs: 16 bytes of header {next run,
-// count}, then the micro-ops. Everything comes from one arena; when it is full all of it is forgotten, which only lookups may do.
+// A code page is 16 KiB of micro-op pointers, one per byte offset, behind a header. Everything comes from one arena; when it is full all
+// of it is forgotten, which only lookups may do. code_writes.ts says what becomes of decoded code whose bytes are written.
 import { Cpu } from '../arch/x86/cpu';
 import { MODE_CODE_KEY } from '../arch/x86/modes';
-import { FORM_BRK, FORM_CROSS, FORM_GOTO, FORM_RESYNC } from '../gen/forms';
-import { FRAME_CODE, Frame, frame } from '../shared/frame_table';
+import { FORM_BRK, FORM_CROSS, FORM_GOTO } from '../gen/forms';
+import { Frame, frame, granules } from '../shared/frame_table';
 import { Mfn, mfn_to_ptr } from '../shared/memory';
+import { CODE_PATIENCE, code_claim, code_drop } from './code_writes';
 import { debug_break_offset, debug_breaks } from './debug';
 import { decode, decoded_attrs } from './decode';
 import { A_END } from './decode_table';
 import { PCPU_CODE_ARENA, PCPU_CODE_ARENA_SIZE, PCPU_CODE_HASH } from './layout';
-import { tlb_forget_code, tlb_protect_frame } from './tlb_sets';
-import { UOP_SIZE } from './uop';
-import { regions_changed, regions_flush } from '../translator/regions';
+import { tlb_forget_code } from './tlb_sets';
+import { UOP_SIZE, uop_len, uop_pos } from './uop';
+import { regions_flush } from '../translator/regions';
 import { samples_flush } from '../translator/sampler';
 
 @unmanaged
@@ -21,24 +22,39 @@ export class CodePage {
   /** Next code page of the hash bucket. */
   next: u32;
   mfn: u32;
-  /** MODE_CODE_KEY bits; ~0 after the page's bytes changed. */
+  /** MODE_CODE_KEY bits. */
   mode: u32;
+  /** The frame's when its code was decoded: another one, and all of it is stale. */
   generation: u32;
-  /** First run. */
-  runs: u32;
-  reserved: u32;
+  /** Granules of the frame that hold what is decoded here, or are about to: announced to those who write (Frame.granules). */
+  granules: u64;
+  /** Raised when decoded bytes have been written: regions and what crosses into this page compare. */
+  edition: u32;
+  /** Bytes at the beginning that belong to decoded instructions of the page before. */
+  head: u32;
+  /** Stores to the frame since all of its code was dropped, and how many there may be until that is done again. */
+  stores: u32;
+  patience: u32;
+  /** Samples that nothing is translated for, because decoded bytes have been written: at most MAX_UNREST. */
+  unrest: u32;
+  /** Translated regions that rely on the edition: a list of core/translator/regions.ts. */
+  regions: u32;
   // u32 offsets[4096] at PAGE_OFFSETS
 }
 
-export const PAGE_OFFSETS: usize = 32;
+export const PAGE_OFFSETS: usize = 64;
 const CODE_PAGE_SIZE: usize = PAGE_OFFSETS + 4 * 4096;
 const HASH_SIZE: u32 = 4096;
 const MAX_RUN: u32 = 64;
-const STALE: u32 = 0xffffffff;
+/** A run's micro-ops, the one at its end, and what FORM_CROSS keeps. */
+const RUN_SIZE: usize = (<usize>MAX_RUN + 6) * UOP_SIZE;
+export const MAX_LENGTH: u32 = 15;
 
 let hash: usize = 0;
 let arena: usize = 0;
 let bump: usize = 0;
+/** Raised when all decoded code is forgotten. */
+export let code_epoch: u32 = 0;
 
 export function code_attach(area: usize): void {
   hash = area + PCPU_CODE_HASH;
@@ -50,6 +66,7 @@ export function code_attach(area: usize): void {
 export function code_flush(): void {
   memory.fill(hash, 0, HASH_SIZE << 2);
   bump = arena;
+  code_epoch++;
   tlb_forget_code();
   regions_flush();
   samples_flush();
@@ -63,16 +80,30 @@ function room(bytes: usize): bool {
   return bump + bytes <= arena + PCPU_CODE_ARENA_SIZE;
 }
 
+/** The first code page of a frame here, and the one after `page`; there is one a mode. 0: there is none. */
+export function code_first(mfn: Mfn): usize {
+  return same_frame(load<u32>(bucket(mfn)), mfn);
+}
+export function code_next(page: CodePage): usize {
+  return same_frame(page.next, page.mfn);
+}
+function same_frame(c: u32, mfn: Mfn): usize {
+  while (c && changetype<CodePage>(<usize>c).mfn != mfn) c = changetype<CodePage>(<usize>c).next;
+  return <usize>c;
+}
+
 /** The code page of a frame for the vCPU's mode, made if need be. May forget all decoded code. */
 export function code_page(cpu: Cpu, mfn: Mfn): CodePage {
   const key = cpu.mode & MODE_CODE_KEY;
   const f = frame(mfn);
   const generation = atomic.load<u32>(changetype<usize>(f) + offsetof<Frame>('code_generation'));
-  for (let c = load<u32>(bucket(mfn)); c; c = changetype<CodePage>(<usize>c).next) {
-    const page = changetype<CodePage>(<usize>c);
-    if (page.mfn != mfn || page.mode == STALE) continue;
-    if (page.generation != generation) invalidate(page);
-    else if (page.mode == key) return page;
+  for (let c = code_first(mfn); c; c = code_next(changetype<CodePage>(c))) {
+    const page = changetype<CodePage>(c);
+    if (page.generation != generation) {
+      code_drop(page);
+      page.generation = generation;
+    }
+    if (page.mode == key) return page;
   }
   if (!room(CODE_PAGE_SIZE)) code_flush();
   const page = changetype<CodePage>(bump);
@@ -81,40 +112,28 @@ export function code_page(cpu: Cpu, mfn: Mfn): CodePage {
   page.mfn = mfn;
   page.mode = key;
   page.generation = generation;
+  page.patience = CODE_PATIENCE;
   page.next = load<u32>(bucket(mfn));
   store<u32>(bucket(mfn), <u32>changetype<usize>(page));
-  atomic.or<u8>(changetype<usize>(f) + offsetof<Frame>('flags'), FRAME_CODE);
-  tlb_protect_frame(mfn);
   return page;
 }
 
-/** Turn every micro-op of a page into one that looks its own address up again, and let nothing find the page any more. */
-function invalidate(page: CodePage): void {
-  page.mode = STALE;
-  for (let run = <usize>page.runs; run; run = load<u32>(run)) {
-    const n = load<u32>(run, 4);
-    for (let i: u32 = 0; i < n; i++) store<u16>(run + UOP_SIZE + <usize>i * UOP_SIZE, <u16>FORM_RESYNC);
-  }
-  memory.fill(changetype<usize>(page) + PAGE_OFFSETS, 0, 4 * 4096);
-  regions_changed();
+/** Where a page keeps the micro-op of offset `off`. */
+@inline export function code_slot(page: CodePage, off: u32): usize {
+  return changetype<usize>(page) + PAGE_OFFSETS + ((<usize>off) << 2);
 }
 
-/** This pCPU is about to write to a frame that holds decoded code: drop it here, and let the others see a new generation. */
-export function code_written(mfn: Mfn): void {
-  for (let c = load<u32>(bucket(mfn)); c; c = changetype<CodePage>(<usize>c).next) {
-    const page = changetype<CodePage>(<usize>c);
-    if (page.mfn == mfn && page.mode != STALE) invalidate(page);
-  }
-  const f = changetype<usize>(frame(mfn));
-  atomic.add<u32>(f + offsetof<Frame>('code_generation'), 1);
-  atomic.and<u8>(f + offsetof<Frame>('flags'), <u8>~FRAME_CODE);
+/** The bytes of an instruction at `off` are about to be read: from here on writes to them are noticed. */
+export function code_cover(page: CodePage, off: u32): void {
+  const g = granules(off, min<u32>(4096 - off, MAX_LENGTH));
+  if ((page.granules & g) != g) code_claim(page, g);
 }
 
 /** Micro-op for offset `off` of a page, decoded if need be. May forget all decoded code: then 0, and the caller looks up anew. */
 export function code_at(cpu: Cpu, page: CodePage, off: u32): usize {
-  const found = load<u32>(changetype<usize>(page) + PAGE_OFFSETS + (off << 2));
+  const found = load<u32>(code_slot(page, off));
   if (found) return found;
-  if (!room((MAX_RUN + 4) * UOP_SIZE)) {
+  if (!room(RUN_SIZE)) {
     code_flush();
     return 0;
   }
@@ -123,23 +142,22 @@ export function code_at(cpu: Cpu, page: CodePage, off: u32): usize {
 
 function decode_run(cpu: Cpu, page: CodePage, first: u32): usize {
   const run = bump;
-  const offsets = changetype<usize>(page) + PAGE_OFFSETS;
   const bytes = mfn_to_ptr(page.mfn);
-  let u = run + UOP_SIZE;
+  let u = run;
   let off = first;
-  let count: u32 = 0;
-  for (;;) {
+  for (let count: u32 = 0; ; count++) {
     if (off >= 4096) {
       pseudo(u, FORM_GOTO, 0, 4096);
       break;
     }
-    const known = load<u32>(offsets + (off << 2));
+    const known = load<u32>(code_slot(page, off));
     if (known || count >= MAX_RUN) {
       pseudo(u, FORM_GOTO, off, off);
       store<u32>(u, known, 12);
       break;
     }
-    store<u32>(offsets + (off << 2), <u32>u);
+    code_cover(page, off);
+    store<u32>(code_slot(page, off), <u32>u);
     if (debug_breaks && debug_break_offset(off)) {
       pseudo(u, FORM_BRK, off, off);
       count++;
@@ -147,10 +165,9 @@ function decode_run(cpu: Cpu, page: CodePage, first: u32): usize {
     }
     const length = decode(cpu, bytes + off, 4096 - off, off, u);
     if (length == 0) {
-      pseudo(u, FORM_CROSS, off, off);
+      u = crossing(u, off);
       break;
     }
-    count++;
     u += UOP_SIZE;
     off += length;
     if (decoded_attrs & A_END) {
@@ -159,11 +176,32 @@ function decode_run(cpu: Cpu, page: CodePage, first: u32): usize {
       break;
     }
   }
-  store<u32>(run, page.runs);
-  store<u32>(run, count + 1, 4);
-  page.runs = <u32>run;
   bump = u + UOP_SIZE;
-  return run + UOP_SIZE;
+  return run;
+}
+
+/** An instruction goes on in the next page: its micro-op, and room behind it for what cross() keeps. The last of the two micro-ops. */
+function crossing(u: usize, off: u32): usize {
+  const kept = u + UOP_SIZE;
+  pseudo(u, FORM_CROSS, off, <i32>kept);
+  memory.fill(kept, 0, UOP_SIZE);
+  return kept + 2 * UOP_SIZE;
+}
+
+/**
+ * Micro-op `u` was dropped because its bytes have changed. If the instruction there now is as long as the one before, it takes its place, so
+ * that what leads to it and on from it stays; false = it has to be looked up.
+ */
+export function code_renew(cpu: Cpu, page: CodePage, u: usize, scratch: usize): bool {
+  const off = uop_pos(u);
+  const length = uop_len(u);
+  if (length == 0 || load<u32>(code_slot(page, off)) || page.mode != (cpu.mode & MODE_CODE_KEY)) return false;
+  if (debug_breaks && debug_break_offset(off)) return false;
+  code_cover(page, off);
+  if (decode(cpu, mfn_to_ptr(page.mfn) + off, 4096 - off, off, scratch) != length) return false;
+  memory.copy(u, scratch, UOP_SIZE);
+  store<u32>(code_slot(page, off), <u32>u);
+  return true;
 }
 
 /** A micro-op that is no instruction: go on at offset `target` of the page. */

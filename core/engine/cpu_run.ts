@@ -35,6 +35,7 @@ import { HOST_BASE } from './layout';
 import { Host } from '../shared/host';
 import { mfn_to_ptr } from '../shared/memory';
 import { CodePage, code_attach, code_flush, pseudo } from './code_cache';
+import { code_writes_attach } from './code_writes';
 import { debug_changed, debug_forget, debug_reason, debug_watches } from './debug';
 import { mem_attach } from './mem';
 import { brk, cross, goto, resync } from './pseudo';
@@ -46,6 +47,7 @@ import {
   region_run,
   regions_attach,
   regions_changed,
+  regions_full,
 } from '../translator/regions';
 import { sample, sample_due, sample_wait, sampler_attach, sampling } from '../translator/sampler';
 import { UOP_MEM, UOP_SIZE, this_rip, uop_form, uop_len, uop_m, uop_pos } from './uop';
@@ -57,6 +59,7 @@ const DR6_BS: u32 = 0x4000;
 
 /** Prepare this instance to run vCPUs as pCPU `id` whose private area is at `area`. */
 export function engine_init(id: i32, area: usize): void {
+  code_writes_attach(id);
   regions_attach(area);
   sampler_attach(area, id);
   tlb_attach(area);
@@ -92,6 +95,7 @@ function see_changed_code(cpu: Cpu): void {
     code_flush();
     tlb_flush(cpu);
   }
+  if (regions_full) code_flush();
   const seq = atomic.load<u32>(HOST_BASE + offsetof<Host>('smc_seq'));
   if (seq == seen_smc) return;
   seen_smc = seq;
@@ -297,15 +301,13 @@ function isolate(cpu: Cpu, u: usize, pass: bool): usize {
     if (form == FORM_GOTO) u = goto(cpu, u);
     else if (form == FORM_RESYNC) u = resync(cpu, u);
     else if (form == FORM_REGION) u = region_original(u);
+    else if (form == FORM_CROSS) u = cross(cpu, u);
     else if (form == FORM_BRK) u = pass ? u + UOP_SIZE : brk(cpu, u);
     else break;
     if (u == 0) return 0;
   }
-  let s = scratch_uops() + 2 * UOP_SIZE;
-  if (uop_form(u) == FORM_CROSS) {
-    s = cross(cpu, u);
-    if (s == 0) return 0;
-  } else memory.copy(s, u, UOP_SIZE);
+  const s = scratch_uops();
+  memory.copy(s, u, UOP_SIZE);
   pseudo(s + UOP_SIZE, FORM_STOP, 0, 0);
   return s;
 }

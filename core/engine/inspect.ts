@@ -4,7 +4,7 @@ import { update_mode } from '../arch/x86/modes';
 import { domain_find } from '../hypervisor/domain';
 import { p2m_frame } from '../hypervisor/p2m';
 import { frame_written } from '../shared/frame_table';
-import { INVALID_MFN, mfn_to_ptr, ptr_to_mfn } from '../shared/memory';
+import { INVALID_MFN, mfn_to_ptr } from '../shared/memory';
 import { FORM_REGION } from '../gen/forms';
 import { region_enter } from '../translator/regions';
 import { want } from '../translator/sampler';
@@ -59,7 +59,7 @@ export function region_run(address: usize): i32 {
 
 /** The bytes of the frame at address `p` of machine memory have changed, as if a hypercall had written them. */
 export function frame_changed(p: usize): void {
-  frame_written(ptr_to_mfn(p));
+  frame_written(p & ~0xfff, 4096);
 }
 
 /** Address of a domain's frame in machine memory, 0 if there is none. */

@@ -7,17 +7,20 @@ import { mmio_gpa, tlb_fill } from '../arch/x86/mmu/fill';
 import { MODE_ALIGN, MODE_WATCH } from '../arch/x86/modes';
 import { engine_mmio } from '../hypervisor/engine';
 import { FAULT_ADDRESS } from './address';
+import { code_written } from './code_writes';
 import { debug_note, debug_page_watched, debug_watches } from './debug';
 import { BOUNCE_AREA, BOUNCE_BASE, BOUNCE_LIMIT } from './layout';
 import {
   TABLE_SUPERVISOR,
   TABLE_SUPERVISOR_AC,
   TLB_ADDEND,
+  TLB_CHECKED,
   TLB_R,
   TLB_W,
   tlb_entry,
   tlb_pointer,
   tlb_table,
+  tlb_unchecked,
 } from './tlb';
 
 // A bounce slot, 64 bytes: data (16) at 0, kind at 16 (1 two pages, 2 MMIO), size at 20, first host pointer at 24, bytes in the
@@ -41,11 +44,14 @@ function next_slot(kind: u32, size: i32): usize {
   return s;
 }
 
-/** Host pointer of one byte's page for the access, 0 = the instruction leaves, 1 = MMIO (gpa of the byte in mmio_gpa). */
+/**
+ * Host pointer of one byte's page for the access, 0 = the instruction leaves, 1 = MMIO (gpa of the byte in mmio_gpa). A write has to be
+ * announced to code_written, then.
+ */
 function page_ptr(cpu: Cpu, va: u64, write: bool, tab: i32): usize {
   const e = tlb_entry(tlb_pointer(tab), va);
   const at = write ? TLB_W : TLB_R;
-  if (load<u64>(e + at) != (va & ~0xfff)) {
+  if ((load<u64>(e + at) & ~TLB_CHECKED) != (va & ~0xfff)) {
     if (cpu.mode & MODE_WATCH && !watch_pass(cpu, va, write)) return 0;
     if (debug_watches && cpu.pace == PACE_FREE && debug_page_watched(va)) return <usize>run_alone(cpu);
     const r = tlb_fill(cpu, va, write ? 1 : 0, tab);
@@ -66,11 +72,13 @@ function probe_pages(cpu: Cpu, va: u64, size: i32, write: bool, tab: i32): usize
   const left = 0x1000 - ((<i32>va) & 0xfff);
   const first = page_ptr(cpu, va, write, tab);
   if (first == 0) return 0;
+  if (write && first != 1 && code_written(first, left < size ? left : size)) tlb_unchecked(tab, va);
   if (first == 1) return mmio_slot(cpu, mmio_gpa, left < size ? left : size, size, write);
   if (left >= size) return first;
   const second = page_ptr(cpu, va + left, write, tab);
   if (second == 0) return 0;
   if (second == 1) return mmio_slot(cpu, mmio_gpa, size - left, size, write);
+  if (write && code_written(second, size - left)) tlb_unchecked(tab, va + left);
   const s = next_slot(KIND_SPLIT, size);
   store<u32>(s, <u32>first, 24);
   store<i32>(s, left, 28);

@@ -10,7 +10,8 @@ import {
   EXIT_STOP,
 } from '../arch/x86/cpu';
 import { raise } from '../arch/x86/exceptions';
-import { branch, cross as cross_page, lookup } from './branch';
+import { branch, cross as cross_page, lookup, scratch_uops } from './branch';
+import { CodePage, code_renew } from './code_cache';
 import { FORM_GOTO, FORM_STOP } from '../gen/forms';
 import { debug_break_hit } from './debug';
 import { UOP_SIZE, next_rip, this_rip, uop_disp, uop_form, uop_pos, uop_r } from './uop';
@@ -26,8 +27,9 @@ export function cross(cpu: Cpu, u: usize): usize {
   return cross_page(cpu, u);
 }
 
-/** The page's bytes have changed since this was decoded. */
+/** The instruction's bytes have changed since this was decoded. */
 export function resync(cpu: Cpu, u: usize): usize {
+  if (code_renew(cpu, changetype<CodePage>(<usize>cpu.code), u, scratch_uops())) return u;
   return lookup(cpu, this_rip(cpu, u) + cpu.base_cs);
 }
 

@@ -194,8 +194,8 @@ export function machine(): void {
   for (let tab = 0; tab < 3; tab++) {
     for (let i: u64 = 0; i < 3; i++) {
       const mfn = ptr_to_mfn(WINDOW + ((<usize>i) << 12));
-      tlb_insert(changetype<Cpu>(CPU), tab, WINDOW_VA + (i << 12), mfn, i < 2 ? 3 : 1);
-      tlb_insert(changetype<Cpu>(CPU), tab, WINDOW_VA16 + (i << 12), mfn, i < 2 ? 3 : 1);
+      tlb_insert(changetype<Cpu>(CPU), tab, WINDOW_VA + (i << 12), mfn, i < 2 ? 3 : 1, false);
+      tlb_insert(changetype<Cpu>(CPU), tab, WINDOW_VA16 + (i << 12), mfn, i < 2 ? 3 : 1, false);
     }
     tlb_insert(changetype<Cpu>(CPU), tab, OTHER_CODE, ptr_to_mfn(WINDOW), 4);
     store<u32>(tlb_exec_entry(tlb_pointer(tab), OTHER_CODE), <u32>CODE_PAGE, TLB_CODE);

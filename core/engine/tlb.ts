@@ -3,7 +3,7 @@
 import { Cpu } from '../arch/x86/cpu';
 import { MODE_ALIGN } from '../arch/x86/modes';
 import { PCPU_TLB_NONE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXEC_ENTRIES, TLB_TABLE_SIZE } from './layout';
-import { mfn_to_ptr } from '../shared/memory';
+import { mfn_to_ptr, ptr_to_mfn } from '../shared/memory';
 import { set_current, set_flags_at, set_inserted, set_logged, set_writable } from './tlb_sets';
 
 export const TLB_R: usize = 0;
@@ -13,6 +13,8 @@ export const TLB_ADDEND: usize = 24;
 export const TLB_CODE: usize = 28;
 /** A tag that no page has: tags have 12 zero bits. */
 const NO_TAG: u64 = 1;
+/** In a write tag: the page may be written, but its frame holds decoded code, so every store has to be announced (code_writes.ts). */
+export const TLB_CHECKED: u64 = 2;
 
 export const TABLE_SUPERVISOR: i32 = 0;
 export const TABLE_SUPERVISOR_AC: i32 = 1;
@@ -82,11 +84,11 @@ export function table_clear(t: usize): void {
   entry_clear(t + <usize>TLB_ENTRIES * TLB_ENTRY_SIZE);
 }
 
-/** Take the write tag from every entry of a table that maps the frame at `host`. */
+/** The frame at `host` is about to be decoded: stores to it through a table's entries are checked from here on. */
 export function table_protect(t: usize, host: u32): void {
   for (let e = t; e < t + TLB_TABLE_SIZE; e += TLB_ENTRY_SIZE) {
     const w = load<u64>(e, TLB_W);
-    if (w != NO_TAG && <u32>w + load<u32>(e, TLB_ADDEND) == host) store<u64>(e, NO_TAG, TLB_W);
+    if (w != NO_TAG && <u32>w + load<u32>(e, TLB_ADDEND) == host) store<u64>(e, w | TLB_CHECKED, TLB_W);
   }
 }
 
@@ -95,9 +97,18 @@ export function table_forget_code(t: usize): void {
   for (let e = t; e < t + TLB_TABLE_SIZE; e += TLB_ENTRY_SIZE) store<u32>(e, 0, TLB_CODE);
 }
 
+/** The frame behind `va` holds no decoded code any more. */
+export function tlb_unchecked(tab: i32, va: u64): void {
+  const e = tlb_entry(table(tab), va);
+  const tag = va & ~0xfff;
+  if (load<u64>(e, TLB_W) != (tag | TLB_CHECKED)) return;
+  store<u64>(e, tag, TLB_W);
+  set_writable(ptr_to_mfn(<usize>(<u32>tag + load<u32>(e, TLB_ADDEND))));
+}
+
 /**
  * Enter a translation. perms: 1 read, 2 write, or 4 execute; flags: ENTRY_*; exec: it is for execution, which a breakpoint on the page may
- * not permit. An entry of the same page and frame gains permissions.
+ * not permit; writes may be checked. An entry of the same page and frame gains permissions.
  */
 export function tlb_insert(
   cpu: Cpu,
@@ -107,11 +118,12 @@ export function tlb_insert(
   perms: i32,
   flags: u32 = 0,
   exec: bool = (perms & 4) != 0,
+  checked: bool = false,
 ): void {
   const tag = va & ~0xfff;
   const e = exec ? tlb_exec_entry(table(tab), tag) : tlb_entry(table(tab), tag);
   const addend = <u32>mfn_to_ptr(mfn) - <u32>tag;
-  if (perms & 2) set_writable(mfn);
+  if (perms & 2 && !exec && !checked) set_writable(mfn);
   const same = load<u32>(e, TLB_ADDEND) == addend && (load<u64>(e, TLB_R) == tag || load<u64>(e, TLB_X) == tag);
   if (!same) {
     if (entry_empty(e)) set_logged(tab, e);
@@ -126,5 +138,5 @@ export function tlb_insert(
     return;
   }
   if (perms & 1) store<u64>(e, tag, TLB_R);
-  if (perms & 2) store<u64>(e, tag, TLB_W);
+  if (perms & 2) store<u64>(e, checked ? tag | TLB_CHECKED : tag, TLB_W);
 }

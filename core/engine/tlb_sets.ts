@@ -369,7 +369,7 @@ function forget_region(s: TlbSet, va: u64, shift: u64, global: bool): void {
   }
 }
 
-/** Take the write tag from every entry that maps frame `mfn`: its bytes are about to be decoded. */
+/** Bytes of frame `mfn` are about to be decoded: stores to it are checked from here on. */
 export function tlb_protect_frame(mfn: u32): void {
   const p = writable + ((<usize>mfn) >>> 3);
   const bit: u32 = 1 << (mfn & 7);

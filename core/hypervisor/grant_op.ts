@@ -273,7 +273,7 @@ function copy(d: Domain, a: usize): i32 {
   if (rc == GNTST_okay) {
     const dst_mfn = end_mfn;
     memory.copy(mfn_to_ptr(dst_mfn) + to, mfn_to_ptr(src_mfn) + from, len);
-    frame_written(dst_mfn);
+    frame_written(mfn_to_ptr(dst_mfn) + to, len);
     close_end(d, dst, dst_gref, true, dst_mfn);
   }
   close_end(d, src, src_gref, false, src_mfn);

@@ -16,7 +16,7 @@ function page_part(d: Domain, gpa: u64, host_ptr: usize, len: u32, write: bool):
   const p = mfn_to_ptr(mfn) + ((<usize>gpa) & 0xfff);
   if (write) {
     memory.copy(p, host_ptr, len);
-    frame_written(mfn);
+    frame_written(p, len);
   } else memory.copy(host_ptr, p, len);
   return true;
 }

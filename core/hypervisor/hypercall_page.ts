@@ -25,6 +25,6 @@ export function hypercall_page_write(cpu: Cpu, value: u64): bool {
     store<u32>(p, nr, 1);
     store<u32>(p, 0xc3d9010f, 5); // VMMCALL; RET
   }
-  frame_written(mfn);
+  frame_written(page, 4096);
   return true;
 }

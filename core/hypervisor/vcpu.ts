@@ -2,7 +2,6 @@
 import { Cpu, cpu_kick } from '../arch/x86/cpu';
 import { lapic_reset } from '../arch/x86/lapic';
 import { RUNSTATE_offline, RUNSTATE_running, sizeof_vcpu_info, VIRQ_TIMER } from '../gen/abi';
-import { frame_written } from '../shared/frame_table';
 import { xenheap_alloc_pair, xenheap_free_pair } from '../shared/frame_alloc';
 import { host, host_raise_flush } from '../shared/host';
 import { INVALID_MFN, Mfn, mfn_to_ptr } from '../shared/memory';

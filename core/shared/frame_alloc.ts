@@ -1,7 +1,7 @@
 // The frame allocator: freed frames first, then never-touched ones. A frame that was mapped anywhere passes through limbo until every
 // pCPU has flushed, and is scrubbed before it serves somebody else; a never-touched one reads as zero already.
 import { HOST_BASE } from '../engine/layout';
-import { Frame, frame, FRAME_FREE, FRAME_LIMBO, FRAME_XENHEAP } from './frame_table';
+import { frame, FRAME_FREE, FRAME_LIMBO, frame_written, FRAME_XENHEAP } from './frame_table';
 import { host, Host, host_raise_flush } from './host';
 import { lock_acquire, lock_release } from './lock';
 import { INVALID_MFN, Mfn, mfn_to_ptr, PAGE_SIZE, ptr_to_mfn } from './memory';
@@ -19,7 +19,7 @@ function setup(mfn: Mfn, owner: u16, type: u8): void {
   const f = frame(mfn);
   f.owner = owner;
   f.type = type;
-  f.flags = 0;
+  frame_written(mfn_to_ptr(mfn), PAGE_SIZE);
   f.refcount = 1;
   f.link = INVALID_MFN;
 }
@@ -68,9 +68,7 @@ export function frame_free(mfn: Mfn): void {
   const h = host();
   const f = frame(mfn);
   f.type = FRAME_LIMBO;
-  f.flags = 0;
-  atomic.add<u32>(changetype<usize>(f) + offsetof<Frame>('code_generation'), 1);
-  atomic.add<u32>(HOST_BASE + offsetof<Host>('smc_seq'), 1);
+  frame_written(mfn_to_ptr(mfn), PAGE_SIZE);
   f.refcount = epoch;
   f.link = INVALID_MFN;
   if (h.limbo_tail == INVALID_MFN) h.limbo_head = mfn;

@@ -1,19 +1,22 @@
-// The frame table: who owns a frame of machine memory, what it is and how many mappings hold it. 16 bytes a frame.
+// The frame table: who owns a frame of machine memory, what it is and how many mappings hold it. 24 bytes a frame.
 import { HOST_BASE } from '../engine/layout';
-import { host, Host } from './host';
-import { Mfn } from './memory';
+import { FRAME_ENTRY_SIZE, host, Host } from './host';
+import { Mfn, ptr_to_mfn } from './memory';
 
 @unmanaged
 export class Frame {
   owner: u16;
   type: u8;
-  flags: u8;
+  /** The pCPU that holds decoded code of the frame, + 1; CODE_SEVERAL; 0 = none does. */
+  code_pcpu: u8;
   /** Mappings (p2m entries) and the hypervisor's own holds. */
   refcount: u32;
   /** Raised when decoded code of this frame became invalid. */
   code_generation: u32;
-  /** Next frame of the list that it is on (free, limbo); in limbo the flush epoch is in code_generation's place: see frame_alloc.ts. */
+  /** Next frame of the list that it is on (free, limbo); in limbo refcount is the flush epoch: see frame_alloc.ts. */
   link: u32;
+  /** Parts of 64 bytes in which some pCPU may have decoded code: writes to them have to be announced. */
+  granules: u64;
 }
 
 /** Never handed out or free. */
@@ -27,11 +30,10 @@ export const FRAME_SHARED: u8 = 3;
 /** Freed, waiting for every pCPU to forget it. */
 export const FRAME_LIMBO: u8 = 4;
 
-/** Some pCPU holds decoded code of the frame: writes have to go through frame_written. */
-export const FRAME_CODE: u8 = 1;
+export const CODE_SEVERAL: u8 = 0xff;
 
 @inline export function frame(mfn: Mfn): Frame {
-  return changetype<Frame>(<usize>host().frame_table + ((<usize>mfn) << 4));
+  return changetype<Frame>(<usize>host().frame_table + <usize>mfn * FRAME_ENTRY_SIZE);
 }
 
 /** Is `mfn` one that the allocator hands out at all? */
@@ -48,10 +50,27 @@ export const FRAME_CODE: u8 = 1;
   return atomic.sub<u32>(changetype<usize>(frame(mfn)) + offsetof<Frame>('refcount'), 1) == 1;
 }
 
-/** The hypervisor or a service is about to have changed bytes of `mfn`: decoded code of it is stale on every pCPU. */
-export function frame_written(mfn: Mfn): void {
-  const f = changetype<usize>(frame(mfn));
-  if (!(atomic.load<u8>(f + offsetof<Frame>('flags')) & FRAME_CODE)) return;
+/** The granules of a frame that `len` bytes from offset `off` on touch; they end in the frame. */
+@inline export function granules(off: u32, len: u32): u64 {
+  const last = (off + len - 1) >>> 6;
+  return (~(<u64>0) >> (<u64>(63 - last))) & (~(<u64>0) << (<u64>(off >>> 6)));
+}
+
+/**
+ * Bytes of a frame are changed by other than the pCPU that alone has decoded code there: that code is stale on every pCPU. False: they are
+ * none that somebody has decoded. The granules go before the generation comes: who announces some under the new one is not forgotten.
+ */
+export function frame_written(p: usize, len: u32): bool {
+  const f = changetype<usize>(frame(ptr_to_mfn(p)));
+  if (!(atomic.load<u64>(f + offsetof<Frame>('granules')) & granules((<u32>p) & 0xfff, len))) return false;
+  atomic.store<u64>(f + offsetof<Frame>('granules'), 0);
+  atomic.store<u8>(f + offsetof<Frame>('code_pcpu'), 0);
+  frame_stale(f);
+  return true;
+}
+
+/** Decoded code of the frame at `f` is stale on every pCPU; each sees it before it runs guest code again. */
+export function frame_stale(f: usize): void {
   atomic.add<u32>(f + offsetof<Frame>('code_generation'), 1);
   atomic.add<u32>(HOST_BASE + offsetof<Host>('smc_seq'), 1);
 }

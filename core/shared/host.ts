@@ -101,7 +101,7 @@ export const MAILBOX_SIZE: u32 = MAILBOX_HEADER + MAILBOX_DATA;
 export const HOST_BASE_FLUSH: usize = HOST_BASE + offsetof<Host>('flush_epoch');
 
 const HOST_MAGIC: u32 = 0x6e6f6c78;
-const FRAME_ENTRY_SIZE: u32 = 16;
+export const FRAME_ENTRY_SIZE: u32 = 24;
 const PAGES_PER_WASM_PAGE: u32 = 16;
 
 @inline export function host(): Host {

@@ -20,7 +20,16 @@ import {
 } from '../gen/forms';
 import { record_form } from '../gen/record';
 import { MAX_BLOCKS, MAX_WEIGHT, Request } from './layout';
-import { page_bytes, page_delta, page_find, page_known, page_last_target, page_visited, pages_begin } from './pages';
+import {
+  page_bytes,
+  page_delta,
+  page_find,
+  page_head,
+  page_known,
+  page_last_target,
+  page_visited,
+  pages_begin,
+} from './pages';
 import {
   NODES_SIZE,
   block_at,
@@ -158,26 +167,29 @@ function lead_at(at: i64, entry: bool, max_entries: u32): bool {
   return ((<i64>page_delta(page)) << 12) + off;
 }
 
+/** Decode into `u` what the interpreter has decoded at an offset, perhaps with bytes of the next page. False: not to be had. */
+function decode_at(page: u32, off: u32, u: usize): bool {
+  if (!page_visited(page, off)) return false;
+  const cpu = changetype<Cpu>(work_cpu());
+  const bytes = page_bytes(page) + off;
+  const avail: u32 = 4096 - off;
+  if (decode(cpu, bytes, avail, off, u)) return true;
+  const next = page_find(page_delta(page) + 1);
+  if (next < 0) return false;
+  const s = work_scratch();
+  memory.copy(s, bytes, avail);
+  memory.copy(s + avail, page_bytes(next), 16);
+  const length = decode(cpu, s, 16 + avail, off, u);
+  return length > avail && page_head(next, length - avail);
+}
+
 /** The instruction at an offset: its micro-op, decoded now if need be; 0 = not to be had. */
 function instruction(page: u32, off: u32): usize {
   const known = <usize>load<u32>(uop_at(page, off));
   if (known) return known;
   if (decoded >= MAX_WEIGHT) return 0;
-  const cpu = changetype<Cpu>(work_cpu());
-  let bytes = page_bytes(page) + off;
-  let avail = 4096 - off;
-  if (avail < 16) {
-    const next = page_find(page_delta(page) + 1);
-    if (next >= 0) {
-      const s = work_scratch();
-      memory.copy(s, bytes, avail);
-      memory.copy(s + avail, page_bytes(next), 16);
-      bytes = s;
-      avail += 16;
-    }
-  }
-  if (!decode(cpu, bytes, avail, off, uops)) return 0;
   const u = uops;
+  if (!decode_at(page, off, u)) return 0;
   store<u32>(uop_at(page, off), <u32>u);
   uops += UOP_SIZE;
   decoded++;

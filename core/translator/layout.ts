@@ -11,7 +11,8 @@ export const MAX_WEIGHT: u32 = 200;
 @unmanaged
 export class RegionPage {
   mfn: u32;
-  generation: u32;
+  /** CodePage.edition when its bytes were read. */
+  edition: u32;
   delta: i32;
   code: u32;
 }

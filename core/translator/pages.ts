@@ -26,7 +26,7 @@ function add(code: CodePage, delta: i32): bool {
   const i = request.pages++;
   const p = request_page(request, i);
   p.mfn = mfn;
-  p.generation = code.generation;
+  p.edition = code.edition;
   p.delta = delta;
   p.code = <u32>changetype<usize>(code);
   work_clear_page(i);
@@ -61,7 +61,7 @@ export function page_known(delta: i32): i32 {
   return -1;
 }
 
-/** Has the interpreter been at this offset? */
+/** Has the interpreter decoded what lies at this offset? Then it is told of writes to it. */
 export function page_visited(i: u32, off: u32): bool {
   return load<u32>(<usize>request_page(request, i).code + PAGE_OFFSETS + ((<usize>off) << 2)) != 0;
 }
@@ -72,4 +72,9 @@ export function page_last_target(i: u32, off: u32): i64 {
   // an entry's micro-op is kept elsewhere
   if (u && uop_form(u) == FORM_REGION) u = <usize>load<u32>(u, 8);
   return u ? <i64>load<i32>(u, 12) : 0;
+}
+
+/** Are so many bytes at the page's beginning known to be the end of an instruction of the page before? */
+export function page_head(i: u32, bytes: u32): bool {
+  return changetype<CodePage>(<usize>request_page(request, i).code).head >= bytes;
 }

@@ -5,7 +5,7 @@ import { MODE_ALIGN, MODE_BREAK, MODE_CODE_KEY, MODE_CS64 } from '../arch/x86/mo
 import { walk_flags } from '../arch/x86/mmu/paging';
 import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
 import { lookup } from '../engine/branch';
-import { CodePage, PAGE_OFFSETS, pseudo } from '../engine/code_cache';
+import { CodePage, PAGE_OFFSETS, code_slot, pseudo } from '../engine/code_cache';
 import { ENTRY_GLOBAL, PCPU_REGIONS, PCPU_REGIONS_SIZE } from '../engine/layout';
 import { TLB_CODE, TLB_X, tlb_exec_entry, tlb_table } from '../engine/tlb';
 import { set_current, set_flags_at, set_inserted } from '../engine/tlb_sets';
@@ -19,7 +19,6 @@ import {
   OUT_PLACE,
   OUT_TARGET,
   REGION_PAGE_SIZE,
-  REQUEST_PAGES,
   RegionPage,
   Request,
   SLOT_DONE,
@@ -28,6 +27,7 @@ import {
   request_page,
   request_slot,
 } from './layout';
+import { sample_forget } from './sampler';
 
 /** Sets of translations in which a region's pages are known to be mapped as it expects. */
 const SPACES: u32 = 8;
@@ -45,10 +45,17 @@ class Region {
   last: u64;
   /** The set of translations in which it was last found not to be mapped so. */
   not_in: u64;
-  // u64[SPACES] at REGION_SPACES: numbers of sets of translations; then RegionPage[pages]
+  /** Of a dead one: its function's place in the table, and the next that died. */
+  place: u32;
+  next_dead: u32;
+  // u64[SPACES] at REGION_SPACES: numbers of sets of translations; then pages: RegionPage, the code page's next Node, the Region
 }
-const REGION_SPACES: usize = 32;
+const REGION_SPACES: usize = 40;
 const REGION_HEADER: usize = REGION_SPACES + ((<usize>SPACES) << 3);
+/** A page of a region is on the list of its code page: whoever changes that one's bytes finds what relies on them. */
+const NODE_NEXT: usize = REGION_PAGE_SIZE;
+const NODE_REGION: usize = REGION_PAGE_SIZE + 4;
+const NODE_SIZE: usize = REGION_PAGE_SIZE + 8;
 
 /** An entry: the micro-op that stood there, one behind it that leads on, and which region it enters where. */
 @unmanaged
@@ -74,6 +81,10 @@ let numbers: u64 = 2;
 let oldest: u64 = 1;
 /** Raised when all regions are forgotten. */
 let epoch: u32 = 0;
+/** The region that died last and whose function's place has not been given back; 0 = none. */
+let first_dead: usize = 0;
+/** Set when there is no room for another region: then all decoded code has to be forgotten. */
+export let regions_full: bool = false;
 /** Instructions that regions have retired since region_begin(). */
 export let region_run: i32 = 0;
 /** Set when a region_enter() since then would not, because the slice is nearly used. */
@@ -109,6 +120,8 @@ export function region_begin(): void {
 /** All decoded code goes, and the entries in it. */
 export function regions_flush(): void {
   bump = area + FILTER_SIZE;
+  regions_full = false;
+  first_dead = 0;
   memory.fill(area, 0, FILTER_SIZE);
   epoch++;
   regions_changed();
@@ -148,7 +161,7 @@ export function regions_unmapped(va: u64): void {
 }
 
 @inline function region_page(r: Region, i: u32): RegionPage {
-  return changetype<RegionPage>(changetype<usize>(r) + REGION_HEADER + <usize>i * REGION_PAGE_SIZE);
+  return changetype<RegionPage>(changetype<usize>(r) + REGION_HEADER + <usize>i * NODE_SIZE);
 }
 
 /** Linear address of a page of a region whose first page is at `base`. */
@@ -271,20 +284,40 @@ function check(cpu: Cpu, r: Region, base: u64): bool {
 function current(p: RegionPage): bool {
   const code = changetype<CodePage>(<usize>p.code);
   const generation = atomic.load<u32>(changetype<usize>(frame(p.mfn)) + offsetof<Frame>('code_generation'));
-  return code.mfn == p.mfn && code.generation == p.generation && generation == p.generation;
+  return code.mfn == p.mfn && code.edition == p.edition && code.generation == generation;
 }
 
 /** The region will not be right again. */
 function dead(r: Region): bool {
+  if (r.fn == 0) return false;
+  r.place = r.fn;
+  r.next_dead = <u32>first_dead;
+  first_dead = changetype<usize>(r);
   r.fn = 0;
   r.last = 0;
   memory.fill(changetype<usize>(r) + REGION_SPACES, 0, (<usize>SPACES) << 3);
   return false;
 }
 
+/** Decoded bytes of a code page have changed: `list` is its CodePage.regions. */
+export function regions_dead(list: usize): void {
+  for (let n = list; n; n = <usize>load<u32>(n, NODE_NEXT)) dead(changetype<Region>(<usize>load<u32>(n, NODE_REGION)));
+}
+
+/** A place in the table of functions that a dead region had, once; 0 = there is none. */
+export function region_vacant(): u32 {
+  const r = changetype<Region>(first_dead);
+  if (!first_dead) return 0;
+  first_dead = r.next_dead;
+  return r.place;
+}
+
 /** An entry of a dead region becomes again what it was. */
 function region_remove(u: usize, e: Entry): usize {
-  if (<usize>e.at == u) memory.copy(u, changetype<usize>(e), UOP_SIZE);
+  if (<usize>e.at == u) {
+    memory.copy(u, changetype<usize>(e), UOP_SIZE);
+    sample_forget(u);
+  }
   return changetype<usize>(e);
 }
 
@@ -310,14 +343,20 @@ export function region_install(i: u32, fn: u32): i32 {
   const q = request_slot(i);
   const r = fn && q.state == SLOT_DONE && q.epoch == epoch ? place(q, fn) : null;
   if (r != null) region_installed++;
-  else region_rejected++;
+  else {
+    region_rejected++;
+    if (q.epoch == epoch) sample_forget(load<u32>(code_slot(changetype<CodePage>(<usize>q.code), q.offset)));
+  }
   atomic.store<u32>(changetype<usize>(q), SLOT_FREE);
   return r != null ? 1 : 0;
 }
 
 function place(q: Request, fn: u32): Region | null {
-  const size = REGION_HEADER + <usize>q.pages * REGION_PAGE_SIZE;
-  if (bump + size + <usize>q.entries * ENTRY_SIZE > area + PCPU_REGIONS_SIZE) return null;
+  const size = REGION_HEADER + <usize>q.pages * NODE_SIZE;
+  if (bump + size + <usize>q.entries * ENTRY_SIZE > area + PCPU_REGIONS_SIZE) {
+    regions_full = true;
+    return null;
+  }
   for (let i: u32 = 0; i < q.pages; i++) {
     const p = request_page(q, i);
     const code = changetype<CodePage>(<usize>p.code);
@@ -326,10 +365,17 @@ function place(q: Request, fn: u32): Region | null {
   const r = changetype<Region>(bump);
   bump += size;
   memory.fill(changetype<usize>(r), 0, REGION_HEADER);
-  memory.copy(changetype<usize>(r) + REGION_HEADER, changetype<usize>(q) + REQUEST_PAGES, size - REGION_HEADER);
   r.fn = fn;
   r.weight = q.weight;
   r.pages = q.pages;
+  for (let i: u32 = 0; i < q.pages; i++) {
+    const n = changetype<usize>(region_page(r, i));
+    memory.copy(n, changetype<usize>(request_page(q, i)), REGION_PAGE_SIZE);
+    const code = changetype<CodePage>(<usize>request_page(q, i).code);
+    store<u32>(n, code.regions, NODE_NEXT);
+    store<u32>(n, <u32>changetype<usize>(r), NODE_REGION);
+    code.regions = <u32>n;
+  }
   for (let i: u32 = 0; i < q.entries; i++) enter_at(q, r, i);
   return r;
 }

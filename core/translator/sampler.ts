@@ -65,10 +65,26 @@ export function samples_flush(): void {
   memory.fill(table, 0, ENTRIES << 3);
 }
 
+@inline function sample_of(u: usize): usize {
+  return table + ((((u >>> 4) * 0x9e3779b1) >>> 21) << 3);
+}
+
+/** What was translated at micro-op `u` is of no use any more: it may be asked for again. */
+export function sample_forget(u: usize): void {
+  const e = sample_of(u);
+  if (load<u32>(e) == <u32>u) store<u64>(e, 0);
+}
+
 /** The interpreter stands at micro-op `u` of the present code page. */
 export function sample(cpu: Cpu, u: usize): void {
   if (!translatable(cpu, u)) return;
-  const e = table + ((((u >>> 4) * 0x9e3779b1) >>> 21) << 3);
+  // what is written again and again is not worth it
+  const page = changetype<CodePage>(<usize>cpu.code);
+  if (page.unrest) {
+    page.unrest--;
+    return;
+  }
+  const e = sample_of(u);
   if (load<u32>(e) != <u32>u) {
     // the newcomer has to be seen more often than who is here
     const n = load<u32>(e, 4) & ~ASKED;

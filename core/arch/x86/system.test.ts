@@ -23,7 +23,9 @@ const STUBS: Record<string, string> = {
     export function engine_tsc(cpu: Cpu): u64 { return cpu.retired; }
     export function engine_domain(cpu: Cpu): u32 { return 1; }
     export function engine_upcall_vector(cpu: Cpu): i32 { return -1; }`,
-  'core/engine/code_cache.ts': 'export function code_written(mfn: u32): void {}',
+  'core/engine/code_writes.ts': `
+    export function code_in(mfn: u32): bool { return false; }
+    export function code_written(p: usize, len: u32): bool { return true; }`,
   'core/translator/regions.ts': `
     export function regions_changed(): void {}
     export function regions_space(): u64 { return 0; }
@@ -31,10 +33,6 @@ const STUBS: Record<string, string> = {
     export function regions_enter(known: u64): void {}
     export function regions_enter_globals(known: u64): void {}
     export function regions_unmapped(va: u64): void {}`,
-  'core/shared/frame_table.ts': `
-    @unmanaged export class Frame { flags: u8; }
-    export const FRAME_CODE: u8 = 1;
-    export function frame(mfn: u32): Frame { return changetype<Frame>(0x30000); }`,
   'core/arch/x86/identity.ts': `
     import { Cpu } from './cpu';
     export function apic_id(cpu: Cpu): u32 { return 0; }

@@ -5,7 +5,6 @@ import { canonical } from '../limits';
 import { raise, raise_pf, EXC_GP } from '../exceptions';
 import { MODE_BREAK, MODE_WATCH } from '../modes';
 import {
-  drop_code,
   walk,
   mark_used,
   walk_error,
@@ -20,8 +19,8 @@ import {
 } from './paging';
 import { WALK_RETRIES } from './walk';
 import { INVALID_MFN } from '../../../shared/memory';
-import { FRAME_CODE, frame } from '../../../shared/frame_table';
 import { engine_gfn_frame, engine_frame_writable } from '../../../hypervisor/engine';
+import { code_in } from '../../../engine/code_writes';
 import { debug_page_watched, debug_watches } from '../../../engine/debug';
 import { tlb_insert } from '../../../engine/tlb';
 
@@ -46,16 +45,13 @@ export function tlb_fill(cpu: Cpu, va: u64, access: i32, table: i32): i32 {
     return FILL_MMIO;
   }
   let perms = walk_perms;
-  if (write) {
-    drop_code(mfn);
-  } else if (access == ACCESS_EXEC || !walk_dirty || !engine_frame_writable || frame(mfn).flags & FRAME_CODE) {
-    // The first write must come back here: to set the dirty bit, to be refused, or to drop the frame's decoded code.
-    perms &= ~PERM_W;
-  }
+  // The first write must come back here: to set the dirty bit, or to be refused.
+  if (!write && (!walk_dirty || !engine_frame_writable)) perms &= ~PERM_W;
   if (access != ACCESS_EXEC) perms &= ~PERM_X;
   if (cpu.mode & (MODE_BREAK | MODE_WATCH)) perms = watch_perms(cpu, va, perms);
   if (debug_watches && debug_page_watched(va)) perms &= PERM_X;
   cpu.tlb_fills++;
-  tlb_insert(cpu, table, va, mfn, perms, walk_flags, access == ACCESS_EXEC);
+  const checked = (perms & PERM_W) != 0 && code_in(mfn);
+  tlb_insert(cpu, table, va, mfn, perms, walk_flags, access == ACCESS_EXEC, checked);
   return FILL_DONE;
 }

@@ -2,10 +2,9 @@
 // only then sets accessed and dirty bits, so a walk that faults has changed nothing.
 import { Cpu, CPU_WALK } from '../cpu';
 import { PHYS_BITS } from '../limits';
-import { FRAME_CODE, frame } from '../../../shared/frame_table';
-import { INVALID_MFN, Mfn, mfn_to_ptr, ptr_to_mfn } from '../../../shared/memory';
+import { INVALID_MFN, mfn_to_ptr } from '../../../shared/memory';
 import { engine_gfn_frame, engine_frame_writable } from '../../../hypervisor/engine';
-import { code_written } from '../../../engine/code_cache';
+import { code_written } from '../../../engine/code_writes';
 import { ENTRY_GLOBAL, ENTRY_HUGE, ENTRY_LARGE } from '../../../engine/layout';
 
 /** Page-fault error code (SDM 4.7). */
@@ -195,11 +194,6 @@ export function walk(cpu: Cpu, va: u64, access: i32, table: i32): bool {
   return false;
 }
 
-/** Decoded code of a frame is dropped before the frame is written. */
-export function drop_code(mfn: Mfn): void {
-  if (frame(mfn).flags & FRAME_CODE) code_written(mfn);
-}
-
 /**
  * Set the accessed bits of the last walk's entries, and the leaf's dirty bit for a write. False when another CPU changed an entry
  * meanwhile: the walk must be made again. Entries in memory the guest may not write are left alone.
@@ -216,7 +210,7 @@ export function mark_used(cpu: Cpu): bool {
       walk_dirty = true;
     }
     if (value == old) continue;
-    drop_code(ptr_to_mfn(p));
+    code_written(p, path_wide ? 8 : 4);
     if (path_wide) {
       if (atomic.cmpxchg<u64>(p, old, value) != old) return false;
     } else if (atomic.cmpxchg<u32>(p, <u32>old, <u32>value) != <u32>old) return false;

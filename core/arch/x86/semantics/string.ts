@@ -6,6 +6,7 @@ import { MODE_CS64, MODE_FLAT } from '../modes';
 import { seg_check } from '../segments';
 import { FAULT_ADDRESS, address_width_mask, linear, width_merge } from '../../../engine/address';
 import { Eval } from '../../../engine/eval';
+import { code_written } from '../../../engine/code_writes';
 import { BOUNCE_LIMIT } from '../../../engine/layout';
 import { commit, read_ptr, write_ptr } from '../../../engine/mem';
 import { uop_disp, uop_m } from '../../../engine/uop';
@@ -92,6 +93,7 @@ export function MOVS<T>(cpu: Cpu, u: usize): i32 {
     }
     if (n > 1) {
       const bytes = <usize>n * sizeof<T>();
+      code_written(q, <u32>bytes);
       copy_up<T>(q, p, bytes);
       move_si(cpu, u, bytes);
       move_di(cpu, u, bytes);
@@ -137,6 +139,7 @@ export function STOS<T>(cpu: Cpu, u: usize): i32 {
     if (rep && q >= BOUNCE_LIMIT) n = run<T>(cpu, u, count_left(cpu, u), cpu.rdi & address_width_mask(u), d, SEG_ES);
     if (n > 1) {
       const bytes = <usize>n * sizeof<T>();
+      code_written(q, <u32>bytes);
       fill_up<T>(q, v, bytes);
       move_di(cpu, u, bytes);
     } else {
