@@ -33,6 +33,7 @@ const FLAGS = { deterministic: 1, hypercalls: 2, events: 4, runs: 8 };
 const VIRTUAL_IPS = 1e9 / 8;
 const MORE = 1;
 const SLICES_BETWEEN_LOOKS = 1;
+const LONG_MS = 1 << 30;
 
 function machineMemory(pages: number): WebAssembly.Memory {
   try {
@@ -122,7 +123,10 @@ export class Machine {
     const worker = new Worker(new URL(file, import.meta.url), { workerData, transferList });
     // A worker's own account of what took it time: { span: ThreadSpan }.
     worker.on('message', (message: { span?: ThreadSpan }) => message.span && this.#span?.(message.span));
-    worker.on('error', (error) => this.#failure(error as Error));
+    worker.on('error', (error) => {
+      this.#failure(error as Error);
+      this.ring();
+    });
     this.#workers.push(worker);
   }
 
@@ -157,10 +161,26 @@ export class Machine {
     return Atomics.load(this.#words, this.#bell);
   }
 
+  /** Somebody on this side has work for whoever waits for the bell. */
+  ring(): void {
+    Atomics.add(this.#words, this.#bell, 1);
+    Atomics.notify(this.#words, this.#bell);
+  }
+
   /** Resolves when the bell no longer shows `seen`, or after `ms`. */
-  async rung(seen: number, ms: number): Promise<void> {
+  async rung(seen: number, ms = Infinity): Promise<void> {
     const wait = Atomics.waitAsync(this.#words, this.#bell, seen, ms);
-    if (wait.async) await wait.value;
+    if (!wait.async) return;
+    // such a wait alone does not keep the process
+    const kept = setInterval(() => {}, LONG_MS);
+    await wait.value;
+    clearInterval(kept);
+  }
+
+  /** Milliseconds until an inline machine that has nothing to run has to be stepped again if the bell does not ring. */
+  get idleFor(): number {
+    const at = this.core.pcpu_deadline(0);
+    return at < 0 ? Infinity : Math.max(0, (at - this.now()) / 1e6);
   }
 
   /** An inline machine runs for one slice; false = nothing can run until somebody sends an event. */

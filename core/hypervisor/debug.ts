@@ -18,7 +18,7 @@ import {
 } from '../engine/debug';
 import { EINVAL, ENOENT, ENOMEM, ENOSPC, ESRCH, RUNSTATE_running } from '../gen/abi';
 import { xenheap_alloc } from '../shared/frame_alloc';
-import { host, Host, host_lock, host_unlock } from '../shared/host';
+import { host, Host, host_lock, host_ring, host_unlock } from '../shared/host';
 import { HOST_BASE } from '../engine/layout';
 import { PAGE_SIZE } from '../shared/memory';
 import { pcpu_ring } from '../shared/pcpu';
@@ -59,9 +59,7 @@ export function debug_stopped_by(v: Vcpu, reason: u32): void {
 
 /** Wake the platform's control thread. */
 function ring(): void {
-  const bell = HOST_BASE + offsetof<Host>('service_bell');
-  atomic.add<u32>(bell, 1);
-  atomic.notify(bell);
+  host_ring();
 }
 
 /** After an exit of the vCPU was handled; `why` is the exit. */

@@ -2,7 +2,7 @@
 import { EINVAL, DOMID_FIRST_RESERVED, EEXIST, ENOMEM, ESRCH, DOMID_SELF, RUNSTATE_running } from '../gen/abi';
 import { frame, FRAME_SHARED, frame_get, frame_put } from '../shared/frame_table';
 import { frame_alloc, frame_free, xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
-import { host, HOST_DOMAINS } from '../shared/host';
+import { host, host_ring, HOST_DOMAINS } from '../shared/host';
 import { INVALID_MFN, Mfn, mfn_to_ptr, ptr_to_mfn } from '../shared/memory';
 import { pcpu_ring } from '../shared/pcpu';
 import { evtchn_destroy } from './event_channel';
@@ -334,10 +334,9 @@ export function domain_shutdown(d: Domain, code: u32): void {
   d.shutdown_code = code & 0xff;
   domain_kick(d);
   send_global_virq(VIRQ_DOM_EXC);
-  atomic.add<u32>(changetype<usize>(host()) + offsetof<Host>('service_bell'), 1);
+  host_ring();
   pcpu_ring(0);
 }
 import { VIRQ_DOM_EXC } from '../gen/abi';
-import { Host } from '../shared/host';
 import { system_time } from './time';
 import { send_global_virq } from './event_channel';

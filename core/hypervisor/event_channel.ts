@@ -33,7 +33,7 @@ import {
   evtchn_status__vcpu,
   evtchn_status__status,
 } from '../gen/abi';
-import { host } from '../shared/host';
+import { host, host_ring } from '../shared/host';
 import { xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
 import { XSM_evtchn_interdomain, XSM_evtchn_send, XSM_evtchn_unbound } from '../gen/xsm';
 import { Domain, DOMAIN_DYING, DOMAIN_SERVICE, domain_by_id, domain_find, domain_vcpu } from './domain';
@@ -166,11 +166,8 @@ export function service_ring(d: Domain): void {
   const bell = changetype<usize>(d) + offsetof<Domain>('service_bell');
   atomic.add<u32>(bell, 1);
   atomic.notify(bell);
-  const all = changetype<usize>(host()) + offsetof<Host>('service_bell');
-  atomic.add<u32>(all, 1);
-  atomic.notify(all);
+  host_ring();
 }
-import { Host } from '../shared/host';
 
 /** vCPUs in SCHEDOP_poll on this port go on. */
 export function check_pollers(d: Domain, port: u32): void {

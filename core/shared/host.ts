@@ -185,6 +185,13 @@ export function host_text(): usize {
   lock_release(HOST_BASE + offsetof<Host>('lock'));
 }
 
+/** Whoever waits for services' events, or for domains to stop, looks again. */
+export function host_ring(): void {
+  const bell = HOST_BASE + offsetof<Host>('service_bell');
+  atomic.add<u32>(bell, 1);
+  atomic.notify(bell);
+}
+
 /** Translations were taken away: no pCPU enters a guest again without forgetting what it has cached. */
 export function host_raise_flush(): u32 {
   return atomic.add<u32>(HOST_BASE + offsetof<Host>('flush_epoch'), 1) + 1;

@@ -48,11 +48,20 @@ class Served {
   readonly port: number;
   due = true;
 
-  constructor(calls: Hypercalls, page: ForeignPage, port: number, make: (schedule: () => void) => Pumped) {
+  constructor(
+    calls: Hypercalls,
+    page: ForeignPage,
+    port: number,
+    ring: () => void,
+    make: (schedule: () => void) => Pumped,
+  ) {
     this.#calls = calls;
     this.#page = page;
     this.port = port;
-    this.#ring = make(() => (this.due = true));
+    this.#ring = make(() => {
+      this.due = true;
+      ring();
+    });
   }
 
   /** True if it moved something or wants to be called again. */
@@ -74,9 +83,12 @@ class Service {
   readonly port: ServicePort;
   readonly calls: Hypercalls;
   readonly #served = new Map<number, Served>();
+  readonly #wake: () => void;
 
-  constructor(port: ServicePort) {
+  /** `wake` makes the host pump again. */
+  constructor(port: ServicePort, wake: () => void) {
     this.port = port;
+    this.#wake = wake;
     this.calls = new Hypercalls(port);
   }
 
@@ -88,7 +100,7 @@ class Service {
   ): Served {
     const port = this.calls.bindInterdomain(domid, remotePort);
     const page = new ForeignPage(this.calls, domid, gfn, RINGS_AT + domid);
-    const served = new Served(this.calls, page, port, (schedule) => make(page, schedule));
+    const served = new Served(this.calls, page, port, this.#wake, (schedule) => make(page, schedule));
     this.#served.set(port, served);
     return served;
   }
@@ -126,8 +138,9 @@ export class Host {
   constructor(machine: Machine) {
     this.machine = machine;
     this.dom0 = new Hypercalls(machine.service(0, { privileged: true }));
-    this.#xenstore = new Service(machine.service(XENSTORE_DOMID, { privileged: true, xenstore: true }));
-    this.#consoles = new Service(machine.service(CONSOLE_DOMID, { privileged: true }));
+    const wake = (): void => machine.ring();
+    this.#xenstore = new Service(machine.service(XENSTORE_DOMID, { privileged: true, xenstore: true }), wake);
+    this.#consoles = new Service(machine.service(CONSOLE_DOMID, { privileged: true }), wake);
     this.store = new Store({ domainExists: (domid) => machine.core.domain_state(domid) !== -1 });
     this.#client = new LocalClient(this.store);
     writeNodes(this.#client, hostNodes());
@@ -176,6 +189,7 @@ export class Host {
     this.guests.add(guest);
     options.onBuilt?.(made.domid);
     this.dom0.unpause(made.domid);
+    this.machine.ring();
     return guest;
   }
 
@@ -210,19 +224,23 @@ export class Host {
   /** Runs the machine until `done` says so or `signal` is aborted. */
   async run(done: () => boolean, signal?: AbortSignal): Promise<void> {
     const { machine } = this;
-    while (!signal?.aborted && !done()) {
-      if (!machine.inline) {
+    const wake = (): void => machine.ring();
+    signal?.addEventListener('abort', wake);
+    try {
+      while (!signal?.aborted && !done()) {
         const seen = machine.bell;
-        if (this.pump()) continue;
-        if (done()) return;
-        await machine.rung(seen, IDLE_MS);
-        continue;
+        const more = machine.inline && machine.step();
+        if (this.pump() || more) await this.#breathe();
+        else if (!done()) await machine.rung(seen, machine.inline ? machine.idleFor : Infinity);
       }
-      const more = machine.step();
-      const moved = this.pump();
-      if (!more && !moved) await machine.rung(machine.bell, IDLE_MS);
-      else if (++this.#turns % TURNS_PER_TICK === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+    } finally {
+      signal?.removeEventListener('abort', wake);
     }
+  }
+
+  /** Now and then this thread's other work comes first. */
+  async #breathe(): Promise<void> {
+    if (++this.#turns % TURNS_PER_TICK === 0) await new Promise<void>((resolve) => setImmediate(resolve));
   }
   #turns = 0;
 
@@ -231,8 +249,6 @@ export class Host {
   }
 }
 
-/** A wait that only an event or this time ends: the upper bound on noticing a person's input that arrives without one. */
-const IDLE_MS = 20;
 const TURNS_PER_TICK = 64;
 
 export type Outcome = 'poweroff' | 'reboot' | 'suspend' | 'crash' | 'watchdog' | 'soft_reset';

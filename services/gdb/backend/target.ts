@@ -116,6 +116,7 @@ export class DomainTarget implements Target {
     const { core } = this.#machine;
     for (const { vcpu, step } of actions) core.debug_release(this.#domid, vcpu, step ? 1 : 0);
     core.debug_go(this.#domid);
+    this.#machine.ring();
   }
 
   interrupt(): void {
