@@ -15,8 +15,12 @@ import { openTerminal, type Terminal } from './terminal.ts';
 
 const MIB = 1 << 20;
 
-function fail(message: string, code: number): number {
+function warn(message: string): void {
   process.stderr.write(`xenolith: ${message}\n`);
+}
+
+function fail(message: string, code: number): number {
+  warn(message);
   return code;
 }
 
@@ -121,6 +125,12 @@ async function carryOut(options: RunOptions, profile: ProfileOptions | undefined
   machine.onFailure((error) => {
     failure = error;
     stop.abort();
+  });
+  let told = false;
+  machine.onUntranslated((error) => {
+    if (!told)
+      warn(`some of the guest's code cannot be translated and is interpreted (${error.message}); please report it.`);
+    told = true;
   });
   const statistics = new Statistics(machine);
   const session = new Session(options, host, made, terminal, statistics, tracer, gdb);

@@ -76,6 +76,7 @@ export interface Translator {
   translator_module(): number;
   translator_pcpu(slot: number): number;
   translator_answer(pcpu: number): void;
+  translator_drop(slot: number): void;
 }
 
 export interface CoreImage {

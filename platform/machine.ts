@@ -58,6 +58,8 @@ export class Machine {
   readonly #bell: number;
   #stopped = false;
   #failure: (error: Error) => void = () => {};
+  /** Who has not said that a mistake of the translator's is to be borne is told of a failure. */
+  #untranslated: (error: Error) => void = (error) => this.#failure(error);
   #span: ((span: ThreadSpan) => void) | undefined;
   /** Nanoseconds since the host's start: its system time, as long as no debugger has stopped it. */
   readonly now: () => number;
@@ -91,7 +93,13 @@ export class Machine {
       if (translate) {
         this.core.translator_enable(1);
         const sink = { now: this.now, span: (span: ThreadSpan) => this.#span?.(span) };
-        this.#translator = new Translator(image.translator, this.memory, options.trace?.runs ? sink : undefined);
+        const failed = (error: Error): void => this.#untranslated(error);
+        this.#translator = new Translator(
+          image.translator,
+          this.memory,
+          options.trace?.runs ? sink : undefined,
+          failed,
+        );
         this.#regions = new Regions(this.core, this.memory);
       }
     } else this.#start(image, pcpus, clockBase, translate, options.trace?.runs ?? false);
@@ -121,8 +129,11 @@ export class Machine {
 
   #worker(file: string, workerData: PcpuData | TranslatorData | SamplerData, transferList: MessagePort[]): void {
     const worker = new Worker(new URL(file, import.meta.url), { workerData, transferList });
-    // A worker's own account of what took it time: { span: ThreadSpan }.
-    worker.on('message', (message: { span?: ThreadSpan }) => message.span && this.#span?.(message.span));
+    // A worker's own account of what took it time, or why code could not be translated.
+    worker.on('message', (message: { span?: ThreadSpan; untranslated?: string }) => {
+      if (message.span) this.#span?.(message.span);
+      if (message.untranslated !== undefined) this.#untranslated(new Error(message.untranslated));
+    });
     worker.on('error', (error) => {
       this.#failure(error as Error);
       this.ring();
@@ -133,6 +144,11 @@ export class Machine {
   /** A pCPU failed: the host is in an unknown state. */
   onFailure(callback: (error: Error) => void): void {
     this.#failure = callback;
+  }
+
+  /** The translator could not translate what it should: that code is interpreted, and everything else goes on. */
+  onUntranslated(callback: (error: Error) => void): void {
+    this.#untranslated = callback;
   }
 
   /** Somebody draws what the host's threads do: from now on they are asked to tell. */

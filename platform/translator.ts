@@ -13,9 +13,24 @@ export class Translator {
   readonly #cache = new Map<string, { module: WebAssembly.Module; bytes: number }>();
   #cached = 0;
   readonly #sink: SpanSink | undefined;
+  readonly #failed: (error: Error) => void;
 
-  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, sink?: SpanSink) {
+  /**
+   * `failed` is told when code that should be translatable is not: a mistake of ours, which a guest has found. It costs that code its
+   * translation and nobody else anything. Without `failed` it is thrown.
+   */
+  constructor(
+    module: WebAssembly.Module,
+    memory: WebAssembly.Memory,
+    sink?: SpanSink,
+    failed?: (error: Error) => void,
+  ) {
     this.#sink = sink;
+    this.#failed =
+      failed ??
+      ((error) => {
+        throw error;
+      });
     const abort = (_message: number, _file: number, line: number, column: number): never => {
       throw new Error(`translator.wasm stopped itself at ${line}:${column}`);
     };
@@ -34,12 +49,26 @@ export class Translator {
     for (let slot = this.#core.translator_next(); slot >= 0; slot = this.#core.translator_next()) {
       const pcpu = this.#core.translator_pcpu(slot);
       const start = this.#sink?.now() ?? 0;
-      const length = this.#core.translator_run(slot);
-      if (length !== 0) {
-        send(pcpu, { slot, module: this.#module(length, see), bytes: length });
+      const made = this.#translate(slot, see);
+      if (made) {
+        send(pcpu, { slot, ...made });
         this.#core.translator_answer(pcpu);
       }
-      this.#tell(start, pcpu, length);
+      this.#tell(start, pcpu, made?.bytes ?? 0);
+    }
+  }
+
+  #translate(
+    slot: number,
+    see: (module: Uint8Array) => void,
+  ): { module: WebAssembly.Module; bytes: number } | undefined {
+    try {
+      const bytes = this.#core.translator_run(slot);
+      return bytes === 0 ? undefined : { module: this.#module(bytes, see), bytes };
+    } catch (error) {
+      this.#core.translator_drop(slot);
+      this.#failed(error as Error);
+      return undefined;
     }
   }
 

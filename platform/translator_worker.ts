@@ -16,7 +16,8 @@ export interface TranslatorData {
 function main({ module, memory, ports, clockBase }: TranslatorData): void {
   const span = (told: ThreadSpan) => parentPort?.postMessage({ span: told });
   const sink = clockBase === undefined ? undefined : { now: clockSince(clockBase), span };
-  const translator = new Translator(module, memory, sink);
+  const failed = (error: Error) => parentPort?.postMessage({ untranslated: error.message });
+  const translator = new Translator(module, memory, sink, failed);
   const words = new Int32Array(memory.buffer);
   for (;;) {
     const seen = Atomics.load(words, translator.posted);

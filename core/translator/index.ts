@@ -67,3 +67,8 @@ export function translator_answer(pcpu: u32): void {
   atomic.add<u32>(translator_area() + AREA_READY + ((<usize>pcpu) << 2), 1);
   pcpu_ring(pcpu);
 }
+
+/** The request in slot `i` came to nothing: its code stays with the interpreter, and the slot is free. */
+export function translator_drop(i: u32): void {
+  atomic.store<u32>(changetype<usize>(request_slot(i)), SLOT_FREE);
+}

@@ -93,7 +93,8 @@ export class Bed {
   readonly #cpu0: Uint8Array;
   readonly #ram0: Uint8Array;
 
-  constructor(translate: boolean, image = loadCore()) {
+  /** `failed` is told of what the translator cannot translate; without it that is thrown. */
+  constructor(translate: boolean, image = loadCore(), failed?: (error: Error) => void) {
     this.memory = new WebAssembly.Memory({ initial: WASM_PAGES, maximum: 65536, shared: true });
     this.core = instantiate(image.module, this.memory, () => 0);
     const x = this.core as unknown as Record<string, (...args: (number | bigint)[]) => number>;
@@ -111,7 +112,7 @@ export class Bed {
     this.#view = new DataView(this.memory.buffer);
     if (translate) {
       this.core.translator_enable(1);
-      this.#translator = new Translator(image.translator, this.memory);
+      this.#translator = new Translator(image.translator, this.memory, undefined, failed);
       this.#regions = new Regions(this.core, this.memory);
     }
     this.#kernel();
