@@ -5,7 +5,7 @@ import type { Answer } from './regions.ts';
 import type { SpanSink } from './span.ts';
 
 /** Bytes of modules that are kept for code that is asked for again. */
-const CACHE_BYTES = 16 << 20;
+const CACHE_BYTES = 4 << 20;
 
 export class Translator {
   readonly #core: TranslatorCore;
@@ -84,7 +84,12 @@ export class Translator {
     see(bytes);
     const key = createHash('sha1').update(bytes).digest('base64');
     const known = this.#cache.get(key);
-    if (known) return known.module;
+    if (known) {
+      // The one used last is the last to go.
+      this.#cache.delete(key);
+      this.#cache.set(key, known);
+      return known.module;
+    }
     const module = new WebAssembly.Module(bytes);
     this.#cache.set(key, { module, bytes: length });
     this.#cached += length;

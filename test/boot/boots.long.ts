@@ -15,7 +15,8 @@ test('ten boots of Debian in one process: no frame and no memory is lost', async
   const list = await boots({ kernel, initrd, cmdline, memory: 256 }, 10);
   t.diagnostic(`resident MiB: ${list.map(({ resident }) => Math.round(resident / 2 ** 20)).join(' ')}`);
   for (const { output } of list) assert.match(output, /tour: done/);
-  assertLevel(list, 2, 16 << 20);
+  // each boot finds some other code hot: until the fifth, the cache of translated modules fills up to its bound
+  assertLevel(list, 5, 16 << 20);
 });
 
 for (const memory of [128, 512, 1024, 3072])
