@@ -3,7 +3,7 @@ export * from './hypervisor/index';
 export { pcpu_deadline, pcpu_init, pcpu_run } from './hypervisor/schedule';
 export { translator_answered, translator_enable, translator_take } from './translator/sampler';
 export { region_epoch, region_install, region_vacant } from './translator/regions';
-export { region_count } from './translator/counters';
+export { region_count, translator_count } from './translator/counters';
 export { engine_set_trace } from './engine/cpu_run';
 export {
   cpu_refresh,

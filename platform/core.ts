@@ -65,7 +65,8 @@ export interface Core {
   region_epoch(): number;
   /** A place in the table that a dead region had, told once; 0 = there is none. */
   region_vacant(): number;
-  region_count(counter: number): number;
+  translator_count(what: number): number;
+  region_count(pcpu: number, counter: number): number;
 }
 
 /** What translator.wasm exports (core/translator/index.ts). */

@@ -3,7 +3,7 @@ import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import { versionTextBytes } from '../core/hypervisor/version_text.ts';
 import { clockSince, instantiate, loadCore, type Core, type CoreImage, type TraceInstruction } from './core.ts';
 import type { PcpuData } from './pcpu.ts';
-import { Regions } from './regions.ts';
+import { regionCounts, Regions, type RegionCounts } from './regions.ts';
 import type { SamplerData } from './sampler.ts';
 import { ServicePort } from './service.ts';
 import type { ThreadSpan } from './span.ts';
@@ -43,6 +43,9 @@ function machineMemory(pages: number): WebAssembly.Memory {
   }
 }
 
+/** Requests for translations (those with nothing to translate in them, those that failed by a mistake of ours), and the regions' counters. */
+export type Translation = Record<'requests' | 'empty' | 'failed', number> & RegionCounts;
+
 export class Machine {
   readonly memory: WebAssembly.Memory;
   readonly core: Core;
@@ -56,6 +59,7 @@ export class Machine {
   readonly #regions?: Regions;
   readonly #words: Int32Array;
   readonly #bell: number;
+  readonly #pcpus: number;
   #stopped = false;
   #failure: (error: Error) => void = () => {};
   /** Who has not said that a mistake of the translator's is to be borne is told of a failure. */
@@ -65,7 +69,7 @@ export class Machine {
   readonly now: () => number;
 
   constructor(options: MachineOptions, image: CoreImage = loadCore()) {
-    const pcpus = options.pcpus ?? 1;
+    const pcpus = (this.#pcpus = options.pcpus ?? 1);
     this.deterministic = options.deterministic ?? false;
     this.inline = this.deterministic || options.trace?.instruction !== undefined;
     const pages = Math.min(MAX_PAGES, Math.ceil((options.memory * 1.01 + OWN_MEMORY + pcpus * PCPU_AREA) / WASM_PAGE));
@@ -149,6 +153,15 @@ export class Machine {
   /** The translator could not translate what it should: that code is interpreted, and everything else goes on. */
   onUntranslated(callback: (error: Error) => void): void {
     this.#untranslated = callback;
+  }
+
+  /** What all pCPUs have done with translated code, and what became of the requests for it. */
+  get translation(): Translation {
+    const counts = Array.from({ length: this.#pcpus }, (_, id) => regionCounts(this.core, id));
+    const sum = (name: keyof RegionCounts): number => counts.reduce((total, one) => total + one[name], 0);
+    const [requests, empty, failed] = [0, 1, 2].map((what) => this.core.translator_count(what) >>> 0);
+    const regions = Object.fromEntries(Object.keys(counts[0]!).map((name) => [name, sum(name as keyof RegionCounts)]));
+    return { requests: requests!, empty: empty!, failed: failed!, ...(regions as RegionCounts) };
   }
 
   /** Somebody draws what the host's threads do: from now on they are asked to tell. */

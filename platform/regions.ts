@@ -15,32 +15,24 @@ export interface Answer {
   bytes: number;
 }
 
-export interface RegionCounts {
-  installed: number;
-  rejected: number;
-  entries: number;
-  interprets: number;
-  targets: number;
-  declines: number;
-  /** Instructions retired in regions. */
-  retired: number;
-  /** Regions whose pages were looked at anew. */
-  checks: number;
-}
-const COUNTERS: readonly (keyof RegionCounts)[] = [
+/** What core/translator/counters.ts counts, in its order. */
+const COUNTERS = [
   'installed',
   'rejected',
+  'dead',
   'entries',
   'interprets',
   'targets',
   'declines',
-  'retired',
+  'limits',
   'checks',
-];
+  'retired',
+] as const;
+export type RegionCounts = Record<(typeof COUNTERS)[number], number>;
 
-/** What a pCPU's core has counted. */
-export function regionCounts(core: Core): RegionCounts {
-  return Object.fromEntries(COUNTERS.map((name, i) => [name, core.region_count(i)])) as unknown as RegionCounts;
+/** What a pCPU has counted of its regions. */
+export function regionCounts(core: Core, pcpu: number): RegionCounts {
+  return Object.fromEntries(COUNTERS.map((name, i) => [name, core.region_count(pcpu, i)])) as RegionCounts;
 }
 
 export class Regions {

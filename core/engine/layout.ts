@@ -13,8 +13,8 @@ export const HOST_BASE: usize = 0x14000;
 
 /** A pCPU's own area: TLB sets (three tables and a byte an entry), code-page hash, micro-op arena. */
 export const TLB_ENTRIES: u32 = 4096;
-/** Entries for execution lie behind: a stack page does not push out the code that uses it. */
-export const TLB_EXEC_ENTRIES: u32 = 256;
+/** Entries for execution lie behind: a stack page does not push out the code that uses it. As many as hold most of a kernel's image. */
+export const TLB_EXEC_ENTRIES: u32 = 2048;
 export const TLB_ENTRY_SIZE: usize = 32;
 export const TLB_TABLE_SIZE: usize = <usize>(TLB_ENTRIES + TLB_EXEC_ENTRIES) * TLB_ENTRY_SIZE;
 export const TLB_TABLES: i32 = 3;
@@ -42,4 +42,6 @@ export const PCPU_REGIONS: usize = PCPU_SAMPLES + 0x4000;
 export const PCPU_REGIONS_SIZE: usize = 0x400000;
 /** A bit a frame: some TLB entry may let it be written. */
 export const PCPU_WRITABLE: usize = PCPU_REGIONS + PCPU_REGIONS_SIZE;
-export const PCPU_AREA_SIZE: usize = PCPU_WRITABLE + 0x20000;
+/** What it has counted (core/translator/counters.ts). */
+export const PCPU_COUNTERS: usize = PCPU_WRITABLE + 0x20000;
+export const PCPU_AREA_SIZE: usize = PCPU_COUNTERS + 0x1000;

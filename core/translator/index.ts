@@ -3,6 +3,8 @@ import { pcpu_ring } from '../shared/pcpu';
 import { analyse, analyse_uses } from './analyse';
 import { BLOCK_ENTRY, block, blocks, blocks_find, weight } from './blocks';
 import {
+  AREA_EMPTY,
+  AREA_FAILED,
   AREA_READY,
   MAX_ENTRIES,
   REQUEST_SLOTS,
@@ -51,6 +53,7 @@ export function translator_run(i: u32): u32 {
     r.bytes = write_module();
   }
   const bytes = r.bytes;
+  if (bytes == 0) atomic.add<u32>(translator_area() + AREA_EMPTY, 1);
   atomic.store<u32>(changetype<usize>(r), bytes ? SLOT_DONE : SLOT_FREE);
   return bytes;
 }
@@ -70,5 +73,6 @@ export function translator_answer(pcpu: u32): void {
 
 /** The request in slot `i` came to nothing: its code stays with the interpreter, and the slot is free. */
 export function translator_drop(i: u32): void {
+  atomic.add<u32>(translator_area() + AREA_FAILED, 1);
   atomic.store<u32>(changetype<usize>(request_slot(i)), SLOT_FREE);
 }

@@ -54,6 +54,8 @@ export const REQUEST_SLOTS: u32 = 32;
 
 /** The translator's area: counters, request slots, then its own working memory. */
 export const AREA_POSTED: usize = 0; // requests ever posted, a futex
+export const AREA_EMPTY: usize = 4; // those in which there was nothing to translate
+export const AREA_FAILED: usize = 8; // and those that failed by a mistake of ours
 export const AREA_READY: usize = 64; // u32 for each pCPU: answers ever given
 export const AREA_SLOTS: usize = 0x1000;
 export const AREA_WORK: usize = AREA_SLOTS + <usize>REQUEST_SLOTS * REQUEST_SIZE;

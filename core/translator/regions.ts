@@ -27,6 +27,7 @@ import {
   request_page,
   request_slot,
 } from './layout';
+import { RegionCounters, region_counters } from './counters';
 import { sample_forget } from './sampler';
 
 /** Sets of translations in which a region's pages are known to be mapped as it expects. */
@@ -92,21 +93,12 @@ export let region_near_limit: bool = false;
 /** Set when a region has left because somebody wants the vCPU's attention. */
 export let region_kicked: bool = false;
 
-// Counted for --stats.
-export let region_entries: u64 = 0;
-export let region_interprets: u64 = 0;
-export let region_targets: u64 = 0;
-export let region_declines: u64 = 0;
-/** Instructions retired in regions. */
-export let region_retired: u64 = 0;
-/** Regions that were looked at anew before they ran. */
-export let region_checks: u64 = 0;
-export let region_installed: u32 = 0;
-export let region_rejected: u32 = 0;
+let counters: RegionCounters = changetype<RegionCounters>(0);
 
 export function regions_attach(pcpu_area: usize): void {
   area = pcpu_area + PCPU_REGIONS;
   bump = area + FILTER_SIZE;
+  counters = region_counters(pcpu_area);
 }
 
 @inline export function region_epoch(): u32 {
@@ -183,7 +175,7 @@ export function region_enter(cpu: Cpu, u: usize): usize {
   do t = pass(cpu, t);
   while (t && uop_form(t) == FORM_REGION);
   region_run += cpu.n - before;
-  region_retired += cpu.n - before;
+  counters.retired += cpu.n - before;
   // what they retired does not bring the next sample nearer
   const slice = atomic.load<i32>(changetype<usize>(cpu) + CPU_SLICE);
   cpu.limit = cpu.n + left < slice ? cpu.n + left : slice;
@@ -197,31 +189,32 @@ export function region_enter(cpu: Cpu, u: usize): usize {
   const r = changetype<Region>(<usize>e.region);
   if (cpu.n + <i32>r.weight >= load<i32>(changetype<usize>(cpu) + CPU_SLICE)) {
     region_near_limit = true;
+    counters.limits++;
     return changetype<usize>(e);
   }
   const base = cpu.page_va - <u64>((<i64>region_page(r, e.page).delta) << 12);
   if (r.last != number(cpu, globals) && r.last != number(cpu, space) && !known(cpu, r)) {
     if (r.fn == 0) return region_remove(u, e);
     if (!check(cpu, r, base)) {
-      region_declines++;
+      counters.declines++;
       return changetype<usize>(e);
     }
   }
-  region_entries++;
+  counters.entries++;
   const out = call_indirect<u32>(r.fn, cpu, e.index, base);
   const page = region_page(r, (out & OUT_PLACE) >>> 12);
   cpu.page_va = page_address(cpu, base, page.delta);
   cpu.code = page.code;
   const kind = out >>> OUT_KIND;
   if (kind == OUT_TARGET) {
-    region_targets++;
+    counters.targets++;
     return lookup(cpu, load<u64>(changetype<usize>(cpu) + CPU_TARGET));
   }
   const off = out & 0xfff;
   const t = <usize>load<u32>(<usize>page.code + PAGE_OFFSETS + (off << 2));
   if (t == 0) return lookup(cpu, cpu.page_va + off);
   if (kind == OUT_INTERPRET) {
-    region_interprets++;
+    counters.interprets++;
     if (uop_form(t) == FORM_REGION) return <usize>load<u32>(t, 8);
   }
   return t;
@@ -254,7 +247,7 @@ function known(cpu: Cpu, r: Region): bool {
 /** Look at the region's pages: is each mapped to the frame that was translated, with the same bytes? */
 function check(cpu: Cpu, r: Region, base: u64): bool {
   if (r.not_in == number(cpu, space)) return false;
-  region_checks++;
+  counters.checks++;
   let global = true;
   // No direct branch of the region may reach an address that is not canonical: those are the interpreter's.
   if (
@@ -290,6 +283,7 @@ function current(p: RegionPage): bool {
 /** The region will not be right again. */
 function dead(r: Region): bool {
   if (r.fn == 0) return false;
+  counters.dead++;
   r.place = r.fn;
   r.next_dead = <u32>first_dead;
   first_dead = changetype<usize>(r);
@@ -342,9 +336,9 @@ function mapped(cpu: Cpu, va: u64, p: RegionPage): bool {
 export function region_install(i: u32, fn: u32): i32 {
   const q = request_slot(i);
   const r = fn && q.state == SLOT_DONE && q.epoch == epoch ? place(q, fn) : null;
-  if (r != null) region_installed++;
+  if (r != null) counters.installed++;
   else {
-    region_rejected++;
+    counters.rejected++;
     if (q.epoch == epoch) sample_forget(load<u32>(code_slot(changetype<CodePage>(<usize>q.code), q.offset)));
   }
   atomic.store<u32>(changetype<usize>(q), SLOT_FREE);

@@ -1,6 +1,6 @@
 // What `--stats` writes.
 import { readFileSync } from 'node:fs';
-import type { Machine } from '../../platform/machine.ts';
+import type { Machine, Translation } from '../../platform/machine.ts';
 import { HYPERCALLS } from '../../spec/abi/hypercalls.ts';
 import { CpuState } from './cpu_state.ts';
 import { crashFields } from './layout.ts';
@@ -23,6 +23,10 @@ export interface Stats {
   hypercalls: Record<string, number>;
   /** The software TLB: entries made; sets of entries, and pages, that were forgotten. */
   tlb: { fills: number; flushes: number; pageFlushes: number };
+  /** Tiers: instructions of all boots retired by the interpreter and in translated regions. */
+  tiers: { interpreted: number; translated: number };
+  /** Translations asked for, and how translated regions were entered and left (core/translator/counters.ts). */
+  translator: Omit<Translation, 'retired'>;
   /** Bytes: the process's high-water mark, and what domains and hypervisor were given of machine memory. */
   peakMemory: number;
   machineMemory: number;
@@ -54,6 +58,7 @@ export class Statistics {
     this.#boots++;
     this.#instructions += Number(cpu.retired);
     this.#running += Number(cpu.u64(crashFields.timeRunning)) / 1e6;
+    const { retired, ...translator } = this.#machine.translation;
     this.#stats = {
       outcome,
       shutdownReason: state < 0 ? null : state,
@@ -74,6 +79,8 @@ export class Statistics {
       },
       hypercalls: hypercalls(cpu),
       tlb: cpu.tlb,
+      tiers: { interpreted: this.#instructions - retired, translated: retired },
+      translator,
       peakMemory: peakMemory(),
       machineMemory: this.#machine.allocatedBytes,
       boots: this.#boots,

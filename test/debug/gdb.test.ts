@@ -147,7 +147,7 @@ test('a breakpoint in translated code stops at every round, and the code runs on
     const all = Buffer.from(await client.ask('g'), 'hex');
     return REGISTERS.slice(0, 17).map((_, i) => all.readBigUInt64LE(8 * i));
   };
-  const entries = (): number => regionCounts(guest.machine.core).entries;
+  const entries = (): number => regionCounts(guest.machine.core, 0).entries;
   const interrupted = async (): Promise<bigint> => {
     client.raw('$c#63');
     await new Promise((resolve) => setTimeout(resolve, 50));

@@ -299,7 +299,7 @@ export class Bed {
   }
 
   get counts(): RegionCounts {
-    return regionCounts(this.core);
+    return regionCounts(this.core, 0);
   }
 
   /** How this one's processor differs from another's, in words; '' if it does not. */

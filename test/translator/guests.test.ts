@@ -20,7 +20,7 @@ test('hot code that changes, moves, or is run by somebody else', async (t) => {
   const guest = host.create({ name: 'test', plan, memoryKib: 64 * 1024, vcpus: 1, console: { write: () => {} } });
   await host.run(() => guest.outcome !== null, AbortSignal.timeout(120_000));
   const log = new LogReader(machine).read().map((r) => (r?.type === LOG_CONSOLE ? consoleText(r) : '')).join(''); // prettier-ignore
-  const counts = regionCounts(machine.core);
+  const counts = regionCounts(machine.core, 0);
   await host.stop();
   assert.equal(guest.outcome, 'poweroff', log.slice(-400));
   assert.deepEqual(log.match(/^FAIL .*/gm) ?? [], []);

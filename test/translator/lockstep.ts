@@ -69,7 +69,7 @@ export async function lockstep(boot: Boot, instructions = Infinity): Promise<Loc
     }
     assert.equal(plain.guest.outcome, translated.guest.outcome);
     assert.ok(plain.output().equals(translated.output()), 'the consoles differ');
-    const counts = regionCounts(translated.machine.core);
+    const counts = regionCounts(translated.machine.core, 0);
     return { instructions: retired(), slices, outcome: plain.guest.outcome, output: plain.output().toString(), counts };
   } finally {
     for (const { host } of sides) await host.stop();
