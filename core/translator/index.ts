@@ -15,6 +15,7 @@ import {
   request_slot,
   translator_area,
 } from './layout';
+import { float_runs } from './float_checks';
 import { lower_attach, lower_begin } from './lower';
 import { locals_begin } from './locals';
 import { write_module } from './module';
@@ -41,7 +42,10 @@ export function translator_run(i: u32): u32 {
   lower_begin();
   r.bytes = 0;
   if (blocks_find(r, MAX_ENTRIES)) {
-    for (let n: u32 = 0; n < blocks; n++) analyse_uses(block(n));
+    for (let n: u32 = 0; n < blocks; n++) {
+      float_runs(block(n));
+      analyse_uses(block(n));
+    }
     for (let n: u32 = 0; n < blocks; n++) analyse(block(n));
     r.entries = 0;
     for (let n: u32 = 0; n < blocks; n++) {

@@ -92,7 +92,8 @@ import {
   temp_vector,
   vector_local,
 } from './locals';
-import { check_lanes, compute_vector, from_vector, vector } from './lower_vector';
+import { NODE_CLOSES, NODE_DEFERRED } from './float_checks';
+import { check_lanes, compute_vector, from_vector, quick_begin, quick_checks, quick_end, vector } from './lower_vector';
 import { page_delta, page_known } from './pages';
 import { dispatch_count, dispatch_target, structure_enter, structure_leave, write_goto } from './structure';
 import * as w from './wasm';
@@ -290,10 +291,8 @@ function write_slot(set: Node): void {
   } else w.access(w.I64_STORE, <u32>set.k);
 }
 
-/** Leave at a micro-op: the state is that of before it. Written inside an `if`. */
-function leave(n: Node): void {
-  const inst = node(<u32>n.k);
-  const end = changetype<usize>(n);
+/** Leave at the micro-op of an INST, from before the node at `end`: the state is that of before it. Written inside an `if`. */
+function leave(inst: Node, end: usize): void {
   begin_cold(inst.a, ALL, false, end);
   seen_begin();
   for (let s = inst.a; s; s = node(s).b) if (newest(node(s))) write_value(node(s));
@@ -398,11 +397,52 @@ export function lower_attach(memory: usize): void {
 }
 
 function leave_if(n: Node): void {
+  leave_if_at(<u32>n.k, n);
+}
+function leave_if_at(inst: u32, before: Node): void {
   w.if_();
   structure_enter();
-  leave(n);
+  leave(node(inst), changetype<usize>(before));
   w.end();
   structure_leave();
+}
+
+/** The checks that have been put off since the last such place: quickly, and exactly if that says that something may be wrong. */
+function deferred_checks(close: Node): void {
+  const first = changetype<Node>(next_deferred(unchecked, close));
+  quick_begin();
+  for (let p = <u32>changetype<usize>(first); p; p = next_deferred(p + <u32>NODE_SIZE, close)) quick_checks(node(p).a);
+  quick_end();
+  for (let p = <u32>changetype<usize>(first); p; p = next_deferred(p + <u32>NODE_SIZE, close))
+    other_conditions(node(p).a);
+  w.if_();
+  structure_enter();
+  for (let p = <u32>changetype<usize>(first); p; p = next_deferred(p + <u32>NODE_SIZE, close)) {
+    condition(node(p).a);
+    if (p != <u32>changetype<usize>(first)) w.byte(w.I32_OR);
+  }
+  leave_if_at(<u32>first.k, close);
+  w.end();
+  structure_leave();
+  unchecked = <u32>changetype<usize>(close);
+}
+/** What comes before has been checked. */
+let unchecked: u32 = 0;
+function next_deferred(from: u32, close: Node): u32 {
+  for (let p = from; p < <u32>changetype<usize>(close); p += <u32>NODE_SIZE)
+    if (node(p).flags & NODE_DEFERRED) return p;
+  return 0;
+}
+/** Or what a condition has besides FCHECKs. */
+function other_conditions(p: u32): void {
+  const n = node(p);
+  if (n.op == IR_FCHECK) return;
+  if (n.op == IR_OR) {
+    other_conditions(n.a);
+    return other_conditions(n.b);
+  }
+  condition(p);
+  w.byte(w.I32_OR);
 }
 
 // ---- effects
@@ -490,6 +530,7 @@ function cas(n: Node): void {
 }
 
 function effect(n: Node): void {
+  if (n.flags & NODE_CLOSES) deferred_checks(n);
   switch (n.op) {
     case IR_PROBE:
       return probe(n);
@@ -503,6 +544,7 @@ function effect(n: Node): void {
       return cas(n);
     case IR_GUARD:
     case IR_ESCAPE:
+      if (n.flags & NODE_DEFERRED) return;
       condition(n.a);
       return leave_if(n);
     case IR_FENCE:
@@ -525,6 +567,7 @@ function effect(n: Node): void {
 export function write_block(i: u32): void {
   const b = block(i);
   here = b;
+  unchecked = b.first;
   let p = <usize>b.first;
   for (; !ir_is_end(changetype<Node>(p).op); p += NODE_SIZE) {
     const n = changetype<Node>(p);
@@ -535,6 +578,7 @@ export function write_block(i: u32): void {
 
 function end(i: u32, b: Block, n: Node): void {
   const op = n.op;
+  if (n.flags & NODE_CLOSES) deferred_checks(n);
   if (op == IR_LEAVE) {
     commit(n, ALL);
     return out(OUT_INTERPRET, b.page, uop_pos(place_uop(n.k)), place_count(n.k));

@@ -2,11 +2,13 @@
 import {
   CHECK_NOT_SUBNORMAL,
   CHECK_SETTLED,
+  IR_FCHECK,
   IR_FLANE,
   IR_FLANE_I64,
   IR_GETV,
   IR_I64_FLANE,
   IR_I64_V128,
+  IR_OR,
   IR_SHUFFLE,
   IR_V128,
   IR_V128_I64,
@@ -265,4 +267,55 @@ function magnitude(p: u32): void {
   w.byte(0);
   w.i64_const(ABS_64);
   w.byte(w.I64_AND);
+}
+
+// ---- the quick check of many values (float_checks.ts): in the upper 32 bits of an f64, or those of an f32, is any magnitude that of no normal number
+// larger than the least? Less the least, as unsigned numbers, all others are large; so the maximum of all tells.
+const I32X4_EXTRACT: u32 = 0x1b;
+const I32X4_GE_U: u32 = 0x40;
+const I32X4_SUB: u32 = 0xb1;
+const I32X4_MAX_U: u32 = 0xb9;
+/** Width and lanes of what is being checked; 0 = nothing yet. */
+let quick_size: u32 = 0;
+let quick_lanes: u32 = 0;
+
+export function quick_begin(): void {
+  quick_size = 0;
+}
+/** The magnitudes in a condition's FCHECKs, into the maximum on the stack. */
+export function quick_checks(p: u32): void {
+  const n = node(p);
+  if (n.op == IR_OR) {
+    quick_checks(n.a);
+    return quick_checks(n.b);
+  }
+  if (n.op != IR_FCHECK) return;
+  const f32s = n.size == 4;
+  magnitudes(n.a, f32s);
+  const from = (f32s ? least(true) : least(false) >> 32) + 1;
+  w.v128_const(from | (from << 32), from | (from << 32));
+  w.simd(I32X4_SUB);
+  if (quick_size) w.simd(I32X4_MAX_U);
+  quick_size = n.size;
+  quick_lanes = (<u32>n.k) & 0xff;
+}
+/** The maximum on the stack becomes a condition. */
+export function quick_end(): void {
+  const f32s = quick_size == 4;
+  const from = (f32s ? least(true) : least(false) >> 32) + 1;
+  const limit = (f32s ? infinity(true) : infinity(false) >> 32) - from;
+  if (quick_lanes == 1) {
+    w.simd(I32X4_EXTRACT);
+    w.byte(f32s ? 0 : 1);
+    w.i32_const(<i32>limit);
+    w.byte(w.I32_GE_U);
+    return;
+  }
+  w.v128_const(limit | (limit << 32), limit | (limit << 32));
+  w.simd(I32X4_GE_U);
+  // of an f64 only the upper half says something
+  const mask: i64 = f32s ? -1 : <i64>0xffffffff00000000;
+  w.v128_const(lanes_mask(quick_lanes, f32s, 0) & mask, lanes_mask(quick_lanes, f32s, 1) & mask);
+  w.simd(V128_AND);
+  w.simd(V128_ANY_TRUE);
 }

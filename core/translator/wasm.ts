@@ -127,6 +127,7 @@ export const I64_STORE32: u32 = 0x3e;
 export const I32_EQZ: u32 = 0x45;
 export const I32_GT_S: u32 = 0x4a;
 export const I32_GE_S: u32 = 0x4e;
+export const I32_GE_U: u32 = 0x4f;
 export const I64_EQZ: u32 = 0x50;
 export const I64_EQ: u32 = 0x51;
 export const I64_NE: u32 = 0x52;
