@@ -16,6 +16,10 @@ export interface Core {
   host_tables(): number;
   host_text(): number;
   frames_free(): number;
+  /** 0, or what is wrong: see test/invariants.ts. */
+  invariants_check(): number;
+  invariants_a(): number;
+  invariants_b(): number;
   pcpu_init(id: number): void;
   pcpu_run(id: number, slices: number): number;
   /** System time in ns, negative = none. */

@@ -51,6 +51,7 @@ import { ioreq_notified } from './ioreq';
 import { trace_event } from './trace';
 import { Vcpu, vcpu_domain, vcpu_kick, vcpu_unblock, vcpu_virq, VCPU_POLL } from './vcpu';
 import { xsm_check } from './xsm';
+import { invariant_broken, invariant_page, INVARIANT_PORT, INVARIANT_VIRQ } from './invariants';
 
 @unmanaged
 export class Evtchn {
@@ -400,4 +401,44 @@ export function evtchn_destroy(d: Domain): void {
   for (let i: u32 = 0; i < d.evtchn_ports / PER_PAGE; i++)
     xenheap_free(load<u32>(<usize>d.evtchn_dir + ((<usize>i) << 2)));
   d.evtchn_ports = 0;
+}
+
+/** The invariant walker's part: the pages that describe ports. */
+export function evtchn_pages(d: Domain): void {
+  invariant_page(d.evtchn_dir);
+  for (let i: u32 = 0; i < d.evtchn_ports / PER_PAGE; i++)
+    invariant_page(load<u32>(<usize>d.evtchn_dir + ((<usize>i) << 2)));
+}
+
+/** Both ends of a channel know each other, and a VIRQ's port and its vCPU. */
+export function evtchn_invariants(d: Domain): void {
+  for (let port: u32 = 0; port < d.evtchn_ports; port++) {
+    const e = evtchn_at(d, port);
+    let good = e.port == port;
+    if (e.state == EVTCHNSTAT_interdomain) {
+      const rd = domain_find(e.remote_dom);
+      const r = rd != null ? evtchn_get(rd, e.remote_port) : null;
+      good =
+        good &&
+        r != null &&
+        r.state == EVTCHNSTAT_interdomain &&
+        r.remote_dom == d.domid &&
+        r.remote_port == port &&
+        !(r.consumer && e.consumer);
+    } else if (e.state == EVTCHNSTAT_virq) {
+      const v = domain_vcpu(d, virq_is_global(e.virq) ? 0 : e.vcpu);
+      good = good && v != null && e.virq < <u32>NR_VIRQS && load<u32>(vcpu_virq(v, e.virq)) == port;
+    } else if (e.state == EVTCHNSTAT_closed) good = good && !e.consumer;
+    else good = good && (e.state == EVTCHNSTAT_unbound || e.state == EVTCHNSTAT_ipi);
+    if (!good) invariant_broken(INVARIANT_PORT, d.domid, port);
+  }
+  for (let i: u32 = 0; i < d.max_vcpus; i++) {
+    const v = domain_vcpu(d, i);
+    for (let virq: u32 = 0; v != null && virq < <u32>NR_VIRQS; virq++) {
+      const port = load<u32>(vcpu_virq(v, virq));
+      const e = evtchn_get(d, port);
+      if (port && (e == null || e.state != EVTCHNSTAT_virq || e.virq != virq))
+        invariant_broken(INVARIANT_VIRQ, d.domid, virq);
+    }
+  }
 }

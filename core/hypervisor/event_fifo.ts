@@ -25,6 +25,8 @@ import { check_pollers, Evtchn, evtchn_at, mark_events_pending } from './event_c
 import { l2_is_pending } from './event_2l';
 import { p2m_own_ram } from './p2m';
 import { Vcpu, VCPU_FIFO } from './vcpu';
+import { FRAME_RAM } from '../shared/frame_table';
+import { invariant_hold, invariant_page } from './invariants';
 
 const PENDING: u32 = (<u32>1) << EVTCHN_FIFO_PENDING;
 const MASKED: u32 = (<u32>1) << EVTCHN_FIFO_MASKED;
@@ -202,4 +204,10 @@ export function fifo_destroy(d: Domain): void {
   for (let i: u32 = 0; i < n; i++) page_put(load<u32>(page_mfn(d, i)));
   d.evtchn_fifo = 0;
   xenheap_free(page);
+}
+
+/** The invariant walker's part. */
+export function fifo_holds(d: Domain): void {
+  invariant_page(d.evtchn_fifo);
+  for (let i: u32 = 0; i < pages(d); i++) invariant_hold(load<u32>(page_mfn(d, i)), FRAME_RAM);
 }

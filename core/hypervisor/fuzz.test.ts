@@ -1,6 +1,7 @@
 // Properties under random input: no argument traps the hypervisor, no reference is lost, the p2m is a map.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { invariants } from '../../test/invariants.ts';
 import { Machine, N, random, Service } from '../../test/hypervisor.ts';
 
 const SELF = 0x7ff0;
@@ -35,6 +36,7 @@ test('random hypercalls with random arguments never trap', () => {
     const r = s.hypercall(nr, op, rnd(2) ? 0 : big(), rnd(2) ? rnd(4) : big(), rnd(3) ? 0 : big(), big());
     assert.ok(Number.isInteger(r));
     if (r >= 0) answered++;
+    if (i % 500 === 0) assert.equal(invariants(m.x), null);
   }
   assert.ok(answered > 500, `${answered} succeeded`);
   assert.equal(all[1].hypercall(N.__HYPERVISOR_xen_version, 0), 0x40011);
@@ -88,6 +90,7 @@ test('random maps and unmaps of grants: flags and counts agree with a model, and
       if (!taken) maps.set(b.get('gnttab_map_grant_ref', 'handle', 4), { ref, readonly, gfn });
     }
     check(ref);
+    if (i % 300 === 0) assert.equal(invariants(m.x), null);
     if (i === 1000) {
       for (const h of [...maps.keys()]) unmap(h);
       free = m.x.frames_free();
@@ -137,6 +140,7 @@ test('a granter that dies first leaves the mapper its frame, and nothing afterwa
     b.op('grant_table_op', 'GNTTABOP_unmap_grant_ref', 'gnttab_unmap_grant_ref', { handle: [4, handle] }, 1);
     assert.equal(m.x.domain_state(5), -1);
     if (i) assert.equal(m.x.frames_free(), free);
+    assert.equal(invariants(m.x), null);
     free = m.x.frames_free();
   }
 });

@@ -44,6 +44,8 @@ import {
   GRANT_FRAMES_MAX,
   domain_by_id,
   domain_find,
+  domain_first,
+  domain_next,
   page_get,
   page_put,
 } from './domain';
@@ -61,6 +63,14 @@ import {
   P2M_RAM_RW,
 } from './p2m';
 import { xsm_check } from './xsm';
+import {
+  invariant_broken,
+  invariant_hold,
+  invariant_page,
+  INVARIANT_GRANT_MAPPING,
+  INVARIANT_GRANT_USES,
+  invariant_step,
+} from './invariants';
 
 export const GRANTS_PER_FRAME: u32 = 512;
 
@@ -327,4 +337,52 @@ export function grant_table_release(d: Domain): void {
     xenheap_free(load<u32>(active_pages(d, i), 4));
   }
   d.grant_frames = 0;
+}
+
+/** The invariant walker's part: the tables' pages, and a hold on its frame for each use of a grant. */
+export function grant_holds(d: Domain): void {
+  for (let i: u32 = 0; i < d.grant_frames; i++) {
+    invariant_hold(grant_frame_mfn(d, i), FRAME_SHARED);
+    invariant_page(load<u32>(active_pages(d, i), 0));
+    invariant_page(load<u32>(active_pages(d, i), 4));
+  }
+  for (let ref: u32 = 0; ref < d.grant_frames * GRANTS_PER_FRAME; ref++) {
+    const a = active_of(d, ref);
+    for (let n = a.readers + a.writers; n > 0; n--) invariant_hold(a.mfn, FRAME_RAM);
+  }
+  invariant_page(d.maptrack_dir);
+  for (let i: u32 = 0; i < d.maptrack_frames; i++) invariant_page(load<u32>(<usize>d.maptrack_dir + ((<usize>i) << 2)));
+}
+
+/** Every use of a grant is a mapping that its mapper remembers. As with frames, what is found is subtracted, and added again. */
+export function grant_uses(): void {
+  for (let d = domain_first(); d != null; d = domain_next(d)) {
+    const mapper = changetype<Domain>(d);
+    for (let h: u32 = 0; h < mapper.maptrack_frames * TRACKS_PER_PAGE; h++)
+      if (track(mapper, h).flags & TRACK_USED) track_use(mapper, h);
+  }
+  if (invariant_step == 1) return;
+  for (let d = domain_first(); d != null; d = domain_next(d)) {
+    const granter = changetype<Domain>(d);
+    for (let ref: u32 = 0; ref < granter.grant_frames * GRANTS_PER_FRAME; ref++) {
+      const a = active_of(granter, ref);
+      if (a.readers | a.writers) invariant_broken(INVARIANT_GRANT_USES, granter.domid, ref);
+    }
+  }
+}
+
+function track_use(d: Domain, h: u32): void {
+  const t = track(d, h);
+  const rd = domain_find(t.domid);
+  if (rd == null || !grant_shared(rd, t.ref)) {
+    invariant_broken(INVARIANT_GRANT_MAPPING, d.domid, h);
+    return;
+  }
+  const a = active_of(rd, t.ref);
+  const readonly = (t.flags & TRACK_READONLY) != 0;
+  const e = p2m_get(d, t.gfn);
+  if (a.domid != d.domid || p2m_mfn(e) != a.mfn || p2m_type(e) != (readonly ? P2M_GRANT_RO : P2M_GRANT_RW))
+    invariant_broken(INVARIANT_GRANT_MAPPING, d.domid, h);
+  if (readonly) a.readers += invariant_step;
+  else a.writers += invariant_step;
 }

@@ -29,4 +29,5 @@ export {
   debug_stop,
   debug_vcpu_up,
 } from './debug';
+export { invariants_a, invariants_b, invariants_check } from './invariants';
 export { profile_period, profile_tick } from './profile';

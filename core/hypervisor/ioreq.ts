@@ -32,6 +32,8 @@ import { Domain, domain_param, domain_vcpu, page_get, page_put } from './domain'
 import { evtchn_alloc_unbound, evtchn_close, evtchn_notify_consumer } from './event_channel';
 import { p2m_own_ram } from './p2m';
 import { Vcpu, vcpu_domain, vcpu_unblock } from './vcpu';
+import { FRAME_RAM } from '../shared/frame_table';
+import { invariant_hold, invariant_page } from './invariants';
 
 @unmanaged
 export class IoreqServer {
@@ -243,4 +245,12 @@ export function ioreq_waiting(v: Vcpu): bool {
 export function ioreq_notified(d: Domain, id: u32): void {
   const v = domain_vcpu(d, id);
   if (v != null && v.ioreq_state == WAITING && !ioreq_waiting(v)) vcpu_unblock(v);
+}
+
+/** The invariant walker's part. */
+export function ioreq_holds(d: Domain): void {
+  for (let s = changetype<IoreqServer | null>(<usize>d.ioreq_servers); s != null; s = next_of(s)) {
+    invariant_page(changetype<usize>(s));
+    if (s.mfn != INVALID_MFN) invariant_hold(s.mfn, FRAME_RAM);
+  }
 }

@@ -6,6 +6,13 @@ import { host_raise_flush } from '../shared/host';
 import { xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
 import { INVALID_MFN, Mfn } from '../shared/memory';
 import { Domain, domain_kick, page_get, page_put } from './domain';
+import {
+  invariant_broken,
+  invariant_hold,
+  invariant_page,
+  INVARIANT_P2M_ENTRY,
+  INVARIANT_P2M_PAGES,
+} from './invariants';
 
 /** Bits 0-19 of an entry are the mfn, bits 20-23 its type; 0 is "nothing". */
 export const P2M_NONE: u32 = 0;
@@ -163,4 +170,41 @@ export function p2m_destroy(d: Domain): bool {
 /** Undo a grant's mapping at `gfn`. */
 export function p2m_clear_grant(d: Domain, gfn: u64): void {
   if (p2m_type(p2m_get(d, gfn)) >= P2M_GRANT_RW) p2m_clear(d, gfn);
+}
+
+/** The invariant walker's part: each table hangs here once, each entry holds its frame and may. */
+export function p2m_holds(d: Domain): void {
+  invariant_page(d.p2m_root);
+  let tables: u32 = 0;
+  for (let i: usize = 0; d.p2m_root && i < 1024; i++) {
+    const mid = load<u32>(<usize>d.p2m_root + (i << 2));
+    if (!mid) continue;
+    invariant_page(mid);
+    tables++;
+    for (let j: usize = 0; j < 1024; j++) {
+      const leaf = load<u32>(<usize>mid + (j << 2));
+      if (!leaf) continue;
+      invariant_page(leaf);
+      tables++;
+      for (let k: usize = 0; k < 1024; k++) {
+        const e = load<u32>(<usize>leaf + (k << 2));
+        if (e) entry_holds(d, e, <u32>((i << 20) | (j << 10) | k));
+      }
+    }
+  }
+  if (tables > d.p2m_pages) invariant_broken(INVARIANT_P2M_PAGES, d.domid, tables);
+}
+
+function entry_holds(d: Domain, e: u32, gfn: u32): void {
+  const mfn = p2m_mfn(e);
+  const type = p2m_type(e);
+  if (type == P2M_NONE || type == P2M_MMIO || type > P2M_GRANT_RO || gfn >= d.max_gfn || !frame_valid(mfn)) {
+    invariant_broken(INVARIANT_P2M_ENTRY, d.domid, gfn);
+    return;
+  }
+  const f = frame(mfn);
+  // The domain's own memory and the hypervisor's special pages, or by a foreign mapping or a grant a domain's memory.
+  if (type <= P2M_RAM_RO ? f.owner != d.domid : f.type != FRAME_RAM)
+    invariant_broken(INVARIANT_P2M_ENTRY, d.domid, gfn);
+  invariant_hold(mfn, f.type == FRAME_SHARED ? FRAME_SHARED : FRAME_RAM);
 }

@@ -8,7 +8,54 @@ import { domain_cpu } from './inspect';
 import { ioreq_waiting } from './ioreq';
 import { host_lock, host_unlock } from '../shared/host';
 
+import { frame, FRAME_FREE } from '../shared/frame_table';
+import { xenheap_alloc } from '../shared/frame_alloc';
+import { Domain, DOMAIN_ACTIVE, domain_find } from './domain';
+import { bind_ipi, evtchn_at } from './event_channel';
+import { EVTCHNSTAT_interdomain } from '../gen/abi';
+import { Active } from './grant_table';
+import { p2m_get, p2m_mfn } from './p2m';
+
 export * from './index';
+
+/** Do to the host what only a wrong core would: the invariant walker has to find it. */
+export function test_plant(domid: u32, what: i32): void {
+  const d = changetype<Domain>(domain_find(domid));
+  const mfn = p2m_mfn(p2m_get(d, 5));
+  switch (what) {
+    case 0:
+      frame(mfn).refcount++;
+      return;
+    case 1:
+      frame(mfn).refcount--;
+      return;
+    case 2:
+      d.tot_pages++;
+      return;
+    case 3:
+      xenheap_alloc(d.domid);
+      return;
+    case 4: {
+      const leaf = <usize>load<u32>(<usize>load<u32>(d.p2m_root));
+      store<u32>(leaf + 20, p2m_get(changetype<Domain>(domain_find(0)), 5));
+      return;
+    }
+    case 5: {
+      const e = evtchn_at(d, bind_ipi(d, 0));
+      e.state = <u8>EVTCHNSTAT_interdomain;
+      return;
+    }
+    case 6: {
+      const a = changetype<Active>(<usize>load<u32>(changetype<usize>(d) + DOMAIN_ACTIVE) + 9 * 16);
+      a.readers = 1;
+      a.mfn = mfn;
+      frame(mfn).refcount++;
+      return;
+    }
+    default:
+      frame(mfn).type = FRAME_FREE;
+  }
+}
 
 /** IN or OUT of vCPU 0: 0 done, else an EXIT_*. */
 export function test_port(domid: u32, port: u32, size: i32, write: bool, value: u32): i32 {
