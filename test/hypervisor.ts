@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { generateAbi } from '../tools/generate/abi.ts';
 import { generateCpuPolicy } from '../tools/generate/cpu_policy.ts';
 
+/** Structures as 32-bit code lays them out. */
+export { COMPAT_STRUCTS } from '../spec/abi/compat.ts';
+
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const WASM = join(ROOT, 'build/test/hypervisor.wasm');
 const FLAGS = [
@@ -227,6 +230,21 @@ export function createDomain(dom0: Service, pages: number, domid = 0): number {
     at += n;
   }
   return id;
+}
+/** Map frame `gfn` of a domain at frame `at` of the service's. */
+export function foreign(s: Service, domid: number, gfn: number, at: number): void {
+  s.write(4096, new Uint8Array(new BigUint64Array([BigInt(gfn), BigInt(at)]).buffer));
+  const rc = s.op('memory_op', 'XENMEM_add_to_physmap_batch', 'xen_add_to_physmap_batch', {
+    domid: [2, 0x7ff0],
+    space: [2, 4],
+    size: [2, 1],
+    u__foreign_domid: [2, domid],
+    idxs: [8, 4096],
+    gpfns: [8, 4104],
+    errs: [8, 4112],
+  });
+  expect(rc, 0);
+  expect(s.u32(4112), 0);
 }
 export function destroyDomain(dom0: Service, id: number): number {
   dom0.put(0, 'xen_domctl', { cmd: [4, N.XEN_DOMCTL_destroydomain], interface_version: [4, 0x15], domain: [2, id] });

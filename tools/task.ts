@@ -86,8 +86,8 @@ const TASKS: Record<string, (args: string[]) => Result> = {
   build: reportBuild,
   image: () => true,
   test: async (args) => {
-    // Guests are built from C, and the ABI is held against Xen's public headers.
-    await need('gcc', 'libxen-dev');
+    // Guests are built from C, the ABI is held against Xen's public headers, and Debian's GRUB is one of the guests.
+    await need('gcc', 'libxen-dev', 'grub-xen-host', 'grub-common');
     return runTests(args.length > 0 ? args : find('**/*.test.ts'));
   },
   'test:long': (args) => runTests(args.length > 0 ? args : find('**/*.long.ts')),

@@ -34,9 +34,9 @@ import {
   XEN_DMOP_remote_shutdown,
   XEN_DMOP_set_ioreq_server_state,
   XEN_DMOP_unmap_io_range_from_ioreq_server,
-  sizeof_xen_dm_op_buf,
   DOMID_SELF,
 } from '../gen/abi';
+import { get_xen_dm_op_buf } from '../gen/compat';
 import { XSM_dm_op } from '../gen/xsm';
 import { Domain, domain_by_id, DOMAIN_HVM, domain_shutdown } from './domain';
 import { copy_from_guest, copy_to_guest } from './guest_access';
@@ -59,7 +59,7 @@ export function do_dm_op(d: Domain, v: Vcpu, domid: u32, bufs: u32, list: u64): 
   if (rc) return rc;
   if (!(t.flags & DOMAIN_HVM) || bufs < 1) return -EINVAL;
   const a = vcpu_arg(v);
-  if (!copy_from_guest(v, a, list, sizeof_xen_dm_op_buf)) return -EFAULT;
+  if (!get_xen_dm_op_buf(v, a, list)) return -EFAULT;
   const handle = load<u64>(a, xen_dm_op_buf__h);
   const given = load<u64>(a, xen_dm_op_buf__size);
   // The buffer may be shorter or longer than the structure; what is missing reads as zero.

@@ -79,6 +79,8 @@ export const DOMAIN_SHUTDOWN: u32 = 32;
 /** Its vCPUs may be created and run no more; only frames that others map remain. */
 export const DOMAIN_DEAD: u32 = 64;
 export const DOMAIN_HAP: u32 = 128;
+/** shared_info and vcpu_info have the 32-bit layout: see shared_info_latch. */
+export const DOMAIN_32BIT: u32 = 0x10000;
 
 export const NO_TARGET: u16 = 0xffff;
 export const MAX_VCPUS: u32 = 128;

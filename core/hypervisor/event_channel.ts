@@ -11,7 +11,6 @@ import {
   ESRCH,
   EPERM,
   DOMID_SELF,
-  EVTCHN_2L_NR_CHANNELS,
   EVTCHN_FIFO_NR_CHANNELS,
   EVTCHN_FIFO_PRIORITY_DEFAULT,
   EVTCHN_FIFO_PRIORITY_MIN,
@@ -37,7 +36,7 @@ import { host, host_ring } from '../shared/host';
 import { xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
 import { XSM_evtchn_interdomain, XSM_evtchn_send, XSM_evtchn_unbound } from '../gen/xsm';
 import { Domain, DOMAIN_DYING, DOMAIN_SERVICE, domain_by_id, domain_find, domain_vcpu } from './domain';
-import { l2_clear_pending, l2_is_masked, l2_is_pending, l2_set_pending, l2_unmask } from './event_2l';
+import { l2_clear_pending, l2_is_masked, l2_is_pending, l2_ports, l2_set_pending, l2_unmask } from './event_2l';
 import {
   fifo_clear_pending,
   fifo_destroy,
@@ -96,8 +95,8 @@ function used(d: Domain, port: u32): Evtchn | null {
 }
 
 function port_limit(d: Domain): u32 {
-  const abi = d.evtchn_fifo ? EVTCHN_FIFO_NR_CHANNELS : EVTCHN_2L_NR_CHANNELS;
-  return d.max_port < <u32>abi - 1 ? d.max_port : abi - 1;
+  const abi: u32 = d.evtchn_fifo ? EVTCHN_FIFO_NR_CHANNELS : l2_ports(d);
+  return d.max_port < abi - 1 ? d.max_port : abi - 1;
 }
 
 function grow(d: Domain): i32 {

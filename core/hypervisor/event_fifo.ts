@@ -13,7 +13,6 @@ import {
   EVTCHN_FIFO_MASKED,
   EVTCHN_FIFO_PENDING,
   EVTCHN_FIFO_PRIORITY_DEFAULT,
-  EVTCHN_2L_NR_CHANNELS,
   evtchn_fifo_control_block__head,
   evtchn_fifo_control_block__ready,
   sizeof_evtchn_fifo_control_block,
@@ -22,7 +21,7 @@ import { INVALID_MFN, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
 import { xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
 import { Domain, domain_vcpu, page_get, page_put } from './domain';
 import { check_pollers, Evtchn, evtchn_at, mark_events_pending } from './event_channel';
-import { l2_is_pending } from './event_2l';
+import { l2_is_pending, l2_ports } from './event_2l';
 import { p2m_own_ram } from './p2m';
 import { Vcpu, VCPU_FIFO } from './vcpu';
 import { FRAME_RAM } from '../shared/frame_table';
@@ -162,7 +161,7 @@ export function fifo_init_control(d: Domain, v: Vcpu, gfn: u64, offset: u32): i3
 
 /** Ports pending in shared_info become pending when their words appear. */
 function take_over(d: Domain): void {
-  for (let port: u32 = 1; port < d.evtchn_ports && port < <u32>EVTCHN_2L_NR_CHANNELS; port++) {
+  for (let port: u32 = 1; port < d.evtchn_ports && port < l2_ports(d); port++) {
     const e = evtchn_at(d, port);
     e.priority = <u8>EVTCHN_FIFO_PRIORITY_DEFAULT;
     if (l2_is_pending(d, port)) e.early = 1;

@@ -58,15 +58,21 @@ import {
   gnttab_unmap_grant_ref__handle,
   gnttab_unmap_grant_ref__host_addr,
   gnttab_unmap_grant_ref__status,
-  sizeof_gnttab_copy,
   sizeof_gnttab_get_version,
   sizeof_gnttab_map_grant_ref,
   sizeof_gnttab_query_size,
   sizeof_gnttab_set_version,
-  sizeof_gnttab_setup_table,
   sizeof_gnttab_swap_grant_ref,
   sizeof_gnttab_unmap_grant_ref,
 } from '../gen/abi';
+import {
+  get_gnttab_copy,
+  get_gnttab_setup_table,
+  put_gnttab_copy,
+  put_gnttab_setup_table,
+  size_gnttab_copy,
+  size_gnttab_setup_table,
+} from '../gen/compat';
 import { XSM_grant_copy, XSM_grant_query_size, XSM_grant_setup } from '../gen/xsm';
 import { frame_written } from '../shared/frame_table';
 import { INVALID_MFN, Mfn, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
@@ -82,7 +88,7 @@ import {
   grant_unmap,
   map_handle,
 } from './grant_table';
-import { copy_from_guest, copy_to_guest, put_guest } from './guest_access';
+import { copy_from_guest, copy_to_guest, put_long } from './guest_access';
 import { hypercall_continue } from './hypercall';
 import { p2m_frame, p2m_writable } from './p2m';
 import { Vcpu, vcpu_arg } from './vcpu';
@@ -91,16 +97,16 @@ import { xsm_check } from './xsm';
 /** Elements served before the hypercall gives way. */
 const BATCH: u32 = 256;
 
-function element_size(op: u32): u32 {
+function element_size(v: Vcpu, op: u32): u32 {
   switch (op) {
     case GNTTABOP_map_grant_ref:
       return sizeof_gnttab_map_grant_ref;
     case GNTTABOP_unmap_grant_ref:
       return sizeof_gnttab_unmap_grant_ref;
     case GNTTABOP_setup_table:
-      return sizeof_gnttab_setup_table;
+      return size_gnttab_setup_table(v);
     case GNTTABOP_copy:
-      return sizeof_gnttab_copy;
+      return size_gnttab_copy(v);
     case GNTTABOP_query_size:
       return sizeof_gnttab_query_size;
     case GNTTABOP_set_version:
@@ -114,9 +120,23 @@ function element_size(op: u32): u32 {
   }
 }
 
+/** One element in; those without pointers and frame numbers are the same for every caller. */
+function fetch(v: Vcpu, op: u32, a: usize, at: u64, size: u32): bool {
+  if (op == GNTTABOP_copy) return get_gnttab_copy(v, a, at);
+  if (op == GNTTABOP_setup_table) return get_gnttab_setup_table(v, a, at);
+  return copy_from_guest(v, a, at, size);
+}
+
+/** And out again. */
+function give(v: Vcpu, op: u32, at: u64, a: usize, size: u32): bool {
+  if (op == GNTTABOP_copy) return put_gnttab_copy(v, at, a);
+  if (op == GNTTABOP_setup_table) return put_gnttab_setup_table(v, at, a);
+  return copy_to_guest(v, at, a, size);
+}
+
 export function do_grant_table_op(d: Domain, v: Vcpu, cmd: u32, uop: u64, count: u32): i64 {
   const op = cmd & 0xfff;
-  const size = element_size(op);
+  const size = element_size(v, op);
   if (!size) return -ENOSYS;
   if (<i32>count < 0) return -EINVAL;
   switch (op) {
@@ -132,10 +152,10 @@ export function do_grant_table_op(d: Domain, v: Vcpu, cmd: u32, uop: u64, count:
   for (let i: u32 = 0; i < count; i++) {
     if (i == BATCH) return hypercall_continue(v, cmd, uop + <u64>i * size, count - i);
     const at = uop + <u64>i * size;
-    if (!copy_from_guest(v, a, at, size)) return -EFAULT;
+    if (!fetch(v, op, a, at, size)) return -EFAULT;
     const rc = one(d, v, op, a);
     if (rc) return rc;
-    if (!copy_to_guest(v, at, a, size)) return -EFAULT;
+    if (!give(v, op, at, a, size)) return -EFAULT;
   }
   return 0;
 }
@@ -219,8 +239,7 @@ function setup_table(d: Domain, v: Vcpu, a: usize): i32 {
   else if (n > t.max_grant_frames) return -EINVAL;
   else if (n > t.grant_frames && !grant_grow(t, n)) rc = GNTST_general_error;
   else {
-    for (let i: u32 = 0; i < n; i++)
-      if (!put_guest<u64>(v, list + ((<u64>i) << 3), grant_frame_mfn(t, i))) return -EFAULT;
+    for (let i: u32 = 0; i < n; i++) if (!put_long(v, list, i, grant_frame_mfn(t, i))) return -EFAULT;
   }
   store<i16>(a, <i16>rc, gnttab_setup_table__status);
   return 0;

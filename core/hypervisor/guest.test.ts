@@ -1,7 +1,7 @@
 // What a guest's vCPU meets without the engine running it: I/O requests, the hypercall page, hypercall registers, upcalls.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createDomain, destroyDomain, Machine, N, type Service } from '../../test/hypervisor.ts';
+import { createDomain, destroyDomain, foreign, Machine, N, type Service } from '../../test/hypervisor.ts';
 
 const SELF = 0x7ff0;
 const EXIT_IOREQ = 4;
@@ -18,20 +18,6 @@ function setParam(s: Service, domid: number, index: number, value: number | bigi
   );
 }
 /** Map guest frame `gfn` at page `at` of the service. */
-function foreign(s: Service, domid: number, gfn: number, at: number): void {
-  s.write(4096, new Uint8Array(new BigUint64Array([BigInt(gfn), BigInt(at)]).buffer));
-  const rc = s.op('memory_op', 'XENMEM_add_to_physmap_batch', 'xen_add_to_physmap_batch', {
-    domid: [2, SELF],
-    space: [2, 4],
-    size: [2, 1],
-    u__foreign_domid: [2, domid],
-    idxs: [8, 4096],
-    gpfns: [8, 4104],
-    errs: [8, 4112],
-  });
-  assert.equal(rc, 0);
-  assert.equal(s.u32(4112), 0);
-}
 function dmOp(s: Service, domid: number, op: string, put: (v: DataView) => void): { rc: number; out: DataView } {
   const bytes = new Uint8Array(N.sizeof_xen_dm_op);
   const v = new DataView(bytes.buffer);
@@ -141,7 +127,6 @@ test('registers of a hypercall, 32-bit and 64-bit, and rings other than 0', () =
   assert.equal(call(32 | 2, 0, 17n), 4096n, '32-bit: the argument is EBX');
   v.setBigUint64(cpu + RDI, 7n, true);
   assert.equal(call(32 | 1, 0, 17n), 4096n);
-  assert.equal(call(32 | 2, 0, 12n), BigInt(0x100000000 - N.ENOSYS), '32-bit memory_op is not offered');
 });
 
 test('the callback vector is asked for while an event is pending', () => {

@@ -81,6 +81,16 @@ export function get_guest<T>(v: Vcpu, from: u64): bool {
   return true;
 }
 
+/** True if element `i` of an array of longs, frame numbers or pointers could be read; it is in `guest_word`. */
+export function get_long(v: Vcpu, list: u64, i: u64): bool {
+  return v.compat ? get_guest<u32>(v, list + (i << 2)) : get_guest<u64>(v, list + (i << 3));
+}
+
+/** Write element `i` of such an array. */
+export function put_long(v: Vcpu, list: u64, i: u64, value: u64): bool {
+  return v.compat ? put_guest<u32>(v, list + (i << 2), <u32>value) : put_guest<u64>(v, list + (i << 3), value);
+}
+
 export let guest_word: u64 = 0;
 /** Eight bytes of the vCPU's page for single words. */
 const SCRATCH: usize = 4088;

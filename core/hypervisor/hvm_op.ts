@@ -48,6 +48,7 @@ import { host_raise_flush } from '../shared/host';
 import { Domain, domain_by_id, DOMAIN_HVM, domain_param, domain_set_param, domain_vcpu, is_privileged } from './domain';
 import { copy_from_guest, copy_to_guest, put_guest } from './guest_access';
 import { p2m_get, P2M_GRANT_RO, P2M_MMIO, P2M_NONE, P2M_RAM_RO, p2m_type } from './p2m';
+import { shared_info_latch } from './shared_info';
 import { system_time } from './time';
 import { Vcpu, vcpu_arg, vcpu_kick } from './vcpu';
 import { xsm_check } from './xsm';
@@ -118,6 +119,7 @@ function param(d: Domain, v: Vcpu, set: bool, arg: u64): i64 {
     return copy_to_guest(v, arg, a, sizeof_xen_hvm_param) ? 0 : -EFAULT;
   }
   if (d == t && !guest_may_set(i)) return -EPERM;
+  if (d == t && i == HVM_PARAM_CALLBACK_IRQ) shared_info_latch(d, v);
   return set_param(d, t, i, load<u64>(a, xen_hvm_param__value));
 }
 

@@ -2,24 +2,14 @@
 import {
   EFAULT,
   EINVAL,
-  ENOSYS,
   EPERM,
   multicall_entry__args,
   multicall_entry__op,
-  multicall_entry__result,
-  sizeof_multicall_entry,
   __HYPERVISOR_dm_op,
   __HYPERVISOR_domctl,
   __HYPERVISOR_multicall,
   __HYPERVISOR_sysctl,
-  __HYPERVISOR_console_io,
-  __HYPERVISOR_event_channel_op,
-  __HYPERVISOR_hvm_op,
-  __HYPERVISOR_sched_op,
   __HYPERVISOR_set_timer_op,
-  __HYPERVISOR_vcpu_op,
-  __HYPERVISOR_xen_version,
-  SCHEDOP_poll,
 } from '../gen/abi';
 import { Cpu } from '../arch/x86/cpu';
 import { MODE_CS64, MODE_PE } from '../arch/x86/modes';
@@ -28,11 +18,12 @@ import { host, HOST_TRACE_HYPERCALLS } from '../shared/host';
 import { do_dm_op } from './dm_op';
 import { Domain } from './domain';
 import { do_domctl } from './domctl';
-import { copy_from_guest, copy_to_guest, put_guest } from './guest_access';
+import { get_multicall_entry, size_multicall_entry } from '../gen/compat';
+import { put_long } from './guest_access';
 import { do_sysctl } from './sysctl';
 import { system_time } from './time';
 import { trace_hypercall } from './trace';
-import { cpu_of, Vcpu, vcpu_arg, VCPU_CALLS, vcpu_domain, VCPU_RING } from './vcpu';
+import { cpu_of, Vcpu, VCPU_CALLS, vcpu_domain, VCPU_MULTICALL, VCPU_RING } from './vcpu';
 
 /** Give way: the call is made again with these first arguments. The value is for `return`. */
 export function hypercall_continue(v: Vcpu, a0: u64, a1: u64, a2: u64): i64 {
@@ -85,47 +76,32 @@ export function hypercall(v: Vcpu, nr: u32, a0: u64, a1: u64, a2: u64, a3: u64, 
 const MULTICALL_BATCH: u32 = 64;
 
 export function do_multicall(d: Domain, v: Vcpu, list: u64, n: u32): i64 {
-  const a = vcpu_arg(v);
+  const entry = changetype<usize>(v) + VCPU_MULTICALL;
+  const size = size_multicall_entry(v);
   for (let i: u32 = 0; i < n; i++) {
-    const at = list + <u64>i * sizeof_multicall_entry;
+    const at = list + <u64>i * size;
     if (i == MULTICALL_BATCH) return hypercall_continue(v, at, n - i, 0);
-    if (!copy_from_guest(v, a, at, sizeof_multicall_entry)) return -EFAULT;
-    const op = load<u64>(a, multicall_entry__op);
-    const a0 = load<u64>(a, multicall_entry__args);
-    const a1 = load<u64>(a + multicall_entry__args, 8);
-    const a2 = load<u64>(a + multicall_entry__args, 16);
-    const a3 = load<u64>(a + multicall_entry__args, 24);
-    const a4 = load<u64>(a + multicall_entry__args, 32);
-    if (op == __HYPERVISOR_multicall) return -EINVAL;
+    if (!get_multicall_entry(v, entry, at)) return -EFAULT;
+    const op = load<u64>(entry, multicall_entry__op);
+    const nr: u32 = op > 0xffffffff ? 0xffffffff : <u32>op;
+    let a0 = load<u64>(entry, multicall_entry__args);
+    const a1 = load<u64>(entry + multicall_entry__args, 8);
+    const a2 = load<u64>(entry + multicall_entry__args, 16);
+    const a3 = load<u64>(entry + multicall_entry__args, 24);
+    const a4 = load<u64>(entry + multicall_entry__args, 32);
+    if (nr == __HYPERVISOR_multicall) return -EINVAL;
+    if (v.compat) a0 = compat_first(nr, <u32>a0, <u32>a1);
     v.restart = 0;
-    const result = dispatch(d, v, op > 0xffffffff ? 0xffffffff : <u32>op, a0, a1, a2, a3, a4);
+    const result = dispatch(d, v, nr, a0, a1, a2, a3, a4);
     if (v.restart) {
-      // The entry says where it goes on; the multicall gives way with it.
-      store<u64>(a, v.cont_cmd);
-      store<u64>(a, v.cont_arg1, 8);
-      store<u64>(a, v.cont_arg2, 16);
-      if (!copy_to_guest(v, at + multicall_entry__args, a, 24)) return -EFAULT;
+      // The entry says where it goes on; the multicall gives way with it. (An entry is an array of longs: op, result, arguments.)
+      if (!put_long(v, at, 2, v.cont_cmd) || !put_long(v, at, 3, v.cont_arg1) || !put_long(v, at, 4, v.cont_arg2))
+        return -EFAULT;
       return hypercall_continue(v, at, n - i, 0);
     }
-    if (!put_guest<i64>(v, at + multicall_entry__result, result)) return -EFAULT;
+    if (!put_long(v, at, 1, result)) return -EFAULT;
   }
   return 0;
-}
-
-/** In 32-bit code the structures differ as soon as they hold a pointer or a long: those hypercalls are not offered there. */
-function compat_allowed(nr: u32, cmd: u32): bool {
-  switch (nr) {
-    case __HYPERVISOR_console_io:
-    case __HYPERVISOR_xen_version:
-    case __HYPERVISOR_hvm_op:
-    case __HYPERVISOR_event_channel_op:
-    case __HYPERVISOR_vcpu_op:
-      return true;
-    case __HYPERVISOR_sched_op:
-      return cmd != SCHEDOP_poll;
-    default:
-      return false;
-  }
 }
 
 const CALL_LENGTH: u64 = 3; // VMCALL and VMMCALL alike
@@ -145,6 +121,7 @@ export function hypercall_exit(v: Vcpu): void {
 function call64(v: Vcpu, cpu: Cpu): void {
   // The number is EAX; RAX above 32 bits cannot name one.
   const nr = cpu.rax > 0xffffffff ? 0xffffffff : <u32>cpu.rax;
+  v.compat = 0;
   const result = hypercall(v, nr, cpu.rdi, cpu.rsi, cpu.rdx, cpu.r10, cpu.r8);
   if (!v.restart) {
     cpu.rax = <u64>result;
@@ -156,17 +133,17 @@ function call64(v: Vcpu, cpu: Cpu): void {
   cpu.rdx = v.cont_arg2;
 }
 
+/** The first argument of a hypercall by 32-bit code: a timer's 64 bits come as two. */
+function compat_first(nr: u32, a0: u32, a1: u32): u64 {
+  return nr == __HYPERVISOR_set_timer_op ? (<u64>a0) | ((<u64>a1) << 32) : a0;
+}
+
 function call32(v: Vcpu, cpu: Cpu): void {
   const nr = <u32>cpu.rax;
-  if (nr == __HYPERVISOR_set_timer_op) {
-    cpu.rax = <u32>hypercall(v, nr, (cpu.rbx & 0xffffffff) | (cpu.rcx << 32), 0, 0, 0, 0);
-    return;
-  }
-  if (!compat_allowed(nr, <u32>cpu.rbx)) {
-    cpu.rax = <u32>-ENOSYS;
-    return;
-  }
-  const result = hypercall(v, nr, <u32>cpu.rbx, <u32>cpu.rcx, <u32>cpu.rdx, <u32>cpu.rsi, <u32>cpu.rdi);
+  const a1 = <u64>(<u32>cpu.rcx);
+  v.compat = 1;
+  const a0 = compat_first(nr, <u32>cpu.rbx, <u32>a1);
+  const result = hypercall(v, nr, a0, a1, <u32>cpu.rdx, <u32>cpu.rsi, <u32>cpu.rdi);
   if (!v.restart) {
     cpu.rax = <u32>result;
     return;

@@ -4,6 +4,7 @@ import { Cpu } from '../arch/x86/cpu';
 import { frame_written } from '../shared/frame_table';
 import { INVALID_MFN, mfn_to_ptr } from '../shared/memory';
 import { p2m_frame, p2m_writable } from './p2m';
+import { shared_info_latch } from './shared_info';
 import { vcpu_domain, vcpu_of } from './vcpu';
 
 const STUBS: u32 = 128;
@@ -11,7 +12,8 @@ const STUBS: u32 = 128;
 /** The MSR's value: guest-physical page address, low 12 bits the page's index (there is one). False: the write gets #GP. */
 export function hypercall_page_write(cpu: Cpu, value: u64): bool {
   if (value & 0xfff) return false;
-  const mfn = p2m_frame(vcpu_domain(vcpu_of(cpu)), value >> 12);
+  const d = vcpu_domain(vcpu_of(cpu));
+  const mfn = p2m_frame(d, value >> 12);
   if (mfn == INVALID_MFN || !p2m_writable) return false;
   const page = mfn_to_ptr(mfn);
   memory.fill(page, 0xcc, 4096);
@@ -26,5 +28,6 @@ export function hypercall_page_write(cpu: Cpu, value: u64): bool {
     store<u32>(p, 0xc3d9010f, 5); // VMMCALL; RET
   }
   frame_written(page, 4096);
+  shared_info_latch(d, vcpu_of(cpu));
   return true;
 }

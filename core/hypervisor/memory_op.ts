@@ -30,12 +30,6 @@ import {
   XENMEM_remove_from_physmap,
   XENMEM_set_memory_map,
   sizeof_e820entry,
-  sizeof_xen_add_to_physmap,
-  sizeof_xen_add_to_physmap_batch,
-  sizeof_xen_foreign_memory_map,
-  sizeof_xen_memory_map,
-  sizeof_xen_memory_reservation,
-  sizeof_xen_remove_from_physmap,
   xen_add_to_physmap__domid,
   xen_add_to_physmap__gpfn,
   xen_add_to_physmap__idx,
@@ -63,6 +57,15 @@ import {
   ENOENT,
 } from '../gen/abi';
 import {
+  get_xen_memory_reservation,
+  get_xen_add_to_physmap,
+  get_xen_add_to_physmap_batch,
+  get_xen_remove_from_physmap,
+  get_xen_memory_map,
+  get_xen_foreign_memory_map,
+  put_xen_memory_map,
+} from '../gen/compat';
+import {
   XSM_add_to_physmap,
   XSM_domain_memory_map,
   XSM_memory_adjust_reservation,
@@ -76,7 +79,7 @@ import { host } from '../shared/host';
 import { INVALID_MFN, Mfn, ptr_to_mfn } from '../shared/memory';
 import { Domain, domain_by_id, DOMAIN_E820, E820_MAX, is_privileged, page_get, page_put } from './domain';
 import { grant_frame_mfn, grant_grow } from './grant_table';
-import { copy_from_guest, copy_to_guest, get_guest, guest_word, put_guest } from './guest_access';
+import { copy_from_guest, copy_to_guest, get_guest, get_long, guest_word, put_guest } from './guest_access';
 import { hypercall_continue } from './hypercall';
 import {
   p2m_clear,
@@ -167,7 +170,7 @@ function release_extent(t: Domain, gfn: u64, order: u32): bool {
 function reservation(d: Domain, v: Vcpu, op: u32, cmd: u32, arg: u64): i64 {
   const a = vcpu_arg(v);
   let i: u64 = cmd >>> EXTENT_SHIFT;
-  if (!copy_from_guest(v, a, arg, sizeof_xen_memory_reservation)) return i;
+  if (!get_xen_memory_reservation(v, a, arg)) return i;
   const extents = load<u64>(a, xen_memory_reservation__nr_extents);
   const list = load<u64>(a, xen_memory_reservation__extent_start);
   const order = load<u32>(a, xen_memory_reservation__extent_order);
@@ -186,7 +189,7 @@ function reservation(d: Domain, v: Vcpu, op: u32, cmd: u32, arg: u64): i64 {
       // A translated guest's frames have places: memory without one would be out of its reach.
       return i;
     }
-    if (!get_guest<u64>(v, list + (i << 3))) return i;
+    if (!get_long(v, list, i)) return i;
     const gfn = guest_word;
     const ok = op == XENMEM_populate_physmap ? populate_extent(t, gfn, order) : release_extent(t, gfn, order);
     if (!ok) return i;
@@ -267,7 +270,7 @@ function add_foreign(d: Domain, t: Domain, foreign: u32, idx: u64, gpfn: u64): i
 
 function op_add_to_physmap(d: Domain, v: Vcpu, arg: u64): i64 {
   const a = vcpu_arg(v);
-  if (!copy_from_guest(v, a, arg, sizeof_xen_add_to_physmap)) return -EFAULT;
+  if (!get_xen_add_to_physmap(v, a, arg)) return -EFAULT;
   const space = load<u32>(a, xen_add_to_physmap__space);
   // A foreign page needs the batch op, which has room for the foreign domain's number.
   if (space == XENMAPSPACE_gmfn_foreign) return -ENOSYS;
@@ -289,7 +292,7 @@ function op_add_to_physmap(d: Domain, v: Vcpu, arg: u64): i64 {
 function op_add_batch(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
   const a = vcpu_arg(v);
   let i = cmd >>> EXTENT_SHIFT;
-  if (!copy_from_guest(v, a, arg, sizeof_xen_add_to_physmap_batch)) return -EFAULT;
+  if (!get_xen_add_to_physmap_batch(v, a, arg)) return -EFAULT;
   const space = <u32>load<u16>(a, xen_add_to_physmap_batch__space);
   const size = <u32>load<u16>(a, xen_add_to_physmap_batch__size);
   const foreign = <u32>load<u16>(a, xen_add_to_physmap_batch__u__foreign_domid);
@@ -304,9 +307,9 @@ function op_add_batch(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
   if (rc) return rc;
   for (const stop = i + BATCH; i < size; i++) {
     if (i == stop) return hypercall_continue(v, XENMEM_add_to_physmap_batch | (i << EXTENT_SHIFT), arg, 0);
-    if (!get_guest<u64>(v, idxs + ((<u64>i) << 3))) return -EFAULT;
+    if (!get_long(v, idxs, i)) return -EFAULT;
     const idx = guest_word;
-    if (!get_guest<u64>(v, gpfns + ((<u64>i) << 3))) return -EFAULT;
+    if (!get_long(v, gpfns, i)) return -EFAULT;
     const e = add_one(d, t, space, foreign, idx, guest_word);
     if (!put_guest<i32>(v, errs + ((<u64>i) << 2), e)) return -EFAULT;
   }
@@ -315,7 +318,7 @@ function op_add_batch(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
 
 function op_remove(d: Domain, v: Vcpu, arg: u64): i64 {
   const a = vcpu_arg(v);
-  if (!copy_from_guest(v, a, arg, sizeof_xen_remove_from_physmap)) return -EFAULT;
+  if (!get_xen_remove_from_physmap(v, a, arg)) return -EFAULT;
   const t = domain_by_id(d, load<u16>(a, xen_remove_from_physmap__domid));
   if (t == null) return -ESRCH;
   const rc = xsm_check(XSM_remove_from_physmap, d, t);
@@ -330,7 +333,7 @@ function op_remove(d: Domain, v: Vcpu, arg: u64): i64 {
 
 function op_memory_map(d: Domain, v: Vcpu, arg: u64): i64 {
   const a = vcpu_arg(v);
-  if (!copy_from_guest(v, a, arg, sizeof_xen_memory_map)) return -EFAULT;
+  if (!get_xen_memory_map(v, a, arg)) return -EFAULT;
   if (!d.e820_entries) return -ENOSYS;
   const n = load<u32>(a, xen_memory_map__nr_entries);
   const buffer = load<u64>(a, xen_memory_map__buffer);
@@ -341,12 +344,12 @@ function op_memory_map(d: Domain, v: Vcpu, arg: u64): i64 {
     if (!copy_to_guest(v, buffer, changetype<usize>(d) + DOMAIN_E820, d.e820_entries * sizeof_e820entry))
       return -EFAULT;
   }
-  return copy_to_guest(v, arg, a, sizeof_xen_memory_map) ? 0 : -EFAULT;
+  return put_xen_memory_map(v, arg, a) ? 0 : -EFAULT;
 }
 
 function op_set_memory_map(d: Domain, v: Vcpu, arg: u64): i64 {
   const a = vcpu_arg(v);
-  if (!copy_from_guest(v, a, arg, sizeof_xen_foreign_memory_map)) return -EFAULT;
+  if (!get_xen_foreign_memory_map(v, a, arg)) return -EFAULT;
   const t = domain_by_id(d, load<u16>(a, xen_foreign_memory_map__domid));
   if (t == null) return -ESRCH;
   const rc = xsm_check(XSM_domain_memory_map, d, t);

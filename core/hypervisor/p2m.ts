@@ -203,8 +203,8 @@ function entry_holds(d: Domain, e: u32, gfn: u32): void {
     return;
   }
   const f = frame(mfn);
-  // The domain's own memory and the hypervisor's special pages, or by a foreign mapping or a grant a domain's memory.
-  if (type <= P2M_RAM_RO ? f.owner != d.domid : f.type != FRAME_RAM)
-    invariant_broken(INVARIANT_P2M_ENTRY, d.domid, gfn);
+  // The domain's own memory and special pages; a foreign mapping may name somebody else's of both, a grant only memory.
+  const good = type <= P2M_RAM_RO ? f.owner == d.domid : type == P2M_FOREIGN || f.type == FRAME_RAM;
+  if (!good) invariant_broken(INVARIANT_P2M_ENTRY, d.domid, gfn);
   invariant_hold(mfn, f.type == FRAME_SHARED ? FRAME_SHARED : FRAME_RAM);
 }

@@ -17,10 +17,10 @@ import {
   SCHEDOP_shutdown_code,
   SCHEDOP_yield,
   SHUTDOWN_MAX,
-  sizeof_sched_poll,
   sizeof_sched_remote_shutdown,
   EBUSY,
 } from '../gen/abi';
+import { get_sched_poll } from '../gen/compat';
 import { XSM_schedop_shutdown } from '../gen/xsm';
 import { domain_crash, CRASH_GUEST } from './crash';
 import { Domain, domain_by_id, domain_shutdown } from './domain';
@@ -72,7 +72,7 @@ import { SHUTDOWN_crash } from '../gen/abi';
 /** Block until one of the ports is pending or the time comes. */
 function poll(d: Domain, v: Vcpu, arg: u64): i64 {
   const a = vcpu_arg(v);
-  if (!copy_from_guest(v, a, arg, sizeof_sched_poll)) return -EFAULT;
+  if (!get_sched_poll(v, a, arg)) return -EFAULT;
   const n = load<u32>(a, sched_poll__nr_ports);
   const ports = load<u64>(a, sched_poll__ports);
   const timeout = load<u64>(a, sched_poll__timeout);

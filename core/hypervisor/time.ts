@@ -25,7 +25,8 @@ import {
 } from '../gen/abi';
 import { host, Host, HOST_DETERMINISTIC } from '../shared/host';
 import { PAGE_SIZE } from '../shared/memory';
-import { Domain } from './domain';
+import { compat_shared_info__arch__wc_sec_hi, compat_shared_info__wc_version } from '../gen/compat';
+import { Domain, DOMAIN_32BIT } from './domain';
 import { send_vcpu_virq } from './event_channel';
 import { access_gpa, handle_to_gpa } from './guest_access';
 import { cpu_of, NEVER, Vcpu, vcpu_arg, vcpu_domain } from './vcpu';
@@ -169,10 +170,24 @@ export function runstate_publish(v: Vcpu): void {
   const assist = (d.vm_assist >>> VMASST_TYPE_runstate_update_flag) & 1;
   if (assist) {
     store<u64>(p, v.state_entry | XEN_RUNSTATE_UPDATE, vcpu_runstate_info__state_entry_time);
-    area_write(v, v.runstate_gpa, v.runstate_gpa2, p, sizeof_vcpu_runstate_info);
+    runstate_write(v, p);
     store<u64>(p, v.state_entry, vcpu_runstate_info__state_entry_time);
   }
-  area_write(v, v.runstate_gpa, v.runstate_gpa2, p, sizeof_vcpu_runstate_info);
+  runstate_write(v, p);
+}
+
+/** 32-bit code has the times right behind the state. */
+function runstate_write(v: Vcpu, p: usize): void {
+  const q = p + 64;
+  store<u32>(q, load<u32>(p));
+  memory.copy(q + 4, p + vcpu_runstate_info__state_entry_time, 40);
+  const is32 = (vcpu_domain(v).flags & DOMAIN_32BIT) != 0;
+  area_write(v, v.runstate_gpa, v.runstate_gpa2, is32 ? q : p, runstate_size(v));
+}
+
+/** Bytes of the registered area. */
+export function runstate_size(v: Vcpu): u32 {
+  return vcpu_domain(v).flags & DOMAIN_32BIT ? 44 : sizeof_vcpu_runstate_info;
 }
 
 /** vcpu_runstate_info as of now at `p`. */
@@ -188,14 +203,17 @@ export function runstate_fill(v: Vcpu, p: usize): void {
 
 /** The wall clock at system time 0, in shared_info. */
 export function wallclock_publish(d: Domain): void {
-  const p = <usize>d.shared_info;
+  const is32 = (d.flags & DOMAIN_32BIT) != 0;
+  // version, sec, nsec in a row; the upper half of sec follows only in the 64-bit layout.
+  const p = <usize>d.shared_info + (is32 ? compat_shared_info__wc_version : shared_info__wc_version);
+  const high = <usize>d.shared_info + (is32 ? compat_shared_info__arch__wc_sec_hi : shared_info__wc_sec_hi);
   const wall = host().wallclock;
-  const version = load<u32>(p, shared_info__wc_version) | 1;
-  atomic.store<u32>(p, version, shared_info__wc_version);
-  store<u32>(p, <u32>(wall / 1000000000), shared_info__wc_sec);
-  store<u32>(p, <u32>(wall % 1000000000), shared_info__wc_nsec);
-  store<u32>(p, <u32>((wall / 1000000000) >> 32), shared_info__wc_sec_hi);
-  atomic.store<u32>(p, version + 1, shared_info__wc_version);
+  const version = load<u32>(p) | 1;
+  atomic.store<u32>(p, version);
+  store<u32>(p, <u32>(wall / 1000000000), shared_info__wc_sec - shared_info__wc_version);
+  store<u32>(p, <u32>(wall % 1000000000), shared_info__wc_nsec - shared_info__wc_version);
+  store<u32>(high, <u32>((wall / 1000000000) >> 32));
+  atomic.store<u32>(p, version + 1);
 }
 
 /** When the vCPU's next timer fires, NEVER if none is set. */

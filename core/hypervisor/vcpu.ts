@@ -83,6 +83,8 @@ export class Vcpu {
   /** A debugger's hold: DEBUG_* of debug.ts; and why it stopped. */
   debug: u32;
   debug_reason: u32;
+  /** The hypercall being served came from 32-bit code: its structures have the layouts of core/gen/compat.ts. */
+  compat: u32;
 }
 
 /** Has been brought up (it takes part in scheduling). */
@@ -99,7 +101,8 @@ export const VCPU_VIRQS: usize = 896; // NR_VIRQS × port
 export const VCPU_POLL: usize = 1024; // 128 ports
 export const VCPU_RING: usize = 1536; // 16 hypercalls × 64 bytes: nr, 5 arguments, result, rip
 export const VCPU_ARG: usize = 2560; // copy of a hypercall's argument structure
-export const VCPU_ARG_SIZE: u32 = 1520;
+export const VCPU_ARG_SIZE: u32 = 1440;
+export const VCPU_MULTICALL: usize = 4000; // the entry of a multicall that is being served
 export const VCPU_OFFSET: usize = 4096;
 
 export const NEVER: u64 = ~0;

@@ -14,8 +14,6 @@ import {
   sizeof_vcpu_hvm_context,
   sizeof_vcpu_info,
   sizeof_vcpu_register_vcpu_info,
-  sizeof_vcpu_runstate_info,
-  sizeof_vcpu_set_singleshot_timer,
   sizeof_vcpu_time_info,
   VCPU_SSHOTTMR_future,
   vcpu_register_vcpu_info__mfn,
@@ -35,15 +33,16 @@ import {
   VCPUOP_stop_periodic_timer,
   VCPUOP_stop_singleshot_timer,
   VCPUOP_up,
-  vcpu_info__evtchn_pending_sel,
 } from '../gen/abi';
+import { get_vcpu_set_singleshot_timer, put_vcpu_runstate_info } from '../gen/compat';
 import { nmi_raise } from '../arch/x86/interrupts';
 import { INVALID_MFN, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
 import { Domain, domain_vcpu, page_get } from './domain';
+import { l2_select_all } from './event_2l';
 import { mark_events_pending } from './event_channel';
-import { copy_from_guest, copy_to_guest, get_guest, guest_word, handle_to_gpa } from './guest_access';
+import { copy_from_guest, get_guest, get_long, guest_word, handle_to_gpa } from './guest_access';
 import { p2m_own_ram } from './p2m';
-import { area_second, runstate_fill, runstate_publish, system_time, time_publish } from './time';
+import { area_second, runstate_fill, runstate_publish, runstate_size, system_time, time_publish } from './time';
 import {
   cpu_of,
   NEVER,
@@ -85,7 +84,7 @@ export function do_vcpu_op(d: Domain, caller: Vcpu, cmd: u32, id: u32, arg: u64)
     case VCPUOP_get_runstate_info: {
       const a = vcpu_arg(caller);
       runstate_fill(v, a);
-      return copy_to_guest(caller, arg, a, sizeof_vcpu_runstate_info) ? 0 : -EFAULT;
+      return put_vcpu_runstate_info(caller, arg, a) ? 0 : -EFAULT;
     }
     case VCPUOP_register_vcpu_info:
       return register_info(caller, d, v, arg);
@@ -127,7 +126,7 @@ function timer_op(caller: Vcpu, v: Vcpu, cmd: u32, arg: u64): i64 {
     case VCPUOP_set_singleshot_timer: {
       if (v != caller) return -EINVAL;
       const a = vcpu_arg(caller);
-      if (!copy_from_guest(caller, a, arg, sizeof_vcpu_set_singleshot_timer)) return -EFAULT;
+      if (!get_vcpu_set_singleshot_timer(caller, a, arg)) return -EFAULT;
       const at = load<u64>(a, vcpu_set_singleshot_timer__timeout_abs_ns);
       if (load<u32>(a, vcpu_set_singleshot_timer__flags) & VCPU_SSHOTTMR_future && at < system_time()) return -ETIME;
       v.singleshot = at;
@@ -169,7 +168,7 @@ function register_info(caller: Vcpu, d: Domain, v: Vcpu, arg: u64): i64 {
   v.info = <u32>p;
   v.flags |= VCPU_INFO_REGISTERED;
   atomic.store<u8>(p, 0);
-  atomic.store<u64>(p + vcpu_info__evtchn_pending_sel, ~0);
+  l2_select_all(v);
   mark_events_pending(v);
   time_publish(v);
   return 0;
@@ -177,11 +176,12 @@ function register_info(caller: Vcpu, d: Domain, v: Vcpu, arg: u64): i64 {
 
 /** Xen keeps the virtual address and translates it on each update; here it is translated once, so a guest cannot aim it later. */
 function register_area(caller: Vcpu, v: Vcpu, cmd: u32, arg: u64): i64 {
-  if (!get_guest<u64>(caller, arg)) return -EFAULT;
+  // A union of a pointer and 64 bits: 32-bit code means the pointer.
+  if (!get_long(caller, arg, 0)) return -EFAULT;
   const va = guest_word;
   const runstate = cmd == VCPUOP_register_runstate_memory_area;
   const gpa = va ? handle_to_gpa(caller, va, true) : NEVER;
-  const second = va ? area_second(caller, va, runstate ? sizeof_vcpu_runstate_info : sizeof_vcpu_time_info) : 0;
+  const second = va ? area_second(caller, va, runstate ? runstate_size(v) : sizeof_vcpu_time_info) : 0;
   if (va && (gpa == NEVER || second == NEVER)) return -EFAULT;
   if (runstate) {
     v.runstate_gpa = gpa;

@@ -34,12 +34,11 @@ import {
 } from '../gen/abi';
 import { XSM_xen_version__commandline } from '../gen/xsm';
 import { xsm_check } from './xsm';
-import { MODE_CS64 } from '../arch/x86/modes';
 import { HOST_TEXT } from '../shared/host';
 import { PAGE_SIZE } from '../shared/memory';
 import { Domain, is_privileged } from './domain';
-import { copy_from_guest, copy_to_guest, put_guest } from './guest_access';
-import { cpu_of, Vcpu, vcpu_arg } from './vcpu';
+import { copy_from_guest, copy_to_guest, put_long } from './guest_access';
+import { Vcpu, vcpu_arg } from './vcpu';
 
 export const XEN_MAJOR: u32 = 4;
 export const XEN_MINOR: u32 = 17;
@@ -95,8 +94,7 @@ export function do_xen_version(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
       return text(v, arg, TEXT_COMMANDLINE, COMMANDLINE_LEN);
     case XENVER_platform_parameters:
       // Where the hypervisor's own virtual addresses start: a translated guest shares its address space with nobody.
-      if (cpu_of(v).mode & MODE_CS64) return put_guest<u64>(v, arg, 0) ? 0 : -EFAULT;
-      return put_guest<u32>(v, arg, 0) ? 0 : -EFAULT;
+      return put_long(v, arg, 0, 0) ? 0 : -EFAULT;
     case XENVER_get_features: {
       const a = vcpu_arg(v);
       if (!copy_from_guest(v, a, arg, sizeof_xen_feature_info)) return -EFAULT;

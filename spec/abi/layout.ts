@@ -27,6 +27,8 @@ export interface Struct<F extends Fields = Fields> {
   offsets: { [K in keyof F]: number };
   size: number;
   align: number;
+  /** Alignment that no member exceeds. */
+  pack: number;
 }
 /** Bit-fields of one storage unit, first name in the least significant bits. */
 export interface Bits<N extends string = string> {
@@ -90,7 +92,7 @@ function lay<F extends Fields>(kind: 'struct' | 'union', fields: F, name: string
     end = Math.max(end, offset + type.size);
     align = Math.max(align, own);
   }
-  return { kind, name, fields, offsets, size: roundUp(end, align), align };
+  return { kind, name, fields, offsets, size: roundUp(end, align), align, pack };
 }
 
 /** An anonymous struct or one with `#pragma pack(pack)`. */
@@ -267,4 +269,28 @@ export function view<F extends Fields>(s: Struct<F>, dv: DataView, base = 0): Vi
 export function make<F extends Fields>(s: Struct<F>): { view: View<F>; bytes: Uint8Array } {
   const bytes = new Uint8Array(s.size);
   return { view: view(s, new DataView(bytes.buffer)), bytes };
+}
+
+/** Scalars that are as wide as the caller's registers. */
+const REGISTER_WIDE: ReadonlySet<string> = new Set(['pfn', 'ulong', 'handle']);
+
+/**
+ * The same type as a 32-bit caller lays it out (System V i386 psABI, 2.1): longs and pointers have four bytes, and nothing is aligned to more
+ * than four. `other`: structures that have other members there.
+ */
+export function compat(type: Type, other: Readonly<Record<string, Struct>> = {}): Type {
+  switch (type.kind) {
+    case 'scalar':
+      if (REGISTER_WIDE.has(type.name)) return narrow(type.name, 4, false);
+      return { ...type, align: Math.min(type.align, 4) };
+    case 'bits':
+      return type;
+    case 'array':
+      return array(compat(type.element, other), type.length);
+    default: {
+      if (type.name !== null && type.name in other) return other[type.name];
+      const fields = Object.entries(type.fields as Fields).map(([key, t]) => [key, compat(t, other)]);
+      return lay(type.kind, Object.fromEntries(fields) as Fields, type.name, type.pack);
+    }
+  }
 }

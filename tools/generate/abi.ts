@@ -16,6 +16,7 @@ import {
   type XsmCheck,
 } from '../../spec/abi/op.ts';
 import { STRUCTS } from '../../spec/abi/structs/index.ts';
+import { generateCompat } from './compat.ts';
 import { generateCpuPolicy } from './cpu_policy.ts';
 
 export interface Generated {
@@ -245,6 +246,7 @@ export function generateAbi(): Generated[] {
     { path: 'core/gen/xsm.ts', text: xsmModule() },
     { path: 'core/gen/hypercalls.ts', text: hypercallsModule() },
     { path: 'core/gen/handles.ts', text: handlesModule() },
+    ...generateCompat(),
     ...generateCpuPolicy(),
   ];
 }
