@@ -15,7 +15,7 @@ const ARGUMENT: u32 = 64;
 }
 
 /**
- * A hypercall has been answered: {its entry of the history, with its start in place of the last word; u32 vCPU; u32 bytes of its
+ * A hypercall has been answered: {its entry of the history, with its start in place of the last word; u32 vCPU, bit 31 set if it was in 32-bit code; u32 bytes of its
  * argument structure as it is now, and those}.
  */
 export function trace_hypercall(v: Vcpu, entry: usize, start: u64): void {
@@ -36,7 +36,7 @@ export function trace_hypercall(v: Vcpu, entry: usize, start: u64): void {
   const p = log_open(LOG_HYPERCALL, d.domid, 72 + bytes);
   memory.copy(p, entry, 56);
   store<u64>(p, start, 56);
-  store<u32>(p, v.id, 64);
+  store<u32>(p, v.id | (v.compat << 31), 64);
   store<u32>(p, bytes, 68);
   memory.copy(p + 72, a, bytes);
   log_close(p);

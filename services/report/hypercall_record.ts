@@ -26,14 +26,16 @@ export function hypercallRecord({ payload, time }: LogRecord): HypercallRecord {
   const handle = row?.args.findIndex(([, type]) => type === 'ptr') ?? -1;
   const bytes = Math.min(payload.getUint32(AT.bytes, true), payload.byteLength - AT.structure);
   const known = new Uint8Array(payload.buffer, payload.byteOffset + AT.structure, bytes);
+  const vcpu = payload.getUint32(AT.vcpu, true);
   const read: Read = (va, length) => {
     const from = handle < 0 ? -1n : va - args[handle]!;
     if (from < 0n || from + BigInt(length) > BigInt(bytes)) return null;
     return known.subarray(Number(from), Number(from) + length);
   };
+  read.compat = vcpu >>> 31 === 1;
   return {
     nr,
-    vcpu: payload.getUint32(AT.vcpu, true),
+    vcpu: vcpu & 0x7fffffff,
     start: Number(payload.getBigUint64(AT.start, true)),
     end: Number(time),
     name: row?.name ?? `hypercall_${nr}`,

@@ -97,3 +97,11 @@ test('hostile arguments: nothing throws, nothing grows', () => {
   assert.equal(formatResult(-38n & 0xffffffffffffffffn), '-ENOSYS');
   assert.equal(formatResult(0x40011n), '0x40011');
 });
+
+test('structures of 32-bit code are read in its layout', () => {
+  const bytes = new Uint8Array(new Uint32Array([0x2000, 3, 0, 0, 0x7ff0]).buffer);
+  const read = memory([8n, bytes]);
+  read.compat = true;
+  const wanted = '{extent_start: 0x2000, nr_extents: 3, extent_order: 0, mem_flags: 0, domid: DOMID_SELF}';
+  assert.equal(formatHypercall(12, [6n, 8n], read), `memory_op(XENMEM_populate_physmap, ${wanted})`);
+});

@@ -1,13 +1,22 @@
 /** Text of a hypercall for `--trace hypercalls`, decoded by the tables. */
+import { COMPAT_STRUCTS } from './compat.ts';
 import { DOMID_IDLE, DOMID_INVALID, DOMID_IO, DOMID_SELF, DOMID_XEN } from './constants.ts';
 import { errnoName } from './errno.ts';
 import { HYPERCALLS } from './hypercalls.ts';
-import { char, load, members, view, type Bits, type Scalar, type Struct, type Type } from './layout.ts';
+import { char, load, members, view, type ArrayView, type Bits, type Scalar, type Struct, type Type } from './layout.ts';
 import type { ArgType, Hypercall, SubOp, SubOps } from './op.ts';
 import { STRUCTS } from './structs/index.ts';
 
 /** Reads guest memory at a virtual address; null if it cannot be read. */
-export type Read = (va: bigint, length: number) => Uint8Array | null;
+export interface Read {
+  (va: bigint, length: number): Uint8Array | null;
+  /** The caller was 32-bit code: structures have its layout. */
+  compat?: boolean;
+}
+
+/** The type as the caller lays it out. */
+const laid = (t: Type, read: Read): Type =>
+  read.compat && t.kind === 'struct' && t.name !== null ? (COMPAT_STRUCTS[t.name] ?? t) : t;
 
 const MOST_ELEMENTS = 4;
 const MOST_TEXT = 80;
@@ -67,20 +76,22 @@ function record(s: Struct, bytes: Uint8Array): string {
   return `{${shown.join(', ')}}`;
 }
 
-function at(t: Type, va: bigint, read: Read): string {
+function at(type: Type, va: bigint, read: Read): string {
   if (va === 0n) return 'NULL';
+  const t = laid(type, read);
   const bytes = read(va, t.size);
   return bytes && bytes.length >= t.size ? value(t, bytes) : `0x${va.toString(16)} <unreadable>`;
 }
 
 /** `count` elements at `va`, of characters the text. */
-function several(t: Type, va: bigint, count: number, read: Read): string {
+function several(type: Type, va: bigint, count: number, read: Read): string {
+  const t = laid(type, read);
   if (t === char) {
     const bytes = read(va, Math.min(count, MOST_TEXT));
     return bytes ? text(bytes) : `0x${va.toString(16)} <unreadable>`;
   }
   const n = Math.min(count, MOST_ELEMENTS);
-  const shown = Array.from({ length: n }, (_, i) => at(t, va + BigInt(i * t.size), read));
+  const shown = Array.from({ length: n }, (_, i) => at(type, va + BigInt(i * t.size), read));
   return `[${shown.join(', ')}${n < count ? `, … ${count}` : ''}]`;
 }
 
@@ -130,22 +141,23 @@ function argument(
 
 /** dm_op's op lies in the first of its buffers. */
 function buffers(sub: SubOps, va: bigint, read: Read): string {
-  const first = read(va, STRUCTS.xen_dm_op_buf.size);
-  return first
-    ? inMemory(sub, view(STRUCTS.xen_dm_op_buf, dataView(first)).h, read)
-    : `0x${va.toString(16)} <unreadable>`;
+  const buffer = laid(STRUCTS.xen_dm_op_buf, read) as Struct;
+  const first = read(va, buffer.size);
+  if (!first) return `0x${va.toString(16)} <unreadable>`;
+  const { h } = view(buffer, dataView(first)) as unknown as { h: number | bigint };
+  return inMemory(sub, BigInt(h), read);
 }
 
 function batch(va: bigint, count: number, read: Read): string {
-  const { multicall_entry } = STRUCTS;
+  const multicall_entry = laid(STRUCTS.multicall_entry, read) as Struct;
   const n = Math.min(count, MOST_ELEMENTS);
   const shown = Array.from({ length: n }, (_, i) => {
     const bytes = read(va + BigInt(i * multicall_entry.size), multicall_entry.size);
     if (!bytes) return '<unreadable>';
-    const entry = view(multicall_entry, dataView(bytes));
+    const entry = view(multicall_entry, dataView(bytes)) as unknown as { op: number; args: ArrayView<Scalar> };
     // One level: a multicall in a multicall is refused.
     const inner = Number(entry.op);
-    const args = Array.from({ length: 6 }, (_, k) => entry.args.get(k));
+    const args = Array.from({ length: 6 }, (_, k) => BigInt(entry.args.get(k)));
     return HYPERCALLS.find((h) => h.nr === inner)?.name === 'multicall'
       ? 'multicall'
       : formatHypercall(inner, args, read);
