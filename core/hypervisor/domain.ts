@@ -6,7 +6,8 @@ import { host, host_ring, HOST_DOMAINS } from '../shared/host';
 import { INVALID_MFN, Mfn, mfn_to_ptr, ptr_to_mfn } from '../shared/memory';
 import { pcpu_ring } from '../shared/pcpu';
 import { evtchn_destroy } from './event_channel';
-import { grant_table_destroy, grant_table_init, grant_table_release } from './grant_table';
+import { grant_table_destroy } from './grant_map';
+import { grant_table_init, grant_table_release } from './grant_table';
 import { ioreq_destroy } from './ioreq';
 import { p2m_destroy, p2m_init } from './p2m';
 import { vcpu_destroy, vcpu_create, Vcpu, vcpu_kick } from './vcpu';
@@ -45,6 +46,9 @@ export class Domain {
   evtchn_next: u32;
   grant_frames: u32;
   max_grant_frames: u32;
+  /** 1 or 2; status frames belong to version 2. */
+  grant_version: u32;
+  status_frames: u32;
   maptrack_dir: u32;
   maptrack_frames: u32;
   max_maptrack_frames: u32;
@@ -92,6 +96,7 @@ export const DOMAIN_VCPUS: usize = 1024; // MAX_VCPUS × address
 export const DOMAIN_GRANTS: usize = 1536; // frames of the grant table (mfn)
 export const DOMAIN_ACTIVE: usize = 1792; // two pages of active entries a grant frame
 export const DOMAIN_E820: usize = 2304; // E820_MAX × 20
+export const DOMAIN_STATUS: usize = 3584; // status frames of a grant table of version 2 (mfn)
 export const E820_MAX: u32 = 64;
 export const GRANT_FRAMES_MAX: u32 = 64;
 

@@ -15,7 +15,8 @@ import { INVALID_MFN, Mfn, ptr_to_mfn } from '../shared/memory';
 import { Domain, domain_find, domain_first, domain_next, domain_vcpu } from './domain';
 import { evtchn_invariants, evtchn_pages } from './event_channel';
 import { fifo_holds } from './event_fifo';
-import { grant_holds, grant_uses } from './grant_table';
+import { grant_track_holds, grant_uses } from './grant_map';
+import { grant_holds } from './grant_table';
 import { ioreq_holds } from './ioreq';
 import { p2m_holds } from './p2m';
 import { VCPU_OFFSET } from './vcpu';
@@ -85,6 +86,7 @@ function domain(d: Domain): void {
   evtchn_pages(d);
   if (d.evtchn_fifo) fifo_holds(d);
   grant_holds(d);
+  grant_track_holds(d);
   ioreq_holds(d);
   vcpus(d);
   p2m_holds(d);

@@ -77,8 +77,17 @@ import { FRAME_RAM } from '../shared/frame_table';
 import { frame_alloc } from '../shared/frame_alloc';
 import { host } from '../shared/host';
 import { INVALID_MFN, Mfn, ptr_to_mfn } from '../shared/memory';
-import { Domain, domain_by_id, DOMAIN_E820, E820_MAX, is_privileged, page_get, page_put } from './domain';
-import { grant_frame_mfn, grant_grow } from './grant_table';
+import {
+  Domain,
+  domain_by_id,
+  DOMAIN_E820,
+  E820_MAX,
+  GRANT_FRAMES_MAX,
+  is_privileged,
+  page_get,
+  page_put,
+} from './domain';
+import { grant_map_frame } from './grant_table';
 import { copy_from_guest, copy_to_guest, get_guest, get_long, guest_word, put_guest } from './guest_access';
 import { hypercall_continue } from './hypercall';
 import {
@@ -216,10 +225,9 @@ function statistic(d: Domain, v: Vcpu, op: u32, arg: u64): i64 {
 /** A page of the hypervisor's that the guest may map: shared_info or a frame of the grant table. */
 function special_frame(t: Domain, space: u32, idx: u64): Mfn {
   if (space == XENMAPSPACE_shared_info) return idx == 0 ? ptr_to_mfn(t.shared_info) : INVALID_MFN;
-  // Bit 31 asks for version 2's status frames, which there are none of.
-  if (idx & XENMAPIDX_grant_table_status || idx >= t.max_grant_frames) return INVALID_MFN;
-  if (idx >= t.grant_frames && !grant_grow(t, <u32>idx + 1)) return INVALID_MFN;
-  return grant_frame_mfn(t, <u32>idx);
+  const status = (idx & XENMAPIDX_grant_table_status) != 0;
+  const i = idx & ~(<u64>XENMAPIDX_grant_table_status);
+  return i < <u64>GRANT_FRAMES_MAX ? grant_map_frame(t, <u32>i, status) : INVALID_MFN;
 }
 
 /** Map one page of `space` at `gpfn` of `t`. `foreign`: the domain of a gmfn_foreign index. */

@@ -1,0 +1,109 @@
+// GNTTABOP_copy: bytes between a page of the caller's own or one granted to it and another such page.
+import {
+  DOMID_SELF,
+  GNTCOPY_dest_gref,
+  GNTCOPY_source_gref,
+  GNTST_bad_copy_arg,
+  GNTST_bad_domain,
+  GNTST_bad_page,
+  GNTST_general_error,
+  GNTST_okay,
+  GNTST_permission_denied,
+  gnttab_copy__dest,
+  gnttab_copy__flags,
+  gnttab_copy__len,
+  gnttab_copy__source,
+  gnttab_copy_ptr__domid,
+  gnttab_copy_ptr__offset,
+  gnttab_copy_ptr__u__gmfn,
+  gnttab_copy_ptr__u__ref,
+} from '../gen/abi';
+import { XSM_grant_copy } from '../gen/xsm';
+import { frame_written } from '../shared/frame_table';
+import { INVALID_MFN, Mfn, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
+import { Domain, domain_by_id, domain_find, page_get, page_put } from './domain';
+import {
+  grant_begin,
+  grant_end,
+  grant_length,
+  grant_mfn,
+  grant_offset,
+  grant_via,
+  grant_via_ref,
+  NOT_TRANSITIVE,
+} from './grant_table';
+import { p2m_frame, p2m_writable } from './p2m';
+import { xsm_check } from './xsm';
+
+// One end, opened: its frame (held), the part of it that may be used, and whose reference is to be ended (0 = a page by its number).
+let end_mfn: Mfn = 0;
+let end_from: u32 = 0;
+let end_length: u32 = 0;
+let end_granter: u32 = 0;
+let end_ref: u32 = 0;
+
+/** Open the end at `p`: a reference of some domain, or by number a frame of the caller's own. */
+function open_end(d: Domain, p: usize, gref: bool, write: bool): i32 {
+  const domid = load<u16>(p, gnttab_copy_ptr__domid);
+  if (domid != <u16>DOMID_SELF && !gref) return GNTST_permission_denied;
+  const rd = domain_by_id(d, domid);
+  if (rd == null) return GNTST_bad_domain;
+  if (xsm_check(XSM_grant_copy, d, rd)) return GNTST_permission_denied;
+  if (gref) {
+    end_ref = load<u32>(p, gnttab_copy_ptr__u__ref);
+    const rc = grant_begin(rd, end_ref, d.domid, !write, true);
+    if (rc != GNTST_okay) return rc;
+    end_mfn = grant_mfn;
+    end_from = grant_offset;
+    end_length = grant_length;
+    let granter: Domain | null = rd;
+    if (grant_via != NOT_TRANSITIVE) {
+      granter = domain_find(grant_via);
+      end_ref = grant_via_ref;
+    }
+    end_granter = <u32>changetype<usize>(granter);
+    return GNTST_okay;
+  }
+  const mfn = p2m_frame(d, load<u64>(p, gnttab_copy_ptr__u__gmfn));
+  if (mfn == INVALID_MFN || (write && !p2m_writable)) return GNTST_bad_page;
+  page_get(mfn);
+  end_mfn = mfn;
+  end_from = 0;
+  end_length = PAGE_SIZE;
+  end_granter = 0;
+  return GNTST_okay;
+}
+
+/** The granter cannot have gone: the lock is held since its reference was opened. */
+function close_end(granter: u32, ref: u32, write: bool, mfn: Mfn): void {
+  if (granter) grant_end(changetype<Domain>(<usize>granter), ref, !write);
+  else page_put(mfn);
+}
+
+/** One element at `a`. GNTST_*. */
+export function grant_copy(d: Domain, a: usize): i32 {
+  const flags = load<u16>(a, gnttab_copy__flags);
+  const len = <u32>load<u16>(a, gnttab_copy__len);
+  const src = a + gnttab_copy__source;
+  const dst = a + gnttab_copy__dest;
+  const from = <u32>load<u16>(src, gnttab_copy_ptr__offset);
+  const to = <u32>load<u16>(dst, gnttab_copy_ptr__offset);
+  if (from + len > PAGE_SIZE || to + len > PAGE_SIZE) return GNTST_bad_copy_arg;
+  let rc = open_end(d, src, (flags & (<u16>GNTCOPY_source_gref)) != 0, false);
+  if (rc != GNTST_okay) return rc;
+  const src_mfn = end_mfn;
+  const src_granter = end_granter;
+  const src_ref = end_ref;
+  if (from < end_from || from + len > end_from + end_length) rc = GNTST_general_error;
+  if (rc == GNTST_okay) rc = open_end(d, dst, (flags & (<u16>GNTCOPY_dest_gref)) != 0, true);
+  if (rc == GNTST_okay) {
+    if (to < end_from || to + len > end_from + end_length) rc = GNTST_general_error;
+    else {
+      memory.copy(mfn_to_ptr(end_mfn) + to, mfn_to_ptr(src_mfn) + from, len);
+      if (len) frame_written(mfn_to_ptr(end_mfn) + to, len);
+    }
+    close_end(end_granter, end_ref, true, end_mfn);
+  }
+  close_end(src_granter, src_ref, false, src_mfn);
+  return rc;
+}
