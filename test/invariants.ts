@@ -17,6 +17,7 @@ const TEXTS = [
   "domain %a's mapping %b does not fit the grant that it is of",
   "domain %a's port %b does not fit its other end",
   "domain %a's VIRQ %b names a port that is not bound to it",
+  'domains claim %a frames, the host counts %b',
 ] as const;
 
 interface Walker {

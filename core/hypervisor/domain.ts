@@ -71,6 +71,8 @@ export class Domain {
   hypercalls: u64;
   watchdog0: u64;
   watchdog1: u64;
+  /** Frames set aside for it (XENMEM_claim_pages), not populated yet. */
+  claim: u32;
 }
 
 export const DOMAIN_PRIVILEGED: u32 = 1;
@@ -86,6 +88,8 @@ export const DOMAIN_HAP: u32 = 128;
 /** shared_info and vcpu_info have the 32-bit layout: see shared_info_latch. */
 export const DOMAIN_32BIT: u32 = 0x10000;
 
+/** Not stopped, and nothing said about it. */
+export const NO_SHUTDOWN_CODE: u32 = 0xffffffff;
 export const NO_TARGET: u16 = 0xffff;
 export const MAX_VCPUS: u32 = 128;
 export const NO_EVENT: u32 = 0;
@@ -201,7 +205,7 @@ export function domain_create(domid: u32, flags: u32, max_vcpus: u32, max_port: 
   d.flags = flags;
   d.max_vcpus = max_vcpus;
   d.pause_count = 1;
-  d.shutdown_code = 0xff;
+  d.shutdown_code = NO_SHUTDOWN_CODE;
   d.max_port = max_port;
   d.evtchn_next = 1;
   d.tsc_khz = 1000000;
@@ -251,6 +255,13 @@ export function domain_unpause(d: Domain): i32 {
   return 0;
 }
 
+/** Set what remains of the domain's claim. */
+export function domain_claim(d: Domain, pages: u32): void {
+  const h = host();
+  h.claimed = h.claimed - d.claim + pages;
+  d.claim = pages;
+}
+
 /** Is a vCPU of it on some pCPU right now? */
 export function domain_is_running(d: Domain): bool {
   for (let i: u32 = 0; i < d.max_vcpus; i++) {
@@ -284,6 +295,7 @@ export function page_put(mfn: Mfn): void {
 export function domain_kill(d: Domain): i32 {
   if (!(d.flags & DOMAIN_DYING)) {
     d.flags |= DOMAIN_DYING;
+    domain_claim(d, 0);
     domain_pause(d);
   }
   if (d.flags & DOMAIN_DEAD) return 0;
@@ -338,7 +350,8 @@ function domain_release(d: Domain): void {
 export function domain_shutdown(d: Domain, code: u32): void {
   if (d.flags & DOMAIN_SHUTDOWN) return;
   d.flags |= DOMAIN_SHUTDOWN;
-  d.shutdown_code = code & 0xff;
+  // SCHEDOP_shutdown_code has said before what the next one is to be called.
+  if (d.shutdown_code == NO_SHUTDOWN_CODE) d.shutdown_code = code & 0xff;
   domain_kick(d);
   send_global_virq(VIRQ_DOM_EXC);
   host_ring();

@@ -347,7 +347,7 @@ export function evtchn_close(d: Domain, port: u32, guest: bool): i32 {
 }
 
 export function evtchn_unmask(d: Domain, port: u32): i32 {
-  const e = used(d, port);
+  const e = evtchn_get(d, port);
   if (e == null) return -EINVAL;
   const v = domain_vcpu(d, e.vcpu);
   if (v == null) return -EINVAL;

@@ -25,6 +25,12 @@ import {
   HVMOP_get_mem_type,
   HVMOP_get_param,
   HVMOP_get_time,
+  HVMOP_guest_request_vm_event,
+  HVMOP_pagetable_dying,
+  HVMOP_xentrace,
+  sizeof_xen_hvm_xentrace,
+  xen_hvm_xentrace__event,
+  xen_hvm_xentrace__extra_bytes,
   HVMOP_set_evtchn_upcall_vector,
   HVMOP_set_param,
   HVM_PARAM_TRIPLE_FAULT_REASON,
@@ -46,7 +52,7 @@ import {
 import { XSM_hvm_param } from '../gen/xsm';
 import { host_raise_flush } from '../shared/host';
 import { Domain, domain_by_id, DOMAIN_HVM, domain_param, domain_set_param, domain_vcpu, is_privileged } from './domain';
-import { copy_from_guest, copy_to_guest, put_guest } from './guest_access';
+import { copy_from_guest, copy_to_guest, get_guest, guest_word, put_guest } from './guest_access';
 import { p2m_get, P2M_GRANT_RO, P2M_MMIO, P2M_NONE, P2M_RAM_RO, p2m_type } from './p2m';
 import { shared_info_latch } from './shared_info';
 import { system_time } from './time';
@@ -64,6 +70,14 @@ export function do_hvm_op(d: Domain, v: Vcpu, op: u32, arg: u64): i64 {
       return 0;
     case HVMOP_get_time:
       return put_guest<u64>(v, arg, system_time()) ? 0 : -EFAULT;
+    case HVMOP_pagetable_dying: {
+      if (!get_guest<u16>(v, arg)) return -EFAULT;
+      return domain_by_id(d, <u32>guest_word) == null ? -ESRCH : -EINVAL;
+    }
+    case HVMOP_xentrace:
+      return xentrace(v, arg);
+    case HVMOP_guest_request_vm_event:
+      return arg ? -EINVAL : 0; // nobody monitors the domain, so nobody is told
     case HVMOP_get_mem_type:
       return mem_type(d, v, arg);
     case HVMOP_set_evtchn_upcall_vector:
@@ -153,6 +167,16 @@ function upcall_vector(d: Domain, v: Vcpu, arg: u64): i64 {
   }
   return 0;
 }
+
+/** A trace record of the guest's: checked, and then lost, as in Xen while no trace buffer is on. */
+function xentrace(v: Vcpu, arg: u64): i64 {
+  const a = vcpu_arg(v);
+  if (!copy_from_guest(v, a, arg, sizeof_xen_hvm_xentrace)) return -EFAULT;
+  const event = load<u16>(a, xen_hvm_xentrace__event);
+  const extra = load<u16>(a, xen_hvm_xentrace__extra_bytes);
+  return event >= 0x1000 || extra > XENTRACE_EXTRA ? -EINVAL : 0;
+}
+const XENTRACE_EXTRA: u16 = 28;
 
 function mem_type(d: Domain, v: Vcpu, arg: u64): i64 {
   const a = vcpu_arg(v);

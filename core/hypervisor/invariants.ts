@@ -36,6 +36,7 @@ export const INVARIANT_GRANT_USES: i32 = 11;
 export const INVARIANT_GRANT_MAPPING: i32 = 12;
 export const INVARIANT_PORT: i32 = 13;
 export const INVARIANT_VIRQ: i32 = 14;
+export const INVARIANT_CLAIM: i32 = 15;
 
 let found: i32 = 0;
 let where_a: u32 = 0;
@@ -104,12 +105,15 @@ function walk(): void {
     invariant_hold(mfn + 1, FRAME_XENHEAP);
   }
   let n: u32 = 0;
+  let claimed: u32 = 0;
   for (let d = domain_first(); d != null; d = domain_next(d)) {
     const one = changetype<Domain>(d);
     if (domain_find(one.domid) != one) invariant_broken(INVARIANT_DIRECTORY, one.domid, n);
     domain(one);
     n++;
+    claimed += one.claim;
   }
+  if (claimed != h.claimed) invariant_broken(INVARIANT_CLAIM, claimed, h.claimed);
   if (n != h.domain_count) invariant_broken(INVARIANT_DIRECTORY, n, h.domain_count);
 }
 

@@ -19,8 +19,11 @@ import {
   XENMAPSPACE_shared_info,
   XENMEM_add_to_physmap,
   XENMEM_add_to_physmap_batch,
+  XENMEM_acquire_resource,
+  XENMEM_claim_pages,
   XENMEM_current_reservation,
   XENMEM_decrease_reservation,
+  XENMEM_exchange,
   XENMEM_increase_reservation,
   XENMEM_maximum_gpfn,
   XENMEM_maximum_ram_page,
@@ -74,12 +77,15 @@ import {
   XSM_remove_from_physmap,
 } from '../gen/xsm';
 import { FRAME_RAM } from '../shared/frame_table';
-import { frame_alloc } from '../shared/frame_alloc';
+import { frame_alloc, frames_free } from '../shared/frame_alloc';
 import { host } from '../shared/host';
 import { INVALID_MFN, Mfn, ptr_to_mfn } from '../shared/memory';
 import {
   Domain,
   domain_by_id,
+  domain_claim,
+  DOMAIN_DYING,
+  domain_find,
   DOMAIN_E820,
   E820_MAX,
   GRANT_FRAMES_MAX,
@@ -90,6 +96,8 @@ import {
 import { grant_map_frame } from './grant_table';
 import { copy_from_guest, copy_to_guest, get_guest, get_long, guest_word, put_guest } from './guest_access';
 import { hypercall_continue } from './hypercall';
+import { memory_exchange } from './memory_exchange';
+import { memory_acquire_resource } from './memory_resource';
 import {
   p2m_clear,
   P2M_FOREIGN,
@@ -110,8 +118,8 @@ const EXTENT_SHIFT: u32 = 6;
 /** Frames changed before the hypercall gives way. */
 const BATCH: u32 = 1024;
 /** Extents of a guest's own request; the control domain may use 1 GiB ones. */
-const GUEST_MAX_ORDER: u32 = 9;
-const CONTROL_MAX_ORDER: u32 = 18;
+export const GUEST_MAX_ORDER: u32 = 9;
+export const CONTROL_MAX_ORDER: u32 = 18;
 
 export function do_memory_op(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
   const op = cmd & ((1 << EXTENT_SHIFT) - 1);
@@ -132,6 +140,12 @@ export function do_memory_op(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
       return op_add_batch(d, v, cmd, arg);
     case XENMEM_remove_from_physmap:
       return op_remove(d, v, arg);
+    case XENMEM_exchange:
+      return memory_exchange(d, v, arg);
+    case XENMEM_claim_pages:
+      return op_claim(d, v, arg);
+    case XENMEM_acquire_resource:
+      return memory_acquire_resource(d, v, arg);
     case XENMEM_memory_map:
       return op_memory_map(d, v, arg);
     case XENMEM_set_memory_map:
@@ -145,15 +159,18 @@ export function do_memory_op(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
 export function populate_one(d: Domain, gfn: u64): i32 {
   if (gfn >= P2M_MAX_GFN) return -EINVAL;
   if (d.tot_pages >= d.max_pages) return -ENOMEM;
+  // Memory that others have claimed is theirs.
+  if (!d.claim && frames_free() <= host().claimed) return -ENOMEM;
   const mfn = frame_alloc(d.domid, FRAME_RAM);
   if (mfn == INVALID_MFN) return -ENOMEM;
   d.tot_pages++;
+  if (d.claim) domain_claim(d, d.claim - 1);
   const rc = p2m_set(d, gfn, mfn, P2M_RAM_RW);
   page_put(mfn); // the mapping holds it now; without one it goes back
   return rc;
 }
 
-function populate_extent(t: Domain, gfn: u64, order: u32): bool {
+export function populate_extent(t: Domain, gfn: u64, order: u32): bool {
   const n = (<u64>1) << order;
   for (let i: u64 = 0; i < n; i++) {
     if (populate_one(t, gfn + i)) {
@@ -204,6 +221,32 @@ function reservation(d: Domain, v: Vcpu, op: u32, cmd: u32, arg: u64): i64 {
     if (!ok) return i;
   }
   return i;
+}
+
+/** Set memory aside for a domain that is being built: what it then populates comes from there. 0 pages give the rest up. */
+function op_claim(d: Domain, v: Vcpu, arg: u64): i64 {
+  const a = vcpu_arg(v);
+  if (!get_xen_memory_reservation(v, a, arg)) return -EFAULT;
+  if (
+    load<u64>(a, xen_memory_reservation__extent_start) ||
+    load<u32>(a, xen_memory_reservation__extent_order) ||
+    load<u32>(a, xen_memory_reservation__mem_flags)
+  )
+    return -EINVAL;
+  const found = domain_find(load<u16>(a, xen_memory_reservation__domid));
+  if (found == null) return -ESRCH;
+  const t = found;
+  const pages = load<u64>(a, xen_memory_reservation__nr_extents);
+  if (pages == 0) {
+    domain_claim(t, 0);
+    return 0;
+  }
+  if (t.claim || t.flags & DOMAIN_DYING || pages <= <u64>t.tot_pages || pages > <u64>t.max_pages) return -EINVAL;
+  const claim = <u32>pages - t.tot_pages;
+  const free = frames_free();
+  if (free < host().claimed || claim > free - host().claimed) return -ENOMEM;
+  domain_claim(t, claim);
+  return 0;
 }
 
 function statistic(d: Domain, v: Vcpu, op: u32, arg: u64): i64 {

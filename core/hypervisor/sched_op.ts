@@ -3,6 +3,7 @@ import {
   EFAULT,
   EINVAL,
   ENOSYS,
+  ENOSPC,
   EPERM,
   ESRCH,
   sched_poll__nr_ports,
@@ -14,18 +15,22 @@ import {
   SCHEDOP_poll,
   SCHEDOP_remote_shutdown,
   SCHEDOP_shutdown,
+  SCHEDOP_watchdog,
+  sched_watchdog__id,
+  sched_watchdog__timeout,
+  sizeof_sched_watchdog,
   SCHEDOP_shutdown_code,
   SCHEDOP_yield,
-  SHUTDOWN_MAX,
   sizeof_sched_remote_shutdown,
   EBUSY,
 } from '../gen/abi';
 import { get_sched_poll } from '../gen/compat';
 import { XSM_schedop_shutdown } from '../gen/xsm';
 import { domain_crash, CRASH_GUEST } from './crash';
-import { Domain, domain_by_id, domain_shutdown } from './domain';
+import { Domain, domain_by_id, domain_shutdown, DOMAIN_SHUTDOWN } from './domain';
 import { evtchn_get, evtchn_is_pending } from './event_channel';
 import { copy_from_guest, get_guest, guest_word } from './guest_access';
+import { system_time } from './time';
 import { NEVER, Vcpu, vcpu_arg, VCPU_POLL } from './vcpu';
 import { xsm_check } from './xsm';
 
@@ -42,16 +47,17 @@ export function do_sched_op(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
     case SCHEDOP_shutdown:
     case SCHEDOP_shutdown_code: {
       if (!get_guest<u32>(v, arg)) return -EFAULT;
-      const code = <u32>guest_word;
-      if (code > <u32>SHUTDOWN_MAX) return -EINVAL;
+      const code = (<u32>guest_word) & 0xff;
       if (cmd == SCHEDOP_shutdown_code) {
-        d.shutdown_code = code;
+        if (!(d.flags & DOMAIN_SHUTDOWN)) d.shutdown_code = code;
         return 0;
       }
       if (code == SHUTDOWN_crash) domain_crash(d, v, CRASH_GUEST, 0);
       else domain_shutdown(d, code);
       return 0;
     }
+    case SCHEDOP_watchdog:
+      return watchdog(d, v, arg);
     case SCHEDOP_poll:
       return poll(d, v, arg);
     case SCHEDOP_remote_shutdown: {
@@ -68,6 +74,25 @@ export function do_sched_op(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
   }
 }
 import { SHUTDOWN_crash } from '../gen/abi';
+
+/** Two timers a domain; whoever sets one has to set it again in time. 0 asks for a free one and is told its number. */
+function watchdog(d: Domain, v: Vcpu, arg: u64): i64 {
+  const a = vcpu_arg(v);
+  if (!copy_from_guest(v, a, arg, sizeof_sched_watchdog)) return -EFAULT;
+  let id = load<u32>(a, sched_watchdog__id);
+  const timeout = load<u32>(a, sched_watchdog__timeout);
+  const at = system_time() + <u64>timeout * 1000000000;
+  if (id > 2) return -EINVAL;
+  const fresh = id == 0;
+  if (fresh) {
+    if (d.watchdog0 && d.watchdog1) return -ENOSPC;
+    id = d.watchdog0 ? 2 : 1;
+  }
+  const slot = changetype<usize>(d) + (id == 1 ? offsetof<Domain>('watchdog0') : offsetof<Domain>('watchdog1'));
+  if (!fresh && !load<u64>(slot)) return -EINVAL;
+  store<u64>(slot, timeout || fresh ? at : 0);
+  return fresh ? id : 0;
+}
 
 /** Block until one of the ports is pending or the time comes. */
 function poll(d: Domain, v: Vcpu, arg: u64): i64 {

@@ -2,6 +2,7 @@
 import { Cpu } from '../arch/x86/cpu';
 import {
   RUNSTATE_running,
+  SHUTDOWN_watchdog,
   shared_info__wc_nsec,
   shared_info__wc_sec,
   shared_info__wc_sec_hi,
@@ -26,7 +27,7 @@ import {
 import { host, Host, HOST_DETERMINISTIC } from '../shared/host';
 import { PAGE_SIZE } from '../shared/memory';
 import { compat_shared_info__arch__wc_sec_hi, compat_shared_info__wc_version } from '../gen/compat';
-import { Domain, DOMAIN_32BIT } from './domain';
+import { Domain, DOMAIN_32BIT, domain_shutdown } from './domain';
 import { send_vcpu_virq } from './event_channel';
 import { access_gpa, handle_to_gpa } from './guest_access';
 import { cpu_of, NEVER, Vcpu, vcpu_arg, vcpu_domain } from './vcpu';
@@ -220,11 +221,20 @@ export function wallclock_publish(d: Domain): void {
 export function timer_deadline(v: Vcpu): u64 {
   let t = v.singleshot < v.periodic ? v.singleshot : v.periodic;
   if (v.poll_count && v.poll_deadline < t) t = v.poll_deadline;
+  // The domain's watchdogs are looked at by whichever vCPU comes first.
+  const d = vcpu_domain(v);
+  if (d.watchdog0 && d.watchdog0 < t) t = d.watchdog0;
+  if (d.watchdog1 && d.watchdog1 < t) t = d.watchdog1;
   return t;
 }
 
 /** Fire what is due. */
 export function timers_run(v: Vcpu, now: u64): void {
+  const d = vcpu_domain(v);
+  if ((d.watchdog0 && d.watchdog0 <= now) || (d.watchdog1 && d.watchdog1 <= now)) {
+    d.watchdog0 = d.watchdog1 = 0;
+    domain_shutdown(d, SHUTDOWN_watchdog);
+  }
   if (v.singleshot <= now) {
     v.singleshot = NEVER;
     send_vcpu_virq(v, VIRQ_TIMER);

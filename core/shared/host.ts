@@ -70,6 +70,8 @@ export class Host {
   debug_buffer: u32;
   /** Take a sample of a vCPU each time it has retired this many instructions; 0 = only when asked (profile_tick). */
   sample_period: u32;
+  /** Frames set aside for domains (XENMEM_claim_pages). */
+  claimed: u32;
 }
 
 /** Time comes from the instruction count. */

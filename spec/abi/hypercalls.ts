@@ -66,7 +66,7 @@ export const HYPERCALLS: readonly Hypercall[] = [
   row(4, 'set_callbacks', 'pv', 'event:u64 failsafe:u64 syscall:u64', ...pv()),
   row(5, 'fpu_taskswitch', 'pv', 'set:u32', ...pv()),
   row(6, 'sched_op_compat', 'pv', 'cmd:op arg:u64', ...pv()),
-  row(7, 'platform_op', 'hvm pv arm', 'op:ptr', { check: xsmFirst('platform_op', 'PRIV') }, EPERM),
+  row(7, 'platform_op', 'hvm pv arm', 'op:ptr', { check: xsmFirst('platform_op', 'PRIV') }, ENOSYS),
   row(8, 'set_debugreg', 'pv', 'reg:u32 value:u64', ...pv()),
   row(9, 'get_debugreg', 'pv', 'reg:u32', ...pv()),
   row(10, 'update_descriptor', 'pv', 'ma:u64 desc:u64', ...pv()),
@@ -114,7 +114,7 @@ export const HYPERCALLS: readonly Hypercall[] = [
   row(34, 'hvm_op', 'hvm pv arm', 'op:op arg:ptr', { ops: HVM }),
   row(35, 'sysctl', 'hvm pv arm', 'u_sysctl:ptr', { ops: SYSCTL }, EPERM),
   row(36, 'domctl', 'hvm pv arm', 'u_domctl:ptr', { ops: DOMCTL }, EPERM),
-  row(37, 'kexec_op', 'pv', 'op:u32 arg:ptr', { check: xsmFirst('kexec', 'PRIV') }, EPERM),
+  row(37, 'kexec_op', 'pv', 'op:u32 arg:ptr', { check: xsmFirst('kexec', 'PRIV') }, ENOSYS),
   row(
     39,
     'argo_op',
@@ -123,7 +123,8 @@ export const HYPERCALLS: readonly Hypercall[] = [
     { check: xsmFirst('argo_enable', 'HOOK') },
     ENOSYS,
   ),
-  row(40, 'xenpmu_op', 'hvm pv', 'op:u32 arg:ptr', { check: xsmFirst('pmu_op', 'OTHER') }, { status: 'EOPNOTSUPP' }),
+  // Without a virtual PMU Xen says so before it asks who wants to know.
+  row(40, 'xenpmu_op', 'hvm pv', 'op:u32 arg:ptr', { check: xsm('pmu_op', 'OTHER') }, { status: 'EOPNOTSUPP' }),
   row(41, 'dm_op', 'hvm pv arm', 'domid:domid nr_bufs:u32 bufs:ptr', { ops: DM_OP }, EPERM),
   row(
     42,
@@ -131,7 +132,7 @@ export const HYPERCALLS: readonly Hypercall[] = [
     'hvm pv arm',
     'cmd:u32 arg1:ptr arg2:u64 arg3:ptr arg4:u64',
     { check: xsmFirst('hypfs_op', 'PRIV') },
-    EPERM,
+    ENOSYS,
   ),
-  row(48, 'mca', 'hvm pv', 'u_xen_mc:ptr', { check: xsmFirst('do_mca', 'PRIV') }, EPERM),
+  row(48, 'mca', 'hvm pv', 'u_xen_mc:ptr', { check: xsmFirst('do_mca', 'PRIV') }, ENOSYS),
 ];

@@ -11,6 +11,6 @@ export const SCHED = subOps('SCHEDOP_', { mask: 0xffffffff, unknown: 'ENOSYS', i
   [3, 'poll', s.sched_poll, self, 'supported'],
   [4, 'remote_shutdown', s.sched_remote_shutdown, xsm('schedop_shutdown', 'DM_PRIV'), 'supported'],
   [5, 'shutdown_code', s.sched_shutdown, self, 'supported'],
-  [6, 'watchdog', s.sched_watchdog, self, 'ENOSYS'],
+  [6, 'watchdog', s.sched_watchdog, self, 'supported'],
   [7, 'pin_override', s.sched_pin_override, own('Xen asks for the hardware domain, not for XSM'), 'EPERM'],
 ]);

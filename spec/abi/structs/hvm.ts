@@ -18,6 +18,7 @@ export const hvm = structs({
   xen_hvm_param: { domid: domid_t, pad: u16, index: u32, value: u64 },
   xen_hvm_pagetable_dying: { domid: domid_t, pad: array(u16, 3), gpa: u64 },
   xen_hvm_get_time: { now: u64 },
+  xen_hvm_xentrace: { event: u16, extra_bytes: u16, extra: array(u8, 28) },
   xen_hvm_get_mem_type: { domid: domid_t, mem_type: u16, pad: array(u16, 2), pfn: u64 },
   xen_hvm_evtchn_upcall_vector: { vcpu: u32, vector: u8 },
 });

@@ -1,0 +1,122 @@
+// XENMEM_exchange: memory given back for memory elsewhere, in chunks that are exchanged whole or not at all.
+import {
+  EFAULT,
+  EINVAL,
+  EPERM,
+  ENOMEM,
+  ESRCH,
+  xen_memory_exchange__in,
+  xen_memory_exchange__nr_exchanged,
+  xen_memory_exchange__out,
+  xen_memory_reservation__domid,
+  xen_memory_reservation__extent_order,
+  xen_memory_reservation__extent_start,
+  xen_memory_reservation__nr_extents,
+  XENMEM_exchange,
+} from '../gen/abi';
+import { get_xen_memory_exchange, put_xen_memory_exchange } from '../gen/compat';
+import { XSM_memory_exchange } from '../gen/xsm';
+import { frame } from '../shared/frame_table';
+import { INVALID_MFN } from '../shared/memory';
+import { Domain, domain_by_id, is_privileged } from './domain';
+import { get_long, guest_word } from './guest_access';
+import { hypercall_continue } from './hypercall';
+import { CONTROL_MAX_ORDER, GUEST_MAX_ORDER, populate_extent } from './memory_op';
+import { p2m_clear, p2m_get, P2M_GRANT_RW, P2M_MAX_GFN, p2m_own_ram, p2m_type } from './p2m';
+import { Vcpu, vcpu_arg } from './vcpu';
+import { xsm_check } from './xsm';
+
+/** Frames exchanged before the hypercall gives way. */
+const BATCH: i64 = 1024;
+
+/** Total number of frames of a reservation, ~0 if it does not fit 32 bits. */
+function frames(r: usize): u64 {
+  const extents = load<u64>(r, xen_memory_reservation__nr_extents);
+  const order = load<u32>(r, xen_memory_reservation__extent_order);
+  return order > 31 || extents > (<u64>0xffffffff) >> order ? ~0 : extents << order;
+}
+
+export function memory_exchange(d: Domain, v: Vcpu, arg: u64): i64 {
+  const a = vcpu_arg(v);
+  if (!get_xen_memory_exchange(v, a, arg)) return -EFAULT;
+  const from = a + xen_memory_exchange__in;
+  const to = a + xen_memory_exchange__out;
+  const most = is_privileged(d) ? CONTROL_MAX_ORDER : GUEST_MAX_ORDER;
+  const from_order = load<u32>(from, xen_memory_reservation__extent_order);
+  const to_order = load<u32>(to, xen_memory_reservation__extent_order);
+  if (from_order > most || to_order > most) return -EPERM;
+  const all = frames(from);
+  if (all == ~0 || all != frames(to)) return -EINVAL;
+  if (load<u16>(from, xen_memory_reservation__domid) != load<u16>(to, xen_memory_reservation__domid)) return -EINVAL;
+  const t = domain_by_id(d, load<u16>(from, xen_memory_reservation__domid));
+  if (t == null) return -ESRCH;
+  let rc: i64 = xsm_check(XSM_memory_exchange, d, t);
+  if (rc) return rc;
+  const order = from_order > to_order ? from_order : to_order;
+  const step = (<u64>1) << (order - from_order); // extents given a chunk
+  let done = load<u64>(a, xen_memory_exchange__nr_exchanged);
+  const extents = load<u64>(from, xen_memory_reservation__nr_extents);
+  if (done > extents || done % step) return -EINVAL;
+  const list = load<u64>(from, xen_memory_reservation__extent_start);
+  const wanted = load<u64>(to, xen_memory_reservation__extent_start);
+  let budget = BATCH;
+  for (; done < extents && rc == 0 && budget > 0; budget -= (<i64>1) << order) {
+    rc = chunk(t, v, list, done, from_order, wanted, (done << from_order) >> to_order, to_order, order);
+    if (rc == 0) done += step;
+  }
+  store<u64>(a, done, xen_memory_exchange__nr_exchanged);
+  if (!put_xen_memory_exchange(v, arg, a)) return -EFAULT;
+  return rc == 0 && done < extents ? hypercall_continue(v, XENMEM_exchange, arg, 0) : rc;
+}
+
+/** Exchange extents from `i` of the list for those from `j` of what is wanted; 2^order frames. */
+function chunk(
+  t: Domain,
+  v: Vcpu,
+  list: u64,
+  i: u64,
+  from_order: u32,
+  wanted: u64,
+  j: u64,
+  to_order: u32,
+  order: u32,
+): i64 {
+  const given = (<u64>1) << (order - from_order);
+  const taken = (<u64>1) << (order - to_order);
+  for (let k: u64 = 0; k < given; k++) {
+    if (!get_long(v, list, i + k)) return -EFAULT;
+    if (!exchangeable(t, guest_word, (<u64>1) << from_order)) return -EINVAL;
+  }
+  for (let k: u64 = 0; k < taken; k++) {
+    if (!get_long(v, wanted, j + k)) return -EFAULT;
+    if (!free_place(t, guest_word, (<u64>1) << to_order)) return -EINVAL;
+  }
+  // The lists are read again: a guest that changes them meanwhile has what it then gets.
+  for (let k: u64 = 0; k < given; k++) {
+    if (!get_long(v, list, i + k)) return -EFAULT;
+    for (let n: u64 = 0; n < (<u64>1) << from_order; n++) {
+      if (p2m_own_ram(t, guest_word + n) != INVALID_MFN) p2m_clear(t, guest_word + n);
+    }
+  }
+  for (let k: u64 = 0; k < taken; k++) {
+    if (!get_long(v, wanted, j + k)) return -EFAULT;
+    if (!populate_extent(t, guest_word, to_order)) return -ENOMEM;
+  }
+  return 0;
+}
+
+/** The domain's own memory, and nobody else's for the moment. */
+function exchangeable(t: Domain, gfn: u64, n: u64): bool {
+  for (let i: u64 = 0; i < n; i++) {
+    const mfn = p2m_own_ram(t, gfn + i);
+    if (mfn == INVALID_MFN || frame(mfn).refcount != 1) return false;
+  }
+  return true;
+}
+
+/** Places that memory may be put at; the mapping of a grant is none. */
+function free_place(t: Domain, gfn: u64, n: u64): bool {
+  if (gfn > P2M_MAX_GFN - n) return false;
+  for (let i: u64 = 0; i < n; i++) if (p2m_type(p2m_get(t, gfn + i)) >= P2M_GRANT_RW) return false;
+  return true;
+}
