@@ -9,19 +9,7 @@ const HERE = import.meta.dirname;
 export const OUT = join(HERE, '..', 'build', 'guests');
 const LIB = join(HERE, 'lib');
 const FLAGS = [
-  ...[
-    '-m64',
-    '-O2',
-    '-g0',
-    '-std=gnu11',
-    '-Wall',
-    '-Wextra',
-    '-Werror',
-    '-ffreestanding',
-    '-fno-pic',
-    '-fno-pie',
-    '-no-pie',
-  ],
+  ...['-O2', '-g0', '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-ffreestanding', '-fno-pic', '-fno-pie', '-no-pie'],
   ...[
     '-fno-stack-protector',
     '-fno-asynchronous-unwind-tables',
@@ -39,12 +27,12 @@ export const sourcesOf = (folder: string, accept: RegExp): string[] =>
     .sort()
     .map((file) => join(folder, file));
 
-/** The guests' names: `unikernel`, and `asm/NAME` for each file of `guests/asm`. */
+/** The guests' names: `unikernel`; `fuzz`, and the same in 32-bit code; and `asm/NAME` for each file of `guests/asm`. */
 export function guestNames(): string[] {
   const assembly = sourcesOf(join(HERE, 'asm'), /\.S$/).map(
     (file) => `asm/${file.slice(join(HERE, 'asm').length + 1, -2)}`,
   );
-  return ['unikernel', ...assembly];
+  return ['unikernel', 'fuzz', 'fuzz32', ...assembly];
 }
 
 /** The path of a compiled file that is made when missing: `name` with a hash of the options and of the sources' contents. */
@@ -79,9 +67,19 @@ export function compiled(
 export function buildGuest(name: string, defines: readonly string[] = []): string {
   if (!guestNames().includes(name))
     throw new Error(`there is no guest ${name}; there are: ${guestNames().join(', ')}.`);
-  const folder = name.startsWith('asm/') ? join(HERE, 'asm') : join(HERE, name);
+  const narrow = name.endsWith('32');
+  const folder = name.startsWith('asm/') ? join(HERE, 'asm') : join(HERE, narrow ? name.slice(0, -2) : name);
   const units = name.startsWith('asm/') ? [join(HERE, `${name}.S`)] : sourcesOf(folder, /\.[cS]$/);
   const headers = [LIB, folder].flatMap((dir) => sourcesOf(dir, /\.(h|inc|lds)$/));
-  const options = [...FLAGS, ...defines.map((define) => `-D${define}`), `-I${LIB}`, `-I${folder}`];
+  // The fuzzing guest lies where what it does to memory seldom leads.
+  const base = folder.endsWith('fuzz') ? ['-Wl,--defsym=guest_base=0x800000'] : [];
+  const options = [
+    narrow ? '-m32' : '-m64',
+    ...FLAGS,
+    ...base,
+    ...defines.map((define) => `-D${define}`),
+    `-I${LIB}`,
+    `-I${folder}`,
+  ];
   return compiled(`${name}.elf`, [...options, '-T', join(LIB, 'guest.lds')], units, headers);
 }

@@ -16,6 +16,8 @@ export interface Core {
   host_tables(): number;
   host_text(): number;
   frames_free(): number;
+  /** Address of a domain's frame, 0 if there is no memory. */
+  domain_frame(domid: number, gfn: number): number;
   /** 0, or what is wrong: see test/invariants.ts. */
   invariants_check(): number;
   invariants_a(): number;

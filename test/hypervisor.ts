@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { generateAbi } from '../tools/generate/abi.ts';
 import { generateCpuPolicy } from '../tools/generate/cpu_policy.ts';
 
+export { random } from './random.ts';
 /** Structures as 32-bit code lays them out. */
 export { COMPAT_STRUCTS } from '../spec/abi/compat.ts';
 
@@ -249,15 +250,4 @@ export function foreign(s: Service, domid: number, gfn: number, at: number): voi
 export function destroyDomain(dom0: Service, id: number): number {
   dom0.put(0, 'xen_domctl', { cmd: [4, N.XEN_DOMCTL_destroydomain], interface_version: [4, 0x15], domain: [2, id] });
   return dom0.hypercall(N.__HYPERVISOR_domctl, 0);
-}
-
-/** A small deterministic generator of numbers (xorshift32). */
-export function random(seed: number): (below: number) => number {
-  let x = seed || 1;
-  return (below) => {
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    return (x >>> 0) % below;
-  };
 }

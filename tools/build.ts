@@ -13,7 +13,7 @@ const MODULES = [
   { entry: 'core/index.ts', output: 'build/core.wasm', flags: ['--exportTable'] },
   { entry: 'core/translator/index.ts', output: 'build/translator.wasm', flags: [] },
 ];
-const FLAGS: readonly string[] = [
+export const FLAGS: readonly string[] = [
   ...['--runtime', 'stub', '--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
   ...['--enable', 'threads,simd,sign-extension,mutable-globals,nontrapping-f2i,bulk-memory', '-O3'],
   ...['--disableWarning', '201'], // a cast that 64-bit memory would need: memory is 32-bit here

@@ -57,8 +57,8 @@ typedef struct { uint64_t addr, size; uint32_t type; } __attribute__((packed)) e
 
 /* vcpu_op */
 enum {
-  VCPUOP_is_up = 3, VCPUOP_get_runstate_info = 4, VCPUOP_register_runstate_memory_area = 5, VCPUOP_set_periodic_timer = 6,
-  VCPUOP_stop_periodic_timer = 7, VCPUOP_set_singleshot_timer = 8, VCPUOP_stop_singleshot_timer = 9, VCPUOP_register_vcpu_info = 10,
+  VCPUOP_down = 2, VCPUOP_is_up = 3, VCPUOP_get_runstate_info = 4, VCPUOP_register_runstate_memory_area = 5, VCPUOP_set_periodic_timer = 6,
+  VCPUOP_stop_periodic_timer = 7, VCPUOP_set_singleshot_timer = 8, VCPUOP_stop_singleshot_timer = 9, VCPUOP_register_vcpu_info = 10, VCPUOP_send_nmi = 11,
 };
 enum { RUNSTATE_running = 0, RUNSTATE_runnable = 1, RUNSTATE_blocked = 2, RUNSTATE_offline = 3 };
 typedef struct { int32_t state; uint64_t state_entry_time, time[4]; } vcpu_runstate_info_t;
@@ -67,7 +67,7 @@ typedef struct { uint64_t mfn; uint32_t offset, rsvd; } vcpu_register_vcpu_info_
 #define VCPU_SSHOTTMR_future 1u
 
 /* sched_op */
-enum { SCHEDOP_yield = 0, SCHEDOP_block = 1, SCHEDOP_shutdown = 2, SCHEDOP_poll = 3 };
+enum { SCHEDOP_yield = 0, SCHEDOP_block = 1, SCHEDOP_shutdown = 2, SCHEDOP_poll = 3, SCHEDOP_watchdog = 6 };
 enum { SHUTDOWN_poweroff = 0, SHUTDOWN_reboot = 1, SHUTDOWN_crash = 3 };
 typedef struct { uint64_t ports; uint32_t nr_ports; uint64_t timeout; } sched_poll_t;
 

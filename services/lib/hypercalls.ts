@@ -87,6 +87,12 @@ export class Hypercalls {
     return v.local_port;
   }
 
+  /** Gives up an end of a channel. */
+  closePort(port: number): void {
+    this.#op('event_channel_op', 'EVTCHNOP_close', eventChannel.evtchn_close, (a) => {
+      a.port = port;
+    });
+  }
   notify(port: number): void {
     this.#op('event_channel_op', 'EVTCHNOP_send', eventChannel.evtchn_send, (a) => {
       a.port = port;

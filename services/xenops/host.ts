@@ -108,6 +108,7 @@ class Service {
   detach(served: Served): void {
     this.#served.delete(served.port);
     served.close();
+    this.calls.closePort(served.port);
   }
 
   /** Work on what has happened; true = there was something. */

@@ -29,15 +29,21 @@ function memory(plan: Plan): (gpa: number, size: number) => Window {
 
 const sum = (bytes: Uint8Array): number => bytes.reduce((total, byte) => (total + byte) & 0xff, 0);
 
+const PLACES = [
+  ['a segment', {}],
+  ['a section', { noteSection: true }],
+  ["a section beside a segment of others'", { noteSection: true, otherSegment: true }],
+] as const;
 for (const bits of [32, 64] as const) {
-  for (const noteSection of [false, true]) {
-    test(`ELF${bits} with its notes in a ${noteSection ? 'section' : 'segment'}`, () => {
+  for (const [place, options] of PLACES) {
+    test(`ELF${bits} with its notes in ${place}`, () => {
       const kernel = makeElf({
         bits,
         machine: bits === 32 ? 3 : 62,
         code: Uint8Array.of(1, 2, 3, 4, 5),
         memSize: 9000,
-        noteSection,
+        notes: [['Xen', 18, bits === 32 ? u32(0x100000) : u64(0x100000)]],
+        ...options,
       });
       const plan = build({ kernel });
       assert.equal(plan.entry, 0x100000);

@@ -91,12 +91,15 @@ export function parseElf(bytes: Uint8Array, what = 'the kernel'): Elf {
       segments.push(segment);
     }
   }
-  if (noteAreas.length === 0) noteAreas.push(...noteSections(file, word(at.shoff), bits, word));
   checkOverlap(segments, what);
-  return { bits, machine: file.u16(18), entry: word(at.entry), segments, notes: readNotes(file, noteAreas) };
+  let notes = readNotes(file, noteAreas);
+  // As Xen's loader does: sections count when no segment has a note of Xen's (a linker may have put others there alone).
+  if (!notes.some(({ name }) => name === 'Xen'))
+    notes = readNotes(file, [...noteAreas, ...noteSections(file, word(at.shoff), bits, word)]);
+  return { bits, machine: file.u16(18), entry: word(at.entry), segments, notes };
 }
 
-/** An image without note segments may still have note sections. */
+/** Where an image's note sections are. */
 function* noteSections(file: Window, shoff: number, bits: 32 | 64, word: (at: number) => number) {
   const at = LAYOUT[bits];
   const size = file.u16(at.phentsize + 4);

@@ -11,6 +11,8 @@ export interface ElfOptions {
   notes?: [string, number, Uint8Array][];
   /** put the notes into a section instead of a segment */
   noteSection?: boolean;
+  /** beside that section a note segment without any of Xen's */
+  otherSegment?: boolean;
 }
 
 export const pvhNote = (entry: number): [string, number, Uint8Array] => ['Xen', 18, u32(entry)];
@@ -20,12 +22,19 @@ const note = ([name, type, desc]: [string, number, Uint8Array]): Uint8Array =>
   concat([u32(name.length + 1, desc.length, type), padded(text(name, name.length + 1)), padded(desc)]);
 
 export function makeElf(options: ElfOptions = {}): Uint8Array {
-  const { bits = 64, machine = 62, gpa = 0x100000, code = u8(0xf4), noteSection = false } = options;
+  const {
+    bits = 64,
+    machine = 62,
+    gpa = 0x100000,
+    code = u8(0xf4),
+    noteSection = false,
+    otherSegment = false,
+  } = options;
   const memSize = options.memSize ?? code.length;
   const notes = concat((options.notes ?? [pvhNote(gpa)]).map(note));
   const word = bits === 32 ? u32 : u64;
   const sizes = bits === 32 ? { eh: 52, ph: 32, sh: 40 } : { eh: 64, ph: 56, sh: 64 };
-  const phnum = noteSection ? 1 : 2;
+  const phnum = noteSection && !otherSegment ? 1 : 2;
   const codeAt = sizes.eh + 2 * sizes.ph + sizes.sh;
   const noteAt = codeAt + padded(code).length;
   const header = concat([
@@ -45,7 +54,7 @@ export function makeElf(options: ElfOptions = {}): Uint8Array {
   return concat([
     header,
     segment(1, codeAt, gpa, code.length, memSize),
-    segment(4, noteAt, 0, notes.length, notes.length),
+    segment(4, noteAt, 0, otherSegment ? 0 : notes.length, otherSegment ? 0 : notes.length),
     section,
     padded(code),
     notes,
