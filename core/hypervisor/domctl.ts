@@ -32,6 +32,7 @@ import {
   XEN_DOMCTL_max_mem,
   XEN_DOMCTL_max_vcpus,
   XEN_DOMCTL_pausedomain,
+  XEN_DOMCTL_soft_reset,
   XEN_DOMCTL_set_target,
   XEN_DOMCTL_setdomainhandle,
   XEN_DOMCTL_sethvmcontext,
@@ -90,6 +91,7 @@ import {
   XSM_domctl__max_vcpus,
   XSM_domctl__pausedomain,
   XSM_domctl__set_target,
+  XSM_domctl__soft_reset,
   XSM_domctl__setdomainhandle,
   XSM_domctl__sethvmcontext,
   XSM_domctl__unpausedomain,
@@ -130,6 +132,7 @@ import { hypercall_continue } from './hypercall';
 import { log_message } from './log';
 import { LOG_CREATED, LOG_DESTROYED } from './log_codes';
 import { ptr_to_mfn } from '../shared/memory';
+import { domain_soft_reset } from './soft_reset';
 import { wallclock_publish, time_publish } from './time';
 import { vcpu_reset_state } from './vcpu_context';
 import { cpu_of, Vcpu, vcpu_arg, VCPU_UP } from './vcpu';
@@ -162,6 +165,8 @@ function hook_of(cmd: u32): i32 {
       return XSM_domctl__sethvmcontext;
     case XEN_DOMCTL_set_target:
       return XSM_domctl__set_target;
+    case XEN_DOMCTL_soft_reset:
+      return XSM_domctl__soft_reset;
     default:
       return -1;
   }
@@ -263,6 +268,8 @@ function run(v: Vcpu, t: Domain, cmd: u32, u: usize, arg: u64): i64 {
       if (load<u16>(u, xen_domctl_set_target__target) == t.domid) return -EINVAL;
       t.target = load<u16>(u, xen_domctl_set_target__target);
       return 0;
+    case XEN_DOMCTL_soft_reset:
+      return domain_soft_reset(t);
     case XEN_DOMCTL_gethvmcontext_partial:
       return get_partial(v, t, u);
     case XEN_DOMCTL_gethvmcontext:

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDomain, destroyDomain, foreign, Machine, N, type Service } from '../../test/hypervisor.ts';
+import { invariants } from '../../test/invariants.ts';
 
 const SELF = 0x7ff0;
 const EXIT_IOREQ = 4;
@@ -150,4 +151,51 @@ test('the callback vector is asked for while an event is pending', () => {
   const local = dom0.get('evtchn_bind_interdomain', 'local_port', 4);
   assert.equal(dom0.op('event_channel_op', 'EVTCHNOP_send', 'evtchn_send', { port: [4, local] }), 0);
   assert.equal(m.x.test_upcall_vector(id), 0xf3);
+});
+
+test('a soft reset: agreements are forgotten, memory and registers stay', () => {
+  const { m, dom0, id } = guest();
+  const domctl = (cmd: string) => {
+    dom0.put(0, 'xen_domctl', { cmd: [4, N[cmd]], interface_version: [4, 0x15], domain: [2, id] });
+    return dom0.hypercall(N.__HYPERVISOR_domctl, 0);
+  };
+  const cpu = m.x.domain_cpu(id, 0) >>> 0;
+  const v = new DataView(m.memory.buffer);
+  /** A hypercall of the guest's in 64-bit code without paging in its way: its own pages 8 and 9 are seen at 60 and 61. */
+  for (const i of [0, 1]) foreign(dom0, id, 8 + i, 60 + i);
+  const call = (nr: number, a0: number, a1: number, a2 = 0): number => {
+    v.setUint32(cpu + 296, 32 | 2, true); // 32-bit mode: addresses are physical
+    v.setUint32(cpu + 292, 0, true);
+    for (const [at, value] of [
+      [0, nr],
+      [24, a0],
+      [8, a1],
+      [16, a2],
+    ] as const)
+      v.setBigUint64(cpu + at, BigInt(value), true);
+    m.x.test_vmcall(id);
+    return v.getInt32(cpu, true);
+  };
+  const put = (...words: number[]) => dom0.write(60 * 4096, new Uint8Array(Uint32Array.from(words).buffer));
+  put(0x7ff0, 0, 0, 30); // xen_add_to_physmap: shared_info at 30
+  assert.equal(call(N.__HYPERVISOR_memory_op, N.XENMEM_add_to_physmap, 8 * 4096), 0);
+  put(9, 0, 128, 0); // register_vcpu_info
+  assert.equal(call(N.__HYPERVISOR_vcpu_op, N.VCPUOP_register_vcpu_info, 0, 8 * 4096), 0);
+  assert.equal(call(N.__HYPERVISOR_vcpu_op, N.VCPUOP_register_vcpu_info, 0, 8 * 4096), -N.EINVAL);
+  put(0);
+  assert.equal(call(N.__HYPERVISOR_event_channel_op, N.EVTCHNOP_bind_ipi, 8 * 4096), 0);
+  const pages = m.x.domain_state(id);
+  assert.equal(pages, -3);
+  assert.equal(domctl('XEN_DOMCTL_soft_reset'), -N.EINVAL, 'not while it runs');
+  put(N.SHUTDOWN_soft_reset);
+  assert.equal(call(N.__HYPERVISOR_sched_op, N.SCHEDOP_shutdown, 8 * 4096), 0);
+  assert.equal(m.x.domain_state(id), N.SHUTDOWN_soft_reset);
+  assert.equal(domctl('XEN_DOMCTL_soft_reset'), 0);
+  assert.equal(m.x.domain_state(id), -3, 'it goes on');
+  put(9, 0, 128, 0);
+  assert.equal(call(N.__HYPERVISOR_vcpu_op, N.VCPUOP_register_vcpu_info, 0, 8 * 4096), 0, 'once more');
+  put(0);
+  assert.equal(call(N.__HYPERVISOR_event_channel_op, N.EVTCHNOP_bind_ipi, 8 * 4096), 0);
+  assert.equal(dom0.u32(60 * 4096 + 4), 1, 'the ports begin anew');
+  assert.equal(invariants(m.x), null);
 });

@@ -167,6 +167,23 @@ export function p2m_destroy(d: Domain): bool {
   return true;
 }
 
+export const P2M_NO_GFN: u64 = ~0;
+
+/** Some place of `mfn` in the domain's space, P2M_NO_GFN if it has none. Looks at all of it: for the control domain's rare operations. */
+export function p2m_find(d: Domain, mfn: Mfn): u64 {
+  for (let g: u64 = 0; g < <u64>d.max_gfn; g++) {
+    const mid = load<u32>(<usize>d.p2m_root + index(<u32>g, 2));
+    const leaf = mid ? load<u32>(<usize>mid + index(<u32>g, 1)) : 0;
+    if (!leaf) {
+      g |= mid ? 0x3ff : 0xfffff;
+      continue;
+    }
+    const e = load<u32>(<usize>leaf + index(<u32>g, 0));
+    if (e && p2m_mfn(e) == mfn) return g;
+  }
+  return P2M_NO_GFN;
+}
+
 /** Undo a grant's mapping at `gfn`. */
 export function p2m_clear_grant(d: Domain, gfn: u64): void {
   if (p2m_type(p2m_get(d, gfn)) >= P2M_GRANT_RW) p2m_clear(d, gfn);

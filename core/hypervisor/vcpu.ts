@@ -128,6 +128,11 @@ export const NEVER: u64 = ~0;
   return changetype<usize>(v) + VCPU_VIRQS + ((<usize>virq) << 2);
 }
 
+/** Where a vCPU's vcpu_info is until the guest registers a place. */
+export function vcpu_default_info(d: Domain, id: u32): u32 {
+  return id < <u32>XEN_LEGACY_MAX_VCPUS ? d.shared_info + id * sizeof_vcpu_info : d.dummy_info;
+}
+
 export function vcpu_create(d: Domain, id: u32): Vcpu | null {
   const p = xenheap_alloc_pair(d.domid);
   if (!p) return null;
@@ -139,7 +144,7 @@ export function vcpu_create(d: Domain, id: u32): Vcpu | null {
   v.state_entry = system_time();
   v.singleshot = v.periodic = v.poll_deadline = NEVER;
   v.runstate_gpa = v.time_gpa = NEVER;
-  v.info = id < <u32>XEN_LEGACY_MAX_VCPUS ? d.shared_info + id * sizeof_vcpu_info : d.dummy_info;
+  v.info = vcpu_default_info(d, id);
   v.info_mfn = v.fifo_mfn = INVALID_MFN;
   v.published_offset = NEVER;
   host_raise_flush(); // a pCPU may remember translations of another vCPU that lay here
