@@ -5,6 +5,7 @@ import { frame_alloc, frame_free, xenheap_alloc, xenheap_free } from '../shared/
 import { host, host_ring, HOST_DOMAINS } from '../shared/host';
 import { INVALID_MFN, Mfn, mfn_to_ptr, ptr_to_mfn } from '../shared/memory';
 import { pcpu_ring } from '../shared/pcpu';
+import { argo_destroy } from './argo_ring';
 import { evtchn_destroy } from './event_channel';
 import { grant_table_destroy } from './grant_map';
 import { grant_table_init, grant_table_release } from './grant_table';
@@ -46,9 +47,6 @@ export class Domain {
   evtchn_next: u32;
   grant_frames: u32;
   max_grant_frames: u32;
-  /** 1 or 2; status frames belong to version 2. */
-  grant_version: u32;
-  status_frames: u32;
   maptrack_dir: u32;
   maptrack_frames: u32;
   max_maptrack_frames: u32;
@@ -71,8 +69,14 @@ export class Domain {
   hypercalls: u64;
   watchdog0: u64;
   watchdog1: u64;
+  /** 1 or 2; status frames belong to version 2. */
+  grant_version: u32;
+  status_frames: u32;
   /** Frames set aside for it (XENMEM_claim_pages), not populated yet. */
   claim: u32;
+  /** Its rings for messages (argo_ring.ts), and their number. */
+  argo_rings: u32;
+  argo_count: u32;
 }
 
 export const DOMAIN_PRIVILEGED: u32 = 1;
@@ -301,6 +305,7 @@ export function domain_kill(d: Domain): i32 {
   if (d.flags & DOMAIN_DEAD) return 0;
   if (domain_is_running(d)) return 1;
   if (d.relinquish == 0) {
+    argo_destroy(d);
     evtchn_destroy(d);
     ioreq_destroy(d);
     grant_table_destroy(d);

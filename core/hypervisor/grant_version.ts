@@ -74,7 +74,7 @@ function widen(first: usize): void {
     store<u64>(to, gfn, grant_entry_v2__full_page__frame);
   }
   const end = <usize>GNTTAB_NR_RESERVED_ENTRIES * sizeof_grant_entry_v2;
-  memory.fill(first + end, 0, PAGE_SIZE - end);
+  memory.fill(first + end, 0, <usize>PAGE_SIZE - end);
 }
 
 /** The way back: what version 1 cannot say is dropped. */
@@ -89,5 +89,5 @@ function shrink(d: Domain, first: usize): void {
     store<u32>(first + <usize>ref * sizeof_grant_entry_v1, gfn, grant_entry_v1__frame);
   }
   const end = <usize>GNTTAB_NR_RESERVED_ENTRIES * sizeof_grant_entry_v1;
-  memory.fill(first + end, 0, PAGE_SIZE - end);
+  memory.fill(first + end, 0, <usize>PAGE_SIZE - end);
 }

@@ -1,4 +1,5 @@
 // The handlers that the generated dispatcher calls.
+export { do_argo_op } from './argo_op';
 export { do_console_io } from './console_io';
 export { do_event_channel_op } from './event_op';
 export { do_grant_table_op } from './grant_op';

@@ -13,6 +13,7 @@ import {
 import { host, HOST_DOMAINS, host_lock, host_unlock } from '../shared/host';
 import { INVALID_MFN, Mfn, ptr_to_mfn } from '../shared/memory';
 import { Domain, domain_find, domain_first, domain_next, domain_vcpu } from './domain';
+import { argo_holds } from './argo_ring';
 import { evtchn_invariants, evtchn_pages } from './event_channel';
 import { fifo_holds } from './event_fifo';
 import { grant_track_holds, grant_uses } from './grant_map';
@@ -89,6 +90,7 @@ function domain(d: Domain): void {
   grant_holds(d);
   grant_track_holds(d);
   ioreq_holds(d);
+  argo_holds(d);
   vcpus(d);
   p2m_holds(d);
 }

@@ -13,6 +13,7 @@ import {
   NO_SHUTDOWN_CODE,
   page_put,
 } from './domain';
+import { argo_destroy } from './argo_ring';
 import { evtchn_reset } from './event_channel';
 import { populate_one } from './memory_op';
 import { p2m_clear, p2m_find, P2M_NO_GFN } from './p2m';
@@ -48,6 +49,7 @@ export function domain_soft_reset(d: Domain): i32 {
     const v = domain_vcpu(d, i);
     if (v != null) forget(d, v);
   }
+  argo_destroy(d);
   evtchn_reset(d);
   d.watchdog0 = d.watchdog1 = 0;
   d.vm_assist = 0;

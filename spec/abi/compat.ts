@@ -3,6 +3,7 @@
  * converted on their way in and out of the hypervisor, by code made from these two tables (`tools/generate/compat.ts`).
  */
 import { array, compat, each, structs, u32, u8, xen_pfn_t, xen_ulong_t, type Struct } from './layout.ts';
+import { argo } from './structs/argo.ts';
 import { dmOp, hvm } from './structs/hvm.ts';
 import { eventChannel } from './structs/event_channel.ts';
 import { grantTable } from './structs/grant_table.ts';
@@ -57,6 +58,7 @@ const GUESTS: Record<string, Struct> = {
   ...sched,
   ...vcpu,
   ...version,
+  xen_argo_iov: argo.xen_argo_iov,
   xen_hvm_param: hvm.xen_hvm_param,
   xen_hvm_evtchn_upcall_vector: hvm.xen_hvm_evtchn_upcall_vector,
   xen_dm_op_buf: dmOp.xen_dm_op_buf,

@@ -2,6 +2,7 @@
  * The hypercall table: the one place that says which hypercalls exist, what they take, who may call them and which access check guards
  * them. Dispatch, XSM hook numbers, documentation and the tracer's decoder are made from it. Numbers: public/xen.h.
  */
+import { ARGO } from './argo.ts';
 import { CONSOLE_IO } from './console_io.ts';
 import { DM_OP } from './dm_op.ts';
 import { DOMCTL } from './domctl.ts';
@@ -56,6 +57,9 @@ const pv = (check: Check = pvOnly) => [{ check }, ENOSYS] as const;
 export const FURTHER_CHECKS: readonly XsmCheck[] = [
   // The domain whose frame is mapped by add_to_physmap(_batch).
   xsm('map_gmfn_foreign', 'TARGET'),
+  // The other domain of a ring, and of a message.
+  xsm('argo_register_single_source', 'HOOK'),
+  xsm('argo_send', 'HOOK'),
 ];
 
 export const HYPERCALLS: readonly Hypercall[] = [
@@ -115,14 +119,7 @@ export const HYPERCALLS: readonly Hypercall[] = [
   row(35, 'sysctl', 'hvm pv arm', 'u_sysctl:ptr', { ops: SYSCTL }, EPERM),
   row(36, 'domctl', 'hvm pv arm', 'u_domctl:ptr', { ops: DOMCTL }, EPERM),
   row(37, 'kexec_op', 'pv', 'op:u32 arg:ptr', { check: xsmFirst('kexec', 'PRIV') }, ENOSYS),
-  row(
-    39,
-    'argo_op',
-    'hvm pv arm',
-    'cmd:u32 arg1:ptr arg2:ptr arg3:u64 arg4:u64',
-    { check: xsmFirst('argo_enable', 'HOOK') },
-    ENOSYS,
-  ),
+  row(39, 'argo_op', 'hvm pv arm', 'cmd:op arg1:ptr arg2:ptr arg3:u64 arg4:u64', { ops: ARGO }),
   // Without a virtual PMU Xen says so before it asks who wants to know.
   row(40, 'xenpmu_op', 'hvm pv', 'op:u32 arg:ptr', { check: xsm('pmu_op', 'OTHER') }, { status: 'EOPNOTSUPP' }),
   row(41, 'dm_op', 'hvm pv arm', 'domid:domid nr_bufs:u32 bufs:ptr', { ops: DM_OP }, EPERM),

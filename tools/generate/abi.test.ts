@@ -59,11 +59,11 @@ test('a dispatch-time check comes before the handler and before the answer of an
   const module = text('core/gen/hypercalls.ts');
   assert.match(
     module,
-    /__HYPERVISOR_platform_op:\n.*GUEST.*\n\s+rc = xsm_check\(XSM_platform_op, d, null\);\n\s+if \(rc != 0\) return rc;\n\s+return -EPERM;/,
+    /__HYPERVISOR_platform_op:\n.*GUEST.*\n\s+rc = xsm_check\(XSM_platform_op, d, null\);\n\s+if \(rc != 0\) return rc;\n\s+return -ENOSYS;/,
   );
   assert.match(
     module,
-    /case XENMEM_claim_pages:\n\s+rc = xsm_check\(XSM_claim_pages, d, null\);\n\s+return rc != 0 \? rc : -ENOSYS;/,
+    /case XENMEM_set_pod_target:\n(?:\s+case \w+:\n)*\s+rc = xsm_check\(XSM_memory_pod_target, d, null\);\n\s+return rc != 0 \? rc : -ENOSYS;/,
   );
 });
 

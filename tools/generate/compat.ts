@@ -33,6 +33,7 @@ const COPIED = [
   'vcpu_runstate_info',
   'vcpu_set_singleshot_timer',
   'xen_dm_op_buf',
+  'xen_argo_iov',
 ];
 
 function moves(wide: Type, narrow: Type, at: number, to: number): Move[] {

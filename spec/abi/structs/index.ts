@@ -1,4 +1,5 @@
 /** Every structure of the ABI by its tag. */
+import { argo } from './argo.ts';
 import { dmOp, hvm, ioreq, startInfo } from './hvm.ts';
 import { domctl, sysctl } from './domctl.ts';
 import { e820, memory } from './memory.ts';
@@ -27,4 +28,5 @@ export const STRUCTS = {
   ...domctl,
   ...sysctl,
   ...io,
+  ...argo,
 };
