@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDomain, destroyDomain, Machine, N, type Service } from '../../test/hypervisor.ts';
+import { invariants } from '../../test/invariants.ts';
 
 const SELF = 0x7ff0;
 
@@ -333,4 +334,23 @@ test('HVM parameters: who may write what', () => {
   assert.equal(set(a, SELF, 0, 5), -N.EINVAL, 'a service has none');
   assert.equal(dom0.op('hvm_op', 'HVMOP_get_param', 'xen_hvm_param', { domid: [2, id], index: [4, 1] }), 0);
   assert.equal(dom0.get('xen_hvm_param', 'value', 8), 0xfeffc);
+});
+
+test('a special page has one place: mapping it anew takes it from the old one', () => {
+  const { m, a } = three();
+  const place = (idx: number, gpfn: number) =>
+    a.op('memory_op', 'XENMEM_add_to_physmap', 'xen_add_to_physmap', {
+      domid: [2, SELF],
+      space: [4, 1],
+      idx: [8, idx],
+      gpfn: [8, gpfn],
+    });
+  assert.equal(place(0, 40), 0);
+  a.setU32(40 * 4096, 0x1234);
+  assert.equal(place(0, 5000), 0);
+  assert.equal(a.u32(5000 * 4096), 0x1234);
+  assert.equal(a.read(40 * 4096, 1), null);
+  assert.equal(place(0, 5000), 0);
+  assert.equal(a.u32(5000 * 4096), 0x1234);
+  assert.equal(invariants(m.x), null);
 });

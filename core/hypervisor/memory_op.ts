@@ -76,7 +76,7 @@ import {
   XSM_memory_stat_reservation,
   XSM_remove_from_physmap,
 } from '../gen/xsm';
-import { FRAME_RAM } from '../shared/frame_table';
+import { frame, FRAME_RAM } from '../shared/frame_table';
 import { frame_alloc, frames_free } from '../shared/frame_alloc';
 import { host } from '../shared/host';
 import { INVALID_MFN, Mfn, ptr_to_mfn } from '../shared/memory';
@@ -100,11 +100,13 @@ import { memory_exchange } from './memory_exchange';
 import { memory_acquire_resource } from './memory_resource';
 import {
   p2m_clear,
+  p2m_find,
   P2M_FOREIGN,
   p2m_frame,
   p2m_get,
   P2M_GRANT_RW,
   p2m_mfn,
+  P2M_NO_GFN,
   P2M_RAM_RO,
   P2M_RAM_RW,
   p2m_set,
@@ -302,7 +304,11 @@ function add_one(d: Domain, t: Domain, space: u32, foreign: u32, idx: u64, gpfn:
 function move_to(t: Domain, mfn: Mfn, gpfn: u64, type: u32): i32 {
   const now = p2m_get(t, gpfn);
   if (p2m_type(now) == type && p2m_mfn(now) == mfn) return 0;
-  return p2m_set(t, gpfn, mfn, type);
+  // Nobody but the hypervisor holds it: it has no place yet, and none need be looked for.
+  const old = frame(mfn).refcount > 1 ? p2m_find(t, mfn) : P2M_NO_GFN;
+  const rc = p2m_set(t, gpfn, mfn, type);
+  if (rc == 0 && old != P2M_NO_GFN) p2m_clear(t, old);
+  return rc;
 }
 
 /** Map another domain's page: the control domain's way to build a guest. */

@@ -14,7 +14,7 @@ enum { /* hypercalls (xen.h) */
   HC_event_channel_op = 32, HC_hvm_op = 34,
 };
 
-enum { XEN_EPERM = 1, XEN_ENOENT = 2, XEN_ENXIO = 6, XEN_EFAULT = 14, XEN_EEXIST = 17, XEN_EINVAL = 22, XEN_ENOSYS = 38, XEN_ENODATA = 61, XEN_ETIME = 62 };
+enum { XEN_EPERM = 1, XEN_ENOENT = 2, XEN_ENXIO = 6, XEN_EFAULT = 14, XEN_EEXIST = 17, XEN_EINVAL = 22, XEN_ENOSPC = 28, XEN_ENOSYS = 38, XEN_ENODATA = 61, XEN_ETIME = 62 };
 
 #define DOMID_SELF 0x7ff0u
 
@@ -70,6 +70,7 @@ typedef struct { uint64_t mfn; uint32_t offset, rsvd; } vcpu_register_vcpu_info_
 enum { SCHEDOP_yield = 0, SCHEDOP_block = 1, SCHEDOP_shutdown = 2, SCHEDOP_poll = 3, SCHEDOP_watchdog = 6 };
 enum { SHUTDOWN_poweroff = 0, SHUTDOWN_reboot = 1, SHUTDOWN_crash = 3 };
 typedef struct { uint64_t ports; uint32_t nr_ports; uint64_t timeout; } sched_poll_t;
+typedef struct { uint32_t id, timeout; } sched_watchdog_t;
 
 /* event_channel_op */
 enum {

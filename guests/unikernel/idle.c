@@ -33,7 +33,30 @@ static void test_self_ipi(void) {
   expect("idle.apic.id", apic_read(0x20), 0);
 }
 
+static long watchdog(uint32_t id, uint32_t seconds) {
+  sched_watchdog_t arg = {.id = id, .timeout = seconds};
+  return sched_op(SCHEDOP_watchdog, &arg);
+}
+
+/* Two timers, which a guest sets again in time or stops; `watchdog` does neither. */
+static void test_watchdog(void) {
+  expect("idle.watchdog.first", watchdog(0, 1000), 1);
+  expect("idle.watchdog.second", watchdog(0, 1000), 2);
+  expect("idle.watchdog.third", watchdog(0, 1000), -XEN_ENOSPC);
+  expect("idle.watchdog.again", watchdog(1, 2000), 0);
+  expect("idle.watchdog.stop", watchdog(1, 0), 0);
+  expect("idle.watchdog.stopped", watchdog(1, 1000), -XEN_EINVAL);
+  expect("idle.watchdog.stop_second", watchdog(2, 0), 0);
+  expect("idle.watchdog.no_such", watchdog(3, 0), -XEN_EINVAL);
+  if (!option("watchdog")) return;
+  uint64_t start = now();
+  watchdog(0, 1);
+  while (now() < start + 10000000000ul) __asm__ volatile("pause");
+  check("idle.watchdog.bites", false, "ns", now() - start);
+}
+
 void test_idle(void) {
+  test_watchdog();
   uint32_t before = event_count[timer_port];
   uint64_t start = now();
   arm(2000000);

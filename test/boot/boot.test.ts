@@ -62,6 +62,12 @@ test('the unikernel powers off; its checks of events, grants, timer and xenstore
   assert.match(run.output, /done 2\d\d passed/);
 });
 
+test('a guest that does not set its watchdog again is stopped by it', async () => {
+  const run = await boot(buildGuest('unikernel'), 'test=idle watchdog', { memory: 32 });
+  assert.equal(run.outcome, 'watchdog');
+  assert.deepEqual(failures(run.output), []);
+});
+
 test('Debian boots, shows where it runs and powers off', async () => {
   const { kernel, initrd } = guestImage();
   const run = await boot(kernel, 'console=hvc0 xenolith.tour', { initrd, memory: 256 });
