@@ -23,7 +23,7 @@ export interface Core {
   invariants_a(): number;
   invariants_b(): number;
   pcpu_init(id: number): void;
-  pcpu_run(id: number, slices: number): number;
+  pcpu_run(id: number, stretches: number): number;
   /** System time in ns, negative = none. */
   pcpu_deadline(id: number): number;
   pcpu_doorbell(id: number): number;

@@ -32,7 +32,7 @@ const FLAGS = { deterministic: 1, hypercalls: 2, events: 4, runs: 8 };
 /** What virtual time takes an instruction for (core/hypervisor/time.ts), per second. */
 const VIRTUAL_IPS = 1e9 / 8;
 const MORE = 1;
-const SLICES_BETWEEN_LOOKS = 1;
+const STRETCHES_BETWEEN_LOOKS = 1;
 const LONG_MS = 1 << 30;
 
 function machineMemory(pages: number): WebAssembly.Memory {
@@ -212,9 +212,9 @@ export class Machine {
     return at < 0 ? Infinity : Math.max(0, (at - this.now()) / 1e6);
   }
 
-  /** An inline machine runs for one slice; false = nothing can run until somebody sends an event. */
+  /** An inline machine runs for one stretch; false = nothing can run until somebody sends an event. */
   step(): boolean {
-    const more = this.core.pcpu_run(0, SLICES_BETWEEN_LOOKS) === MORE;
+    const more = this.core.pcpu_run(0, STRETCHES_BETWEEN_LOOKS) === MORE;
     this.#translator?.serve((_pcpu, answer) => this.#regions!.install(answer));
     this.core.translator_take(0);
     return more;

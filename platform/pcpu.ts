@@ -12,10 +12,9 @@ export interface PcpuData {
   answers?: MessagePort;
 }
 
-/** Slices between two looks at the doorbell. */
-const SLICES = 64;
+/** Stretches of guest code (core/hypervisor/schedule.ts) between two looks at the doorbell. */
+const STRETCHES = 64;
 const IDLE = 0;
-const ENDED = 2;
 
 function main({ module, memory, id, clockBase, answers }: PcpuData): void {
   const clock = clockSince(clockBase);
@@ -27,13 +26,13 @@ function main({ module, memory, id, clockBase, answers }: PcpuData): void {
   const doorbell = core.pcpu_doorbell(id) >>> 2;
   for (;;) {
     const bell = Atomics.load(words, doorbell);
-    const state = core.pcpu_run(id, SLICES);
+    const state = core.pcpu_run(id, STRETCHES);
     if (answers && core.translator_answered(id)) {
       core.translator_take(id);
       for (let m = receiveMessageOnPort(answers); m; m = receiveMessageOnPort(answers))
         regions.install(m.message as Answer);
     }
-    if (state !== IDLE && state !== ENDED) continue;
+    if (state !== IDLE) continue;
     const at = core.pcpu_deadline(id);
     Atomics.wait(words, doorbell, bell, at < 0 ? Infinity : Math.max(0, (at - clock()) / 1e6));
   }

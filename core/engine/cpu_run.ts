@@ -54,6 +54,8 @@ import { UOP_MEM, UOP_SIZE, this_rip, uop_form, uop_len, uop_m, uop_pos } from '
 import { work_take } from './work';
 
 const RF: u64 = 0x10000;
+/** What an exception counts for, in instructions: a guest that does nothing but fault retires nothing. The same in all tiers. */
+const EXCEPTION: i32 = 16;
 /** DR6.BS: a single step. */
 const DR6_BS: u32 = 0x4000;
 
@@ -126,12 +128,6 @@ function events(cpu: Cpu): i32 {
   return interrupt_deliver(cpu, v);
 }
 
-/** Would the vCPU wake from HLT? */
-export function cpu_has_interrupt(cpu: Cpu): bool {
-  if (!(cpu.rflags & (<u64>IF))) return false;
-  return engine_upcall_vector(cpu) >= 0 || lapic_pending(cpu) >= 0;
-}
-
 /** Deliver the debug trap that the instruction before has left. EXIT_NONE, or why it could not be. */
 function traps(cpu: Cpu): i32 {
   if (!cpu.hits || cpu.shadow == SHADOW_ALL) return EXIT_NONE;
@@ -182,6 +178,8 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     atomic.store<i32>(changetype<usize>(cpu) + CPU_SLICE, left);
     const piece = sampling() ? min(left, sample_wait()) : left;
     atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), piece);
+    // A kick that came just before has been overwritten; who it was for is asked for here.
+    if (engine_wanted(cpu)) return EXIT_BUDGET;
     region_begin();
     let r = stepping ? traps(cpu) : between(cpu);
     if (debug_reason && r == EXIT_NONE) return EXIT_DEBUG; // what was delivered has met a watched stack
@@ -223,6 +221,7 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     }
     cpu.pace = PACE_ALONE;
     const why = cpu.exit;
+    if (why == EXIT_EXCEPTION) left -= EXCEPTION;
     r = after(cpu, flags, hits, start);
     if (why == EXIT_DEBUG) return not_begun(cpu, shadow, flags);
     if (debug_reason) r = r == EXIT_NONE ? EXIT_DEBUG : dropped(r);

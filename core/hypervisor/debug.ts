@@ -21,11 +21,11 @@ import { xenheap_alloc } from '../shared/frame_alloc';
 import { host, Host, host_lock, host_ring, host_unlock } from '../shared/host';
 import { HOST_BASE } from '../engine/layout';
 import { PAGE_SIZE } from '../shared/memory';
-import { pcpu_ring } from '../shared/pcpu';
 import { Domain, domain_find, domain_vcpu } from './domain';
 import { access_gpa } from './guest_access';
+import { domain_look, vcpu_look } from './sched/core';
 import { time_freeze, time_thaw } from './time';
-import { cpu_of, Vcpu, vcpu_domain, vcpu_kick, VCPU_UP } from './vcpu';
+import { cpu_of, Vcpu, vcpu_domain, VCPU_UP } from './vcpu';
 
 /** Bits of Vcpu.debug: it must not run; it is to execute one instruction; it has stopped by itself and nobody has asked why yet. */
 export const DEBUG_HELD: u32 = 1;
@@ -43,7 +43,7 @@ function hold_all(d: Domain): void {
     const v = domain_vcpu(d, i);
     if (v == null) continue;
     v.debug = (v.debug | DEBUG_HELD) & ~DEBUG_STEPPING;
-    vcpu_kick(v);
+    vcpu_look(v);
   }
 }
 
@@ -104,10 +104,7 @@ export function debug_go(domid: u32): void {
   host_lock();
   time_thaw();
   const d = domain_find(domid);
-  for (let i: u32 = 0; d != null && i < d.max_vcpus; i++) {
-    const v = domain_vcpu(d, i);
-    if (v != null) pcpu_ring(v.pcpu);
-  }
+  if (d != null) domain_look(d);
   ring();
   host_unlock();
 }

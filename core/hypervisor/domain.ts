@@ -4,13 +4,13 @@ import { frame, FRAME_SHARED, frame_get, frame_put } from '../shared/frame_table
 import { frame_alloc, frame_free, xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
 import { host, host_ring, HOST_DOMAINS } from '../shared/host';
 import { INVALID_MFN, Mfn, mfn_to_ptr, ptr_to_mfn } from '../shared/memory';
-import { pcpu_ring } from '../shared/pcpu';
 import { argo_destroy } from './argo_ring';
 import { evtchn_destroy } from './event_channel';
 import { grant_table_destroy } from './grant_map';
 import { grant_table_init, grant_table_release } from './grant_table';
 import { ioreq_destroy } from './ioreq';
 import { p2m_destroy, p2m_init } from './p2m';
+import { domain_look } from './sched/core';
 import { vcpu_destroy, vcpu_create, Vcpu, vcpu_kick } from './vcpu';
 
 @unmanaged
@@ -241,6 +241,7 @@ export function domain_add_vcpu(d: Domain, id: u32): i32 {
   return 0;
 }
 
+/** Those of its vCPUs that run leave guest code soon. */
 export function domain_kick(d: Domain): void {
   for (let i: u32 = 0; i < d.max_vcpus; i++) {
     const v = domain_vcpu(d, i);
@@ -250,12 +251,12 @@ export function domain_kick(d: Domain): void {
 
 export function domain_pause(d: Domain): void {
   d.pause_count++;
-  domain_kick(d);
+  domain_look(d);
 }
 
 export function domain_unpause(d: Domain): i32 {
   if (d.pause_count == 0) return -EINVAL;
-  if (--d.pause_count == 0) domain_kick(d);
+  if (--d.pause_count == 0) domain_look(d);
   return 0;
 }
 
@@ -357,10 +358,9 @@ export function domain_shutdown(d: Domain, code: u32): void {
   d.flags |= DOMAIN_SHUTDOWN;
   // SCHEDOP_shutdown_code has said before what the next one is to be called.
   if (d.shutdown_code == NO_SHUTDOWN_CODE) d.shutdown_code = code & 0xff;
-  domain_kick(d);
+  domain_look(d);
   send_global_virq(VIRQ_DOM_EXC);
   host_ring();
-  pcpu_ring(0);
 }
 import { VIRQ_DOM_EXC } from '../gen/abi';
 import { system_time } from './time';

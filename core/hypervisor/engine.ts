@@ -10,7 +10,7 @@ import {
 } from '../gen/abi';
 import { host_lock, host_unlock } from '../shared/host';
 import { Mfn } from '../shared/memory';
-import { Pcpu, pcpu_get } from '../shared/pcpu';
+import { Pcpu } from '../shared/pcpu';
 import { DEBUG_HELD } from './debug';
 import { domain_param } from './domain';
 import { io_access, io_data } from './ioreq';
@@ -18,7 +18,7 @@ import { log_console } from './log';
 import { p2m_frame, p2m_writable } from './p2m';
 import { vcpu_tsc } from './time';
 import { trace_interrupt, tracing_runs } from './trace';
-import { Vcpu, vcpu_arg, vcpu_domain, vcpu_kick, vcpu_of } from './vcpu';
+import { Vcpu, vcpu_arg, vcpu_domain, vcpu_of, vcpu_pcpu } from './vcpu';
 
 export let engine_frame_writable: bool = false;
 export let engine_port_value: u32 = 0;
@@ -116,18 +116,15 @@ export function engine_interrupt_taken(cpu: Cpu, vector: i32): void {
   if (tracing_runs()) trace_interrupt(v, vector, upcall);
 }
 
-/** Has the vCPU to leave guest code before its slice is used: for a sample, or because a debugger holds it? */
+/** Has the vCPU to leave guest code before its slice is used: for another vCPU, for a sample, or because a debugger holds it? */
 export function engine_wanted(cpu: Cpu): bool {
   const v = vcpu_of(cpu);
-  const sample = changetype<usize>(pcpu_get(v.pcpu)) + offsetof<Pcpu>('sample_guest');
-  return atomic.load<u32>(sample) != 0 || (v.debug & DEBUG_HELD) != 0;
+  const p = changetype<usize>(vcpu_pcpu(v));
+  const wanted = atomic.load<u32>(p + offsetof<Pcpu>('look')) | atomic.load<u32>(p + offsetof<Pcpu>('sample_guest'));
+  return wanted != 0 || (v.debug & DEBUG_HELD) != 0;
 }
 
 /** The number of the domain that the vCPU belongs to. */
 export function engine_domain(cpu: Cpu): u32 {
   return vcpu_domain(vcpu_of(cpu)).domid;
-}
-
-export function engine_vcpu_kick(v: Vcpu): void {
-  vcpu_kick(v);
 }

@@ -48,7 +48,8 @@ import {
 } from './event_fifo';
 import { ioreq_notified } from './ioreq';
 import { trace_event } from './trace';
-import { Vcpu, vcpu_domain, vcpu_kick, vcpu_unblock, vcpu_virq, VCPU_POLL } from './vcpu';
+import { vcpu_unblock } from './sched/core';
+import { Vcpu, vcpu_domain, vcpu_virq, VCPU_POLL } from './vcpu';
 import { xsm_check } from './xsm';
 import { invariant_broken, invariant_page, INVARIANT_PORT, INVARIANT_VIRQ } from './invariants';
 
@@ -176,7 +177,6 @@ export function check_pollers(d: Domain, port: u32): void {
     if (v == null || !v.poll_count) continue;
     for (let n: u32 = 0; n < v.poll_count; n++) {
       if (load<u32>(changetype<usize>(v) + VCPU_POLL + ((<usize>n) << 2)) != port) continue;
-      v.poll_count = 0;
       vcpu_unblock(v);
       break;
     }

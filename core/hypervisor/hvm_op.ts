@@ -56,7 +56,8 @@ import { copy_from_guest, copy_to_guest, get_guest, guest_word, put_guest } from
 import { p2m_get, P2M_GRANT_RO, P2M_MMIO, P2M_NONE, P2M_RAM_RO, p2m_type } from './p2m';
 import { shared_info_latch } from './shared_info';
 import { system_time } from './time';
-import { Vcpu, vcpu_arg, vcpu_kick } from './vcpu';
+import { vcpu_look } from './sched/core';
+import { Vcpu, vcpu_arg } from './vcpu';
 import { xsm_check } from './xsm';
 
 export function do_hvm_op(d: Domain, v: Vcpu, op: u32, arg: u64): i64 {
@@ -147,7 +148,7 @@ function set_param(d: Domain, t: Domain, i: u32, value: u64): i64 {
   domain_set_param(t, i, value);
   if (i == HVM_PARAM_CALLBACK_IRQ) {
     const v0 = domain_vcpu(t, 0);
-    if (v0 != null) vcpu_kick(v0);
+    if (v0 != null) vcpu_look(v0);
   }
   return 0;
 }
@@ -163,7 +164,7 @@ function upcall_vector(d: Domain, v: Vcpu, arg: u64): i64 {
   // What was pending before is raised again, in case it was lost with the old vector.
   if (atomic.load<u8>(<usize>t.info)) {
     t.upcall_raise = 1;
-    vcpu_kick(t);
+    vcpu_look(t);
   }
   return 0;
 }

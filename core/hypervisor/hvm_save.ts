@@ -24,7 +24,6 @@ import {
   hvm_save_header__gtsc_khz,
   hvm_save_header__magic,
   hvm_save_header__version,
-  RUNSTATE_blocked,
   sizeof_hvm_hw_cpu,
   sizeof_hvm_hw_lapic,
   sizeof_hvm_hw_lapic_regs,
@@ -34,7 +33,8 @@ import {
 } from '../gen/abi';
 import { Domain, domain_vcpu } from './domain';
 import { cpu_record_load, cpu_record_save } from './vcpu_context';
-import { cpu_of, Vcpu, VCPU_INITIALISED, vcpu_kick, vcpu_runstate, VCPU_UP } from './vcpu';
+import { vcpu_unblock } from './sched/core';
+import { cpu_of, Vcpu, VCPU_INITIALISED, VCPU_UP } from './vcpu';
 
 /** Body size of a record type; 0 for one that is not kept here. */
 export function record_size(code: u32): u32 {
@@ -124,9 +124,7 @@ function record_load(d: Domain, code: u32, instance: u32, p: usize): i32 {
       const rc = cpu_record_load(v, p);
       if (rc) return rc;
       v.flags |= VCPU_INITIALISED | VCPU_UP;
-      v.blocked = 0;
-      vcpu_runstate(v, RUNSTATE_blocked);
-      vcpu_kick(v);
+      vcpu_unblock(v);
       return 0;
     }
     case HVM_SAVE_CODE_LAPIC:

@@ -31,7 +31,8 @@ import { INVALID_MFN, Mfn, mfn_to_ptr } from '../shared/memory';
 import { Domain, domain_param, domain_vcpu, page_get, page_put } from './domain';
 import { evtchn_alloc_unbound, evtchn_close, evtchn_notify_consumer } from './event_channel';
 import { p2m_own_ram } from './p2m';
-import { Vcpu, vcpu_domain, vcpu_unblock } from './vcpu';
+import { vcpu_unblock } from './sched/core';
+import { Vcpu, vcpu_domain } from './vcpu';
 import { FRAME_RAM } from '../shared/frame_table';
 import { invariant_hold, invariant_page } from './invariants';
 

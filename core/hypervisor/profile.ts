@@ -7,7 +7,6 @@ import { Cpu } from '../arch/x86/cpu';
 import { canonical } from '../arch/x86/limits';
 import { ACCESS_READ, TABLE_SUPERVISOR_AC, walk, walk_gpa } from '../arch/x86/mmu/paging';
 import { MODE_CS64 } from '../arch/x86/modes';
-import { RUNSTATE_running } from '../gen/abi';
 import { host, host_lock, host_unlock } from '../shared/host';
 import { INVALID_MFN, mfn_to_ptr } from '../shared/memory';
 import { Pcpu, pcpu_get } from '../shared/pcpu';
@@ -38,7 +37,7 @@ export function profile_tick(): void {
       // With the lock no domain goes away; the pCPU holds it only if it has left the guest meanwhile.
       host_lock();
       const v = changetype<Vcpu | null>(<usize>p.current);
-      if (v != null && v.state == RUNSTATE_running) vcpu_kick(v);
+      if (v != null) vcpu_kick(v);
       host_unlock();
     }
   }

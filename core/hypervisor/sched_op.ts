@@ -39,7 +39,8 @@ const POLL_MAX: u32 = 128;
 export function do_sched_op(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
   switch (cmd) {
     case SCHEDOP_yield:
-      return 0; // the scheduler looks around after every slice anyway; a hypercall ends one
+      v.yields = 1;
+      return 0;
     case SCHEDOP_block:
       atomic.store<u8>(<usize>v.info, 0, 1); // evtchn_upcall_mask
       if (!atomic.load<u8>(<usize>v.info)) v.blocked = 1;

@@ -1,5 +1,5 @@
-// The scheduler: which vCPU a pCPU runs, what its exits mean, and what the platform is told.
-import { cpu_debug_step, cpu_has_interrupt, cpu_run, engine_init } from '../engine/cpu_run';
+// What a pCPU does: the turns of vCPUs, what their exits mean, and what the platform is told. Who is next is the scheduler's (sched/).
+import { cpu_debug_step, cpu_run, engine_init } from '../engine/cpu_run';
 import { tlb_flush_all } from '../engine/tlb_sets';
 import {
   Cpu,
@@ -12,55 +12,57 @@ import {
   SHADOW_INTERRUPTS,
 } from '../arch/x86/cpu';
 import { nmi_pending } from '../arch/x86/interrupts';
-import { lapic_pending, LAPIC_NEVER, lapic_timer_deadline, lapic_timer_poll } from '../arch/x86/lapic';
-import { RUNSTATE_blocked, RUNSTATE_offline, RUNSTATE_runnable, RUNSTATE_running, SHUTDOWN_poweroff } from '../gen/abi';
+import { SHUTDOWN_poweroff } from '../gen/abi';
 import { IF } from '../arch/x86/flags';
 import { host, HOST_DETERMINISTIC, host_lock, host_unlock } from '../shared/host';
 import { Pcpu, pcpu_area, pcpu_enter, pcpu_get, pcpu_leave } from '../shared/pcpu';
 import { translator_answered } from '../translator/sampler';
 import { triple_fault } from './crash';
-import { debug_after, DEBUG_HELD, DEBUG_STEPPING } from './debug';
-import {
-  Domain,
-  domain_first,
-  domain_next,
-  DOMAIN_DYING,
-  DOMAIN_SERVICE,
-  DOMAIN_SHUTDOWN,
-  domain_shutdown,
-  domain_vcpu,
-} from './domain';
+import { debug_after, DEBUG_STEPPING } from './debug';
+import { domain_shutdown, domain_vcpu } from './domain';
 import { hypercall_exit } from './hypercall';
 import { ioreq_waiting } from './ioreq';
 import { profile_guest, profile_idle, profile_own } from './profile';
 import {
+  timers_expire,
+  turn_begin,
+  turn_end,
+  vcpu_deadline,
+  vcpu_has_interrupt,
+  vcpu_may_run,
+  vcpu_timers,
+} from './sched/core';
+import { sched_charge, sched_init, sched_left, sched_pick } from './sched/interface';
+import { timers_first } from './sched/timers';
+import {
   NS_PER_INSTRUCTION_SHIFT,
-  runstate_publish,
   system_time,
   time_jump,
-  time_publish,
   time_slice_begin,
   time_slice_end,
   time_to_clock,
-  timer_deadline,
-  timers_run,
-  vcpu_tsc,
 } from './time';
 import { trace_run, tracing_runs } from './trace';
-import { cpu_of, NEVER, Vcpu, vcpu_domain, VCPU_HALTED_FOR_GOOD, vcpu_runstate, VCPU_UP } from './vcpu';
+import { cpu_of, NEVER, Vcpu, vcpu_domain, VCPU_HALTED_FOR_GOOD, VCPU_UP } from './vcpu';
 
-/** Instructions a slice has at most; shorter if a timer is near. */
-const SLICE: i32 = 200000;
-const SLICE_MIN: u64 = 1000;
+/** Instructions that a vCPU runs for until the clock is looked at: at most, and at least however near a timer is. */
+const STRETCH_MAX: u64 = 200000;
+const STRETCH_MIN: u64 = 1000;
+/** Hypercalls in a stretch, which take time that no instruction count tells of; and what one is taken for, in instructions. */
+const CALLS_MAX: i32 = 8;
+const CALL_COST: i32 = 1000;
+/** A vCPU's speed while it is not known: that of the interpreter. */
+const SPEED_SHIFT: u64 = 16;
+const SPEED_UNKNOWN: u32 = 20000;
 
 export const PCPU_IDLE: i32 = 0;
 export const PCPU_MORE: i32 = 1;
-export const PCPU_ENDED: i32 = 2;
 
 export function pcpu_init(id: u32): void {
   const p = pcpu_get(id);
   p.id = id;
   p.area = <u32>pcpu_area(id);
+  sched_init(p);
   engine_init(id, p.area);
 }
 
@@ -70,128 +72,93 @@ export function pcpu_deadline(id: u32): f64 {
   return at == NEVER ? -1 : time_to_clock(at);
 }
 
-/** Run vCPUs on pCPU `id` for up to `slices` slices. PCPU_*. */
-export function pcpu_run(id: u32, slices: i32): i32 {
+/** What is left of the stretches that pcpu_run was asked for. */
+let stretches: i32 = 0;
+
+/** Run vCPUs on pCPU `id` until the platform is to look around: after `n` stretches, or when all wait. PCPU_*. */
+export function pcpu_run(id: u32, n: i32): i32 {
   const p = pcpu_get(id);
+  stretches = n;
   host_lock();
+  p.choosing = 1;
   let answer = PCPU_MORE;
-  for (let n = 0; n < slices && !translator_answered(id); n++) {
-    const v = pick(p);
-    if (v != null) {
-      slice(p, v);
-      continue;
-    }
-    if (!alive) answer = PCPU_ENDED;
+  while (stretches > 0 && !translator_answered(id)) {
+    const now = system_time();
+    timers_expire(p, now);
+    const v = sched_pick(p);
+    if (v != null) turn(p, v, now);
     else if (host().flags & HOST_DETERMINISTIC && p.deadline != NEVER) {
-      profile_idle(p, p.deadline - system_time());
+      profile_idle(p, p.deadline - now);
       time_jump(p.deadline);
-      continue;
-    } else answer = PCPU_IDLE;
-    break;
+      stretches--;
+    } else {
+      answer = PCPU_IDLE;
+      break;
+    }
   }
+  p.choosing = 0;
   host_unlock();
   return answer;
 }
 
-/** Set by pick: some domain has not stopped. */
-let alive: bool = false;
-
-/** Fire due timers, and choose the runnable vCPU of this pCPU that has waited longest. Sets p.deadline when there is none. */
-function pick(p: Pcpu): Vcpu | null {
-  const now = system_time();
-  let best: Vcpu | null = null;
-  p.deadline = NEVER;
-  alive = false;
-  for (let d = domain_first(); d != null; d = domain_next(d)) {
-    if (d.flags & (DOMAIN_SERVICE | DOMAIN_DYING | DOMAIN_SHUTDOWN)) continue;
-    alive = true;
-    if (d.pause_count) continue;
-    for (let i: u32 = 0; i < d.max_vcpus; i++) {
-      const v = domain_vcpu(d, i);
-      if (v == null || v.pcpu != p.id || !(v.flags & VCPU_UP) || !ready(v, now)) continue;
-      if (best == null || v.state_entry < best.state_entry) best = v;
-      if (v.state != RUNSTATE_runnable) vcpu_runstate(v, RUNSTATE_runnable);
-    }
-    const t = domain_deadline(d, p.id);
-    if (t < p.deadline) p.deadline = t;
-  }
-  return best;
-}
-
-function domain_deadline(d: Domain, pcpu: u32): u64 {
-  let least = NEVER;
-  for (let i: u32 = 0; i < d.max_vcpus; i++) {
-    const v = domain_vcpu(d, i);
-    if (v == null || v.pcpu != pcpu || !(v.flags & VCPU_UP) || v.debug & DEBUG_HELD) continue;
-    const t = vcpu_deadline(v);
-    if (t < least) least = t;
-  }
-  return least;
-}
-
-/** The vCPU's next timer of either kind, as system time. */
-function vcpu_deadline(v: Vcpu): u64 {
-  let t = timer_deadline(v);
-  const l = lapic_timer_deadline(cpu_of(v));
-  if (l == LAPIC_NEVER) return t;
-  const tsc = vcpu_tsc(v);
-  const khz = vcpu_domain(v).tsc_khz;
-  const ticks = l > tsc ? l - tsc : 0;
-  const at = system_time() + (ticks / khz) * 1000000 + ((ticks % khz) * 1000000) / khz;
-  return at < t ? at : t;
-}
-
-/** Timers first; then: may it run? */
-function ready(v: Vcpu, now: u64): bool {
+/** Run `v` from `start` on until its time is used up, it waits, or it may not go on. The lock is held, except while guest code runs. */
+function turn(p: Pcpu, v: Vcpu, start: u64): void {
   const cpu = cpu_of(v);
-  if (v.debug & DEBUG_HELD) return false;
-  timers_run(v, now);
-  lapic_timer_poll(cpu);
-  if (v.poll_count && v.poll_deadline <= now) v.poll_count = v.blocked = 0;
-  if (!v.blocked) return true;
-  if (v.ioreq_state) {
-    if (ioreq_waiting(v)) return false;
-  } else if (!nmi_pending(cpu) && !cpu_has_interrupt(cpu)) return false;
-  v.blocked = 0;
-  return true;
+  turn_begin(p, v, start);
+  let now = start;
+  let goes_on = true;
+  while (goes_on) {
+    atomic.store<u32>(changetype<usize>(p) + offsetof<Pcpu>('look'), 0);
+    vcpu_timers(v, now);
+    const before = cpu.retired;
+    const n = budget(p, v, now);
+    goes_on = stretch(p, v, cpu, n);
+    const then = now;
+    now = system_time();
+    account(p, v, now - then, cpu.retired - before, n);
+    if (--stretches <= 0 || v.yields || sched_left(p, v) <= 0 || timers_first(p) <= now) break;
+    if (translator_answered(p.id)) break;
+  }
+  turn_end(p, v, now);
 }
 
-/** Run `v` until its slice is used, it blocks or its domain stops. The host's lock is held, except while guest code runs. */
-function slice(p: Pcpu, v: Vcpu): void {
-  const cpu = cpu_of(v);
-  const d = vcpu_domain(v);
-  vcpu_runstate(v, RUNSTATE_running);
-  runstate_publish(v);
-  if (v.published_offset != cpu.tsc_offset) time_publish(v);
-  atomic.store<u32>(changetype<usize>(p) + offsetof<Pcpu>('current'), <u32>changetype<usize>(v));
-  v.slices++;
-  let left = budget(v);
-  while (
-    left > 0 &&
-    !v.blocked &&
-    v.flags & VCPU_UP &&
-    !d.pause_count &&
-    !(v.debug & DEBUG_HELD) &&
-    !(d.flags & (DOMAIN_SHUTDOWN | DOMAIN_DYING))
-  ) {
+/** The vCPU has run for `ns`, and retired `ran` instructions of the `n` that it was given. */
+function account(p: Pcpu, v: Vcpu, ns: u64, ran: u64, n: i32): void {
+  if (ran >= STRETCH_MIN && ns) {
+    // A speed once seen may not last: it grows step by step, and falls at once.
+    const seen = (ran << SPEED_SHIFT) / ns;
+    const known = <u64>(v.speed ? v.speed : SPEED_UNKNOWN);
+    v.speed = <u32>(seen > 2 * known ? 2 * known : seen < 1 ? 1 : seen);
+  }
+  // Where no time passes, as under a debugger's hand or for instructions that never retire, what it was given counts.
+  const least = (<u64>n) << NS_PER_INSTRUCTION_SHIFT;
+  sched_charge(p, v, ns ? ns : least);
+}
+
+/** Guest code and its exits until the clock has to be looked at. False: the turn is over. */
+function stretch(p: Pcpu, v: Vcpu, cpu: Cpu, n: i32): bool {
+  let left = n;
+  let calls = 0;
+  do {
     // The answer to an I/O request belongs to the instruction that asked: no interrupt comes between.
     if (v.ioreq_state) cpu.shadow = SHADOW_INTERRUPTS;
     const before = cpu.retired;
     const why = enter(p, v, cpu, left);
-    left -= <i32>(cpu.retired - before) + 1;
+    left -= <i32>(cpu.retired - before) + CALL_COST;
     profile_guest(p, v);
     const go_on = exit(v, why);
     profile_own(p, v);
     if (v.debug || why == EXIT_DEBUG) debug_after(v, why, why == EXIT_DEBUG);
-    if (!go_on) break;
-  }
-  atomic.store<u32>(changetype<usize>(p) + offsetof<Pcpu>('current'), 0);
-  vcpu_runstate(v, v.flags & VCPU_UP ? (v.blocked ? RUNSTATE_blocked : RUNSTATE_runnable) : RUNSTATE_offline);
-  runstate_publish(v);
+    if (why == EXIT_BUDGET) break;
+    if (!go_on) return false;
+    calls++;
+  } while (left > 0 && calls < CALLS_MAX && !p.look && !v.yields && !v.blocked && vcpu_may_run(v));
+  return !v.blocked && vcpu_may_run(v);
 }
 
 /** Guest code runs: the lock is free meanwhile. */
 function enter(p: Pcpu, v: Vcpu, cpu: Cpu, left: i32): i32 {
+  p.choosing = 0;
   host_unlock();
   if (pcpu_enter(p)) tlb_flush_all();
   time_slice_begin(v);
@@ -202,16 +169,22 @@ function enter(p: Pcpu, v: Vcpu, cpu: Cpu, left: i32): i32 {
   pcpu_leave(p);
   if (tracing) trace_run(v, p.id, start, cpu.retired - retired, why);
   host_lock();
+  p.choosing = 1;
   time_slice_end(v);
   return why;
 }
 
-function budget(v: Vcpu): i32 {
-  const t = vcpu_deadline(v);
-  const now = system_time();
-  if (t == NEVER) return SLICE;
-  const n = t > now ? (t - now) >> NS_PER_INSTRUCTION_SHIFT : 0;
-  return n >= <u64>SLICE ? SLICE : <i32>(n < SLICE_MIN ? SLICE_MIN : n);
+/** Instructions until the vCPU's time is used up or the next timer is due, its own or that of one that sleeps. */
+function budget(p: Pcpu, v: Vcpu, now: u64): i32 {
+  let at = vcpu_deadline(v, now);
+  const first = timers_first(p);
+  if (first < at) at = first;
+  const left = sched_left(p, v);
+  let ns = left > 0 ? <u64>left : 0;
+  if (at != NEVER && (at > now ? at - now : 0) < ns) ns = at > now ? at - now : 0;
+  const speed = <u64>(v.speed ? v.speed : SPEED_UNKNOWN);
+  const n = host().flags & HOST_DETERMINISTIC ? ns >> NS_PER_INSTRUCTION_SHIFT : (ns * speed) >> SPEED_SHIFT;
+  return <i32>(n > STRETCH_MAX ? STRETCH_MAX : n < STRETCH_MIN ? STRETCH_MIN : n);
 }
 
 /** Take the vCPU down; a domain without any left has powered itself off. */
@@ -225,7 +198,7 @@ function halted_for_good(v: Vcpu): void {
   domain_shutdown(d, SHUTDOWN_poweroff);
 }
 
-/** Handle why the vCPU left; false = its slice is over. */
+/** Handle why the vCPU left; false = its turn is over. */
 function exit(v: Vcpu, why: i32): bool {
   const cpu = cpu_of(v);
   switch (why) {
@@ -236,7 +209,7 @@ function exit(v: Vcpu, why: i32): bool {
         halted_for_good(v);
         return false;
       }
-      if (nmi_pending(cpu) || cpu_has_interrupt(cpu)) return true;
+      if (vcpu_has_interrupt(v)) return true;
       v.blocked = 1;
       return false;
     case EXIT_HYPERCALL:
@@ -251,6 +224,6 @@ function exit(v: Vcpu, why: i32): bool {
       return false;
     default:
       if (why == EXIT_BUDGET) v.exits_budget++;
-      return false;
+      return true;
   }
 }

@@ -7,6 +7,13 @@ import { hypercall_exit } from './hypercall';
 import { domain_cpu } from './inspect';
 import { ioreq_waiting } from './ioreq';
 import { host_lock, host_unlock } from '../shared/host';
+import { pcpu_get } from '../shared/pcpu';
+import { Domain, domain_find, domain_vcpu } from './domain';
+import { timers_expire, turn_begin, turn_end, vcpu_unblock } from './sched/core';
+import { sched_charge, sched_init, sched_left, sched_pick } from './sched/interface';
+import { timers_first } from './sched/timers';
+import { system_time } from './time';
+import { Vcpu, vcpu_domain, VCPU_UP } from './vcpu';
 
 import { frame, FRAME_FREE } from '../shared/frame_table';
 import { xenheap_alloc } from '../shared/frame_alloc';
@@ -78,4 +85,63 @@ export function test_vmcall(domid: u32): void {
   host_lock();
   hypercall_exit(vcpu_of(changetype<Cpu>(domain_cpu(domid, 0))));
   host_unlock();
+}
+
+/** The pCPU of the scheduler's tests: turns are made here instead of by guest code. */
+export function test_sched_init(): void {
+  sched_init(pcpu_get(0));
+}
+function vcpu_at(domid: u32): Vcpu {
+  return changetype<Vcpu>(domain_vcpu(changetype<Domain>(domain_find(domid)), 0));
+}
+/** The domain's vCPU is brought up, or is woken by an event. */
+export function test_wake(domid: u32): void {
+  const v = vcpu_at(domid);
+  v.flags |= VCPU_UP;
+  vcpu_unblock(v);
+}
+/** Begin the next turn: its domain, or -1 with everybody asleep. */
+export function test_turn(): i32 {
+  const p = pcpu_get(0);
+  p.look = 0;
+  timers_expire(p, system_time());
+  const v = sched_pick(p);
+  if (v == null) return -1;
+  turn_begin(p, v, system_time());
+  return vcpu_domain(v).domid;
+}
+/** For how long it may last; and the next timer, both in ns from now. */
+export function test_left(): f64 {
+  const p = pcpu_get(0);
+  return <f64>sched_left(p, changetype<Vcpu>(<usize>p.current));
+}
+export function test_timer(): f64 {
+  const t = timers_first(pcpu_get(0));
+  return t == ~(<u64>0) ? Infinity : <f64>(t - system_time());
+}
+/** Has somebody woken who should be looked at? */
+export function test_look(): u32 {
+  return pcpu_get(0).look;
+}
+/** The turn has lasted so long and ends; `until` >= 0: the vCPU sleeps until then (as in SCHEDOP_poll), -1: it could go on, -2: it yields. */
+export function test_turn_end(ns: f64, until: f64): void {
+  const p = pcpu_get(0);
+  const v = changetype<Vcpu>(<usize>p.current);
+  sched_charge(p, v, <u64>ns);
+  if (until >= 0) {
+    v.blocked = 1;
+    v.poll_deadline = <u64>until;
+  }
+  v.yields = until == -2 ? 1 : 0;
+  turn_end(p, v, system_time());
+}
+/** Time spent in a run state (RUNSTATE_*) until it was entered last, and when that was. */
+export function test_time_in(domid: u32, state: u32): f64 {
+  return <f64>load<u64>(changetype<usize>(vcpu_at(domid)) + offsetof<Vcpu>('time_running') + ((<usize>state) << 3));
+}
+export function test_state(domid: u32): u32 {
+  return vcpu_at(domid).state;
+}
+export function test_state_entry(domid: u32): f64 {
+  return <f64>vcpu_at(domid).state_entry;
 }

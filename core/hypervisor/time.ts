@@ -96,14 +96,14 @@ export function time_jump(to: u64): void {
   return (ns / 1000000) * khz + ((ns % 1000000) * khz) / 1000000;
 }
 
-/** The domain's TSC before the guest's own offset. It belongs to the domain: a fixed rate whatever the host's. */
-export function domain_tsc(d: Domain): u64 {
-  return scale(system_time() - d.created_at, d.tsc_khz);
+/** The domain's TSC at a system time, before the guest's own offset. It belongs to the domain: a fixed rate whatever the host's. */
+export function domain_tsc_at(d: Domain, now: u64): u64 {
+  return scale(now - d.created_at, d.tsc_khz);
 }
 
 /** The vCPU's TSC as RDTSC reads it. */
 export function vcpu_tsc(v: Vcpu): u64 {
-  return domain_tsc(vcpu_domain(v)) + cpu_of(v).tsc_offset;
+  return domain_tsc_at(vcpu_domain(v), system_time()) + cpu_of(v).tsc_offset;
 }
 
 /** pvclock's multiplier and shift (public/xen.h, vcpu_time_info): ns = (ticks << shift) × mul >> 32. */
@@ -220,7 +220,7 @@ export function wallclock_publish(d: Domain): void {
 /** When the vCPU's next timer fires, NEVER if none is set. */
 export function timer_deadline(v: Vcpu): u64 {
   let t = v.singleshot < v.periodic ? v.singleshot : v.periodic;
-  if (v.poll_count && v.poll_deadline < t) t = v.poll_deadline;
+  if (v.poll_deadline < t) t = v.poll_deadline;
   // The domain's watchdogs are looked at by whichever vCPU comes first.
   const d = vcpu_domain(v);
   if (d.watchdog0 && d.watchdog0 < t) t = d.watchdog0;

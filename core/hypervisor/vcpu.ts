@@ -5,9 +5,11 @@ import { RUNSTATE_offline, RUNSTATE_running, sizeof_vcpu_info, VIRQ_TIMER } from
 import { xenheap_alloc_pair, xenheap_free_pair } from '../shared/frame_alloc';
 import { host, host_raise_flush } from '../shared/host';
 import { INVALID_MFN, Mfn, mfn_to_ptr } from '../shared/memory';
-import { pcpu_ring } from '../shared/pcpu';
+import { Pcpu, pcpu_get } from '../shared/pcpu';
 import { Domain, DOMAIN_SERVICE, page_put } from './domain';
 import { system_time } from './time';
+import { sched_insert, sched_sleep } from './sched/interface';
+import { timers_remove } from './sched/timers';
 import { trace_state, tracing_runs } from './trace';
 import { XEN_LEGACY_MAX_VCPUS } from '../gen/abi';
 
@@ -21,7 +23,7 @@ export class Vcpu {
   state: u32;
   /** VCPU_* */
   flags: u32;
-  /** Waits for an event or a timer (HLT, SCHEDOP_block). */
+  /** Waits for an event or a timer (HLT, SCHEDOP_block, SCHEDOP_poll, an I/O request). */
   blocked: u32;
   /** SCHEDOP_poll: number of ports waited for (in the page's poll area), 0 = not polling. */
   poll_count: u32;
@@ -85,6 +87,22 @@ export class Vcpu {
   debug_reason: u32;
   /** The hypercall being served came from 32-bit code: its structures have the layouts of core/gen/compat.ts. */
   compat: u32;
+  /** It has asked for the others to come first (SCHEDOP_yield). */
+  yields: u32;
+  /** The scheduler's: the list that it is on and its neighbours there, the round that `left` belongs to (sched/rr.ts). */
+  sched_list: u32;
+  sched_next: u32;
+  sched_prev: u32;
+  sched_left: i64;
+  sched_boost: i64;
+  sched_round: u32;
+  /** How fast it has run lately: instructions in 65,536 ns; 0 = not known. */
+  speed: u32;
+  /** While it sleeps: its deadline and its place among the others' (sched/timers.ts). */
+  timer_at: u64;
+  timer_child: u32;
+  timer_next: u32;
+  timer_prev: u32;
 }
 
 /** Has been brought up (it takes part in scheduling). */
@@ -115,6 +133,10 @@ export const NEVER: u64 = ~0;
   return changetype<Cpu>(changetype<usize>(v) - VCPU_OFFSET);
 }
 
+@inline export function vcpu_pcpu(v: Vcpu): Pcpu {
+  return pcpu_get(v.pcpu);
+}
+
 @inline export function vcpu_domain(v: Vcpu): Domain {
   return changetype<Domain>(<usize>v.domain);
 }
@@ -142,11 +164,12 @@ export function vcpu_create(d: Domain, id: u32): Vcpu | null {
   v.pcpu = (d.domid + id) % host().pcpu_count;
   v.state = RUNSTATE_offline;
   v.state_entry = system_time();
-  v.singleshot = v.periodic = v.poll_deadline = NEVER;
+  v.singleshot = v.periodic = v.poll_deadline = v.timer_at = NEVER;
   v.runstate_gpa = v.time_gpa = NEVER;
   v.info = vcpu_default_info(d, id);
   v.info_mfn = v.fifo_mfn = INVALID_MFN;
   v.published_offset = NEVER;
+  sched_insert(v);
   host_raise_flush(); // a pCPU may remember translations of another vCPU that lay here
   if (!(d.flags & DOMAIN_SERVICE)) lapic_reset(cpu_of(v));
   return v;
@@ -154,30 +177,24 @@ export function vcpu_create(d: Domain, id: u32): Vcpu | null {
 
 /** The hypervisor's hold on the guest's pages goes; the pair of pages too. */
 export function vcpu_destroy(v: Vcpu): void {
+  sched_sleep(v);
+  timers_remove(v);
   if (v.info_mfn != INVALID_MFN) page_put(v.info_mfn);
   if (v.fifo_mfn != INVALID_MFN) page_put(v.fifo_mfn);
   xenheap_free_pair(changetype<usize>(v) - VCPU_OFFSET);
 }
 
-/** Make the vCPU look at what is pending: leave guest code soon, or wake its pCPU. Callable without the lock. */
+/** A vCPU that runs leaves guest code soon, for what was raised for it or for a pCPU's sake. Callable without the lock. */
 export function vcpu_kick(v: Vcpu): void {
-  cpu_kick(cpu_of(v));
-  if (v.state != RUNSTATE_running) pcpu_ring(v.pcpu);
+  if (v.state == RUNSTATE_running) cpu_kick(cpu_of(v));
 }
 
-/** End blocking because there is something to see. */
-export function vcpu_unblock(v: Vcpu): void {
-  atomic.store<u32>(changetype<usize>(v) + offsetof<Vcpu>('blocked'), 0);
-  vcpu_kick(v);
-}
-
-/** Account the time in the old state and enter `state`. */
-export function vcpu_runstate(v: Vcpu, state: u32): void {
-  const now = system_time();
+/** Account the time in the old state and enter `state` at `now`. */
+export function vcpu_runstate(v: Vcpu, state: u32, now: u64): void {
   const spent = now > v.state_entry ? now - v.state_entry : 0;
   const p = changetype<usize>(v) + offsetof<Vcpu>('time_running') + ((<usize>v.state) << 3);
   store<u64>(p, load<u64>(p) + spent);
   if (state != v.state && tracing_runs()) trace_state(v, now);
   v.state = state;
-  v.state_entry = now;
+  if (now > v.state_entry) v.state_entry = now;
 }

@@ -87,7 +87,7 @@ import {
   vcpu_hvm_x86_64__rip,
   hvm_hw_cpu__rax,
 } from '../gen/abi';
-import { domain_tsc, vcpu_tsc } from './time';
+import { domain_tsc_at, system_time, vcpu_tsc } from './time';
 import { cpu_of, Vcpu, vcpu_domain } from './vcpu';
 
 /** The record's general registers are in Xen's order: the register number (0 = RAX, 1 = RCX, …) of each 64-bit slot from `rax`. */
@@ -238,7 +238,7 @@ export function cpu_record_load(v: Vcpu, p: usize): i32 {
   cpu.idt_limit = load<u32>(p, hvm_hw_cpu__idtr_limit);
   cpu.gdt_limit = load<u32>(p, hvm_hw_cpu__gdtr_limit);
   load_msrs(cpu, p);
-  cpu.tsc_offset = load<u64>(p, hvm_hw_cpu__tsc) - domain_tsc(vcpu_domain(v));
+  cpu.tsc_offset = load<u64>(p, hvm_hw_cpu__tsc) - domain_tsc_at(vcpu_domain(v), system_time());
   return context_loaded(cpu);
 }
 

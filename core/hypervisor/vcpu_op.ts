@@ -9,8 +9,6 @@ import {
   ENOSYS,
   ENXIO,
   ETIME,
-  RUNSTATE_offline,
-  RUNSTATE_blocked,
   sizeof_vcpu_hvm_context,
   sizeof_vcpu_info,
   sizeof_vcpu_register_vcpu_info,
@@ -42,6 +40,7 @@ import { l2_select_all } from './event_2l';
 import { mark_events_pending } from './event_channel';
 import { copy_from_guest, get_guest, get_long, guest_word, handle_to_gpa } from './guest_access';
 import { p2m_own_ram } from './p2m';
+import { vcpu_look, vcpu_unblock } from './sched/core';
 import { area_second, runstate_fill, runstate_publish, runstate_size, system_time, time_publish } from './time';
 import {
   cpu_of,
@@ -50,9 +49,7 @@ import {
   vcpu_arg,
   VCPU_INFO_REGISTERED,
   VCPU_INITIALISED,
-  vcpu_kick,
   vcpu_runstate,
-  vcpu_unblock,
   VCPU_UP,
 } from './vcpu';
 import { vcpu_initialise } from './vcpu_context';
@@ -71,13 +68,11 @@ export function do_vcpu_op(d: Domain, caller: Vcpu, cmd: u32, id: u32, arg: u64)
     case VCPUOP_up:
       if (!(v.flags & VCPU_INITIALISED)) return -EINVAL;
       v.flags |= VCPU_UP;
-      vcpu_runstate(v, RUNSTATE_blocked);
       vcpu_unblock(v);
       return 0;
     case VCPUOP_down:
       v.flags &= ~VCPU_UP;
-      vcpu_runstate(v, RUNSTATE_offline);
-      vcpu_kick(v);
+      vcpu_look(v);
       return 0;
     case VCPUOP_is_up:
       return v.flags & VCPU_UP ? 1 : 0;
@@ -117,7 +112,7 @@ function timer_op(caller: Vcpu, v: Vcpu, cmd: u32, arg: u64): i64 {
       if (period < MIN_PERIOD || period > MAX_PERIOD) return -EINVAL;
       v.period = period;
       v.periodic = system_time() + period;
-      vcpu_kick(v);
+      vcpu_look(v);
       return 0;
     }
     case VCPUOP_stop_periodic_timer:

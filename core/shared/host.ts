@@ -86,7 +86,7 @@ const HOST_TRACE: u32 = HOST_TRACE_HYPERCALLS | HOST_TRACE_EVENTS | HOST_TRACE_R
 /** In the host's first pages after the structure: the domain directory, pCPU structures, texts that the platform writes. */
 export const HOST_DOMAINS: usize = HOST_BASE + 0x800; // 32 pages' addresses, each of 1024 domains' addresses
 export const HOST_PCPUS: usize = HOST_BASE + 0x1000;
-export const HOST_TEXT: usize = HOST_BASE + 0x2000;
+export const HOST_TEXT: usize = HOST_BASE + 0x3000;
 export const HOST_TEXT_SIZE: usize = 0x2000;
 const HOST_END: usize = HOST_TEXT + HOST_TEXT_SIZE;
 /** The log's ring; larger when it has to hold a trace until the platform's next look. */

@@ -15,17 +15,22 @@ export class Pcpu {
   /** The flush epoch its TLB conforms to. */
   seen_epoch: u32;
   id: u32;
-  /** Next vCPU to try, for fairness between the domains. */
-  cursor: u32;
+  /** The running vCPU is to see whether its turn is over. */
+  look: u32;
   /** Ticks of the profiler that found guest code, and the hypervisor, at work here and have not been recorded yet. */
   sample_guest: u32;
   /** System time at which it has to run again (ns), ~0 = never. */
   deadline: u64;
-  idle_since: u64;
   sample_own: u32;
+  /** It is choosing the next vCPU, under the host's lock: what changes meanwhile it sees by itself. */
+  choosing: u32;
+  /** The sleeping vCPUs' deadlines: the root of a heap (hypervisor/sched/timers.ts). */
+  timers: u32;
 }
 
-export const PCPU_SIZE: usize = 64;
+/** The scheduler's part. */
+export const SCHED_AREA: usize = 64;
+export const PCPU_SIZE: usize = 128;
 
 @inline export function pcpu_get(id: u32): Pcpu {
   return changetype<Pcpu>(HOST_PCPUS + <usize>id * PCPU_SIZE);

@@ -163,7 +163,7 @@ const errors: [string, Partial<DomainConfig>, RegExp][] = [
   ],
   ['initrd larger than memory', { initrd: new Uint8Array(127 * MIB + 1) }, /initrd .* do not fit/],
   ['empty initrd', { initrd: new Uint8Array(0) }, /initrd is empty/],
-  ['memory too small', { memory: 8 * MIB }, /too small/],
+  ['memory too small', { memory: MIB / 2 }, /512 KiB of memory are too small.* at least 1 MiB/],
   ['memory too large', { memory: 2 ** 33 }, /more than a host has/],
   ['memory of half a page', { memory: 128 * MIB + 2048 }, /whole number of pages/],
   ['long command line', { cmdline: 'x'.repeat(5000) }, /command line is longer/],

@@ -15,7 +15,7 @@ const MMIO_HOLE = 0xf0000000;
 /** Info page of Xen's ACPI builder; the tables follow. */
 export const ACPI_INFO = 0xfc000000;
 export const ACPI_TABLES = ACPI_INFO + PAGE;
-export const MIN_MEMORY = 16 * MIB;
+export const MIN_MEMORY = MIB;
 /** A host has at most 4 GiB of machine memory. */
 export const MAX_MEMORY = GIB4;
 
@@ -51,7 +51,7 @@ export function addressSpace(memory: number, acpiSize: number): AddressSpace {
     throw new BadImage(`the memory size ${memory} is not a whole number of pages.`);
   if (memory < MIN_MEMORY)
     throw new BadImage(
-      `${Math.floor(memory / MIB)} MiB of memory is too small for any guest; give at least ${MIN_MEMORY / MIB} MiB.`,
+      `${memory / 1024} KiB of memory are too small for any guest; give at least ${MIN_MEMORY / MIB} MiB.`,
     );
   if (memory > MAX_MEMORY)
     throw new BadImage(
