@@ -20,6 +20,15 @@ export class XenError extends Error {
 
 /** Numbers of a hypercall and of one of its operations, by their names in Xen's headers. */
 function numbers(hypercall: string, op: string): { nr: number; cmd: number } {
+  let ops = known.get(hypercall);
+  if (!ops) known.set(hypercall, (ops = new Map()));
+  let found = ops.get(op);
+  if (!found) ops.set(op, (found = search(hypercall, op)));
+  return found;
+}
+const known = new Map<string, Map<string, { nr: number; cmd: number }>>();
+
+function search(hypercall: string, op: string): { nr: number; cmd: number } {
   const row = HYPERCALLS.find((h) => h.name === hypercall);
   const sub = row?.subOps?.ops.find((o) => o.name === op);
   if (!row || !sub) throw new Error(`the hypercall table has no ${hypercall} ${op}`);
@@ -95,6 +104,12 @@ export class Hypercalls {
   }
   notify(port: number): void {
     this.#op('event_channel_op', 'EVTCHNOP_send', eventChannel.evtchn_send, (a) => {
+      a.port = port;
+    });
+  }
+
+  closePort(port: number): void {
+    this.#op('event_channel_op', 'EVTCHNOP_close', eventChannel.evtchn_close, (a) => {
       a.port = port;
     });
   }

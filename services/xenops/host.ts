@@ -46,31 +46,26 @@ class Served {
   readonly #ring: Pumped;
   readonly #page: ForeignPage;
   readonly port: number;
-  due = true;
+  /** It is to be pumped, and stands in its service's list. */
+  due = false;
 
   constructor(
     calls: Hypercalls,
     page: ForeignPage,
     port: number,
-    ring: () => void,
+    due: (served: Served) => void,
     make: (schedule: () => void) => Pumped,
   ) {
     this.#calls = calls;
     this.#page = page;
     this.port = port;
-    this.#ring = make(() => {
-      this.due = true;
-      ring();
-    });
+    this.#ring = make(() => due(this));
   }
 
-  /** True if it moved something or wants to be called again. */
+  /** True if it wants to be called again. */
   pump(): boolean {
-    if (!this.due) return false;
-    this.due = false;
     if (this.#ring.pump()) this.#calls.notify(this.port);
-    if (this.#ring.again) this.due = true;
-    return true;
+    return this.#ring.again;
   }
 
   close(): void {
@@ -83,6 +78,8 @@ class Service {
   readonly port: ServicePort;
   readonly calls: Hypercalls;
   readonly #served = new Map<number, Served>();
+  /** Those that have something to do: a pump costs what they cost, however many others there are. */
+  #due: Served[] = [];
   readonly #wake: () => void;
 
   /** `wake` makes the host pump again. */
@@ -100,26 +97,42 @@ class Service {
   ): Served {
     const port = this.calls.bindInterdomain(domid, remotePort);
     const page = new ForeignPage(this.calls, domid, gfn, RINGS_AT + domid);
-    const served = new Served(this.calls, page, port, this.#wake, (schedule) => make(page, schedule));
+    const due = (served: Served): void => {
+      this.#mark(served);
+      this.#wake();
+    };
+    const served = new Served(this.calls, page, port, due, (schedule) => make(page, schedule));
     this.#served.set(port, served);
+    this.#mark(served);
     return served;
+  }
+
+  #mark(served: Served): void {
+    if (served.due) return;
+    served.due = true;
+    this.#due.push(served);
   }
 
   detach(served: Served): void {
     this.#served.delete(served.port);
+    this.calls.closePort(served.port);
     served.close();
     this.calls.closePort(served.port);
   }
 
   /** Work on what has happened; true = there was something. */
   pump(): boolean {
-    let busy = false;
     for (const port of this.port.takeEvents()) {
       const served = this.#served.get(port);
-      if (served) served.due = true;
+      if (served) this.#mark(served);
     }
-    for (const served of this.#served.values()) busy = served.pump() || busy;
-    return busy;
+    const due = this.#due;
+    this.#due = [];
+    for (const served of due) {
+      served.due = false;
+      if (this.#served.get(served.port) === served && served.pump()) this.#mark(served);
+    }
+    return due.length > 0;
   }
 }
 

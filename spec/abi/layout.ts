@@ -175,6 +175,8 @@ export type Value<T> =
 export type View<F extends Fields> = { [K in keyof F]: Value<F[K]> };
 
 const LE = true;
+const DATA = Symbol('data');
+const AT = Symbol('at');
 
 /** The scalar at `at`, little endian. */
 export function load(t: Scalar, dv: DataView, at: number): number | bigint {
@@ -249,20 +251,47 @@ function valueAt(t: Type, dv: DataView, at: number): unknown {
   }
 }
 
+class Viewed {
+  readonly [DATA]: DataView;
+  readonly [AT]: number;
+
+  constructor(dv: DataView, at: number) {
+    this[DATA] = dv;
+    this[AT] = at;
+  }
+}
+
+/** A class with the structure's members: made once, so that a view costs no more than an object. */
+const shapes = new WeakMap<Fields, typeof Viewed>();
+
+function shapeOf(s: Struct<Fields>): typeof Viewed {
+  const known = shapes.get(s.fields);
+  if (known) return known;
+  const shape = class extends Viewed {};
+  for (const key in s.fields) {
+    const type: Type = s.fields[key];
+    const offset = s.offsets[key];
+    Object.defineProperty(shape.prototype, key, {
+      enumerable: true,
+      get(this: Viewed) {
+        return valueAt(type, this[DATA], this[AT] + offset);
+      },
+      set:
+        type.kind !== 'scalar'
+          ? undefined
+          : function (this: Viewed, v: number | bigint) {
+              store(type, this[DATA], this[AT] + offset, v);
+            },
+    });
+  }
+  shapes.set(s.fields, shape);
+  return shape;
+}
+
 /** A live view of a structure at `base`: reading and assigning members reads and writes the bytes, little endian. */
 export function view<F extends Fields>(s: Struct<F>, dv: DataView, base = 0): View<F> {
   if (base < 0 || base + s.size > dv.byteLength) throw new RangeError(`${s.name ?? 'structure'} exceeds its buffer`);
-  const out = {};
-  for (const key in s.fields) {
-    const type: Type = s.fields[key];
-    const at = base + s.offsets[key];
-    Object.defineProperty(out, key, {
-      enumerable: true,
-      get: () => valueAt(type, dv, at),
-      set: type.kind !== 'scalar' ? undefined : (v: number | bigint) => store(type, dv, at, v),
-    });
-  }
-  return out as View<F>;
+  return new (shapeOf(s))(dv, base) as unknown as View<F>;
 }
 
 /** A zeroed structure of its own: the view and its bytes. */

@@ -55,7 +55,11 @@ export type XsErrorCode =
 export class XsError extends Error {
   readonly code: XsErrorCode;
   constructor(code: XsErrorCode, detail = '') {
+    // An answer, not a fault, and often the expected one: where it comes from is not worth the time to find out.
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
     super(detail ? `${code}: ${detail}` : code);
+    Error.stackTraceLimit = limit;
     this.code = code;
   }
 }
