@@ -248,7 +248,7 @@ test('domains come and go without growth', () => {
     assert.equal(destroyDomain(dom0, id), 0);
     free.push(m.x.frames_free());
   }
-  // The vCPU's pair of frames stays a pair, and a domain directory page stays: once.
+  // A page of the domain directory stays: once.
   assert.equal(new Set(free).size, 1, free.join(' '));
 });
 

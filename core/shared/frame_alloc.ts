@@ -12,7 +12,27 @@ const ALLOC_LOCK: usize = HOST_BASE + offsetof<Host>('alloc_lock');
 /** Frames that could be handed out now or after a flush. */
 export function frames_free(): u32 {
   const h = host();
-  return h.memory_frames - h.next_fresh + h.free_count + h.limbo_count;
+  return h.memory_frames - h.next_fresh + h.free_count + h.limbo_count + 2 * h.pair_count;
+}
+
+/** Enter the free list, which is linked both ways: refcount is the frame before. */
+function release(h: Host, mfn: Mfn): void {
+  const f = frame(mfn);
+  f.type = FRAME_FREE;
+  f.refcount = INVALID_MFN;
+  f.link = h.free_head;
+  if (h.free_head != INVALID_MFN) frame(h.free_head).refcount = mfn;
+  h.free_head = mfn;
+  h.free_count++;
+}
+
+/** Leave it. */
+function unlink(h: Host, mfn: Mfn): void {
+  const f = frame(mfn);
+  if (f.refcount == INVALID_MFN) h.free_head = f.link;
+  else frame(f.refcount).link = f.link;
+  if (f.link != INVALID_MFN) frame(f.link).refcount = f.refcount;
+  h.free_count--;
 }
 
 function setup(mfn: Mfn, owner: u16, type: u8): void {
@@ -33,23 +53,53 @@ function reclaim(h: Host): void {
     h.limbo_head = f.link;
     if (h.limbo_head == INVALID_MFN) h.limbo_tail = INVALID_MFN;
     h.limbo_count--;
-    f.type = FRAME_FREE;
-    f.link = h.free_head;
-    h.free_head = mfn;
-    h.free_count++;
+    release(h, mfn);
   }
 }
 
 function take(h: Host): Mfn {
   if (h.free_head == INVALID_MFN) reclaim(h);
+  if (h.free_head == INVALID_MFN && h.next_fresh < h.memory_frames) return h.next_fresh++;
+  if (h.free_head == INVALID_MFN && h.pair_head != INVALID_MFN) {
+    const pair = take_pair(h);
+    release(h, pair + 1);
+    release(h, pair);
+  }
   const mfn = h.free_head;
-  if (mfn != INVALID_MFN) {
-    h.free_head = frame(mfn).link;
-    h.free_count--;
-    memory.fill(mfn_to_ptr(mfn), 0, PAGE_SIZE);
+  if (mfn == INVALID_MFN) return mfn;
+  unlink(h, mfn);
+  memory.fill(mfn_to_ptr(mfn), 0, PAGE_SIZE);
+  return mfn;
+}
+
+function take_pair(h: Host): Mfn {
+  const mfn = h.pair_head;
+  h.pair_head = frame(mfn).link;
+  h.pair_count--;
+  return mfn;
+}
+
+/** Where the last two neighbours were found, a hint. */
+let rover: Mfn = 0;
+
+/** Two free frames that are neighbours, once all memory has been touched: a look at the table from where the last ones were. */
+function neighbours(h: Host): Mfn {
+  for (let left = -1; h.limbo_head != INVALID_MFN && left != <i32>h.limbo_count; ) {
+    left = h.limbo_count;
+    reclaim(h);
+  }
+  if (h.free_count < 2) return INVALID_MFN;
+  const first = h.first_frame;
+  const count = h.next_fresh - first - 1;
+  for (let n: u32 = 0; n < count; n++) {
+    if (rover < first || rover + 1 >= h.next_fresh) rover = first;
+    const mfn = rover++;
+    if (frame(mfn).type != FRAME_FREE || frame(mfn + 1).type != FRAME_FREE) continue;
+    unlink(h, mfn);
+    unlink(h, mfn + 1);
     return mfn;
   }
-  return h.next_fresh < h.memory_frames ? h.next_fresh++ : INVALID_MFN;
+  return INVALID_MFN;
 }
 
 /** A zeroed frame with one hold, or INVALID_MFN. */
@@ -88,28 +138,21 @@ export function xenheap_alloc(owner: u16): usize {
 export function xenheap_free(p: usize): void {
   if (!p) return;
   lock_acquire(ALLOC_LOCK);
-  const h = host();
-  const f = frame(ptr_to_mfn(p));
-  f.type = FRAME_FREE;
-  f.refcount = 0;
-  f.link = h.free_head;
-  h.free_head = ptr_to_mfn(p);
-  h.free_count++;
+  release(host(), ptr_to_mfn(p));
   lock_release(ALLOC_LOCK);
 }
 
-/** Two contiguous pages for a vCPU; freed pairs stay pairs. */
+/** Two contiguous pages for a vCPU; freed pairs stay pairs as long as nobody needs them singly. */
 export function xenheap_alloc_pair(owner: u16): usize {
   lock_acquire(ALLOC_LOCK);
   const h = host();
-  let mfn = h.pair_head;
-  if (mfn != INVALID_MFN) {
-    h.pair_head = frame(mfn).link;
-    h.pair_count--;
-    memory.fill(mfn_to_ptr(mfn), 0, 2 * PAGE_SIZE);
-  } else if (h.next_fresh + 1 < h.memory_frames) {
+  let mfn = INVALID_MFN;
+  if (h.pair_head == INVALID_MFN && h.next_fresh + 1 < h.memory_frames) {
     mfn = h.next_fresh;
     h.next_fresh += 2;
+  } else {
+    mfn = h.pair_head != INVALID_MFN ? take_pair(h) : neighbours(h);
+    if (mfn != INVALID_MFN) memory.fill(mfn_to_ptr(mfn), 0, 2 * PAGE_SIZE);
   }
   if (mfn != INVALID_MFN) {
     setup(mfn, owner, FRAME_XENHEAP);

@@ -161,6 +161,10 @@ export class Hypercalls {
     });
   }
 
+  pause(domid: number): void {
+    this.#domctl('XEN_DOMCTL_pausedomain', domid);
+  }
+
   unpause(domid: number): void {
     this.#domctl('XEN_DOMCTL_unpausedomain', domid);
   }
