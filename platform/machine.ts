@@ -27,6 +27,8 @@ const WASM_PAGE = 0x10000;
 /** Tables, frame table, pCPU areas and the hypervisor's own pages, beside the domains' memory. */
 const OWN_MEMORY = 64 << 20;
 const PCPU_AREA = 48 << 20;
+/** Of which decoded code has so much, or more on a host with more memory (core/shared/host.ts). */
+const CODE_ARENA = { min: 32 << 20, max: 128 << 20, share: 1 / 8 };
 const MAX_PAGES = 0x10000;
 const FLAGS = { deterministic: 1, hypercalls: 2, events: 4, runs: 8 };
 /** What virtual time takes an instruction for (core/hypervisor/time.ts), per second. */
@@ -34,6 +36,16 @@ const VIRTUAL_IPS = 1e9 / 8;
 const MORE = 1;
 const STRETCHES_BETWEEN_LOOKS = 1;
 const LONG_MS = 1 << 30;
+
+/** WebAssembly pages of a machine whose domains have so many bytes. What decoded code takes depends on the whole, itself included. */
+function machinePages(memory: number, pcpus: number): number {
+  const { min, max, share } = CODE_ARENA;
+  const base = memory * 1.01 + OWN_MEMORY + pcpus * PCPU_AREA;
+  const codeOf = (bytes: number): number => Math.min(max, Math.max(min, bytes * share));
+  let bytes = base;
+  for (let code = min; codeOf(bytes) > code; bytes = base + pcpus * (code - min)) code = codeOf(bytes);
+  return Math.min(MAX_PAGES, Math.ceil(bytes / WASM_PAGE));
+}
 
 function machineMemory(pages: number): WebAssembly.Memory {
   try {
@@ -72,7 +84,7 @@ export class Machine {
     const pcpus = (this.#pcpus = options.pcpus ?? 1);
     this.deterministic = options.deterministic ?? false;
     this.inline = this.deterministic || options.trace?.instruction !== undefined;
-    const pages = Math.min(MAX_PAGES, Math.ceil((options.memory * 1.01 + OWN_MEMORY + pcpus * PCPU_AREA) / WASM_PAGE));
+    const pages = machinePages(options.memory, pcpus);
     this.memory = machineMemory(pages);
     const clockBase = process.hrtime.bigint();
     this.now = clockSince(clockBase);

@@ -11,7 +11,8 @@ import { CODE_PATIENCE, code_claim, code_drop } from './code_writes';
 import { debug_break_offset, debug_breaks } from './debug';
 import { decode, decoded_attrs } from './decode';
 import { A_END } from './decode_table';
-import { PCPU_CODE_ARENA, PCPU_CODE_ARENA_SIZE, PCPU_CODE_HASH } from './layout';
+import { host } from '../shared/host';
+import { PCPU_CODE_ARENA, PCPU_CODE_HASH } from './layout';
 import { tlb_forget_code } from './tlb_sets';
 import { UOP_SIZE, uop_len, uop_pos } from './uop';
 import { regions_flush } from '../translator/regions';
@@ -52,6 +53,7 @@ export const MAX_LENGTH: u32 = 15;
 
 let hash: usize = 0;
 let arena: usize = 0;
+let arena_end: usize = 0;
 let bump: usize = 0;
 /** Raised when all decoded code is forgotten. */
 export let code_epoch: u32 = 0;
@@ -59,6 +61,7 @@ export let code_epoch: u32 = 0;
 export function code_attach(area: usize): void {
   hash = area + PCPU_CODE_HASH;
   arena = area + PCPU_CODE_ARENA;
+  arena_end = arena + host().code_arena;
   code_flush();
 }
 
@@ -77,7 +80,7 @@ export function code_flush(): void {
 }
 
 function room(bytes: usize): bool {
-  return bump + bytes <= arena + PCPU_CODE_ARENA_SIZE;
+  return bump + bytes <= arena_end;
 }
 
 /** The first code page of a frame here, and the one after `page`; there is one a mode. 0: there is none. */

@@ -34,14 +34,15 @@ export const PCPU_SCRATCH: usize = (PCPU_TLB_SETS + 0x1fff) & ~0xfff;
 /** A TLB table that never holds anything: under alignment checking every access takes the slow path. */
 export const PCPU_TLB_NONE: usize = PCPU_SCRATCH + 0x1000;
 export const PCPU_CODE_HASH: usize = (PCPU_TLB_NONE + TLB_TABLE_SIZE + 0xfff) & ~0xfff; // 4096 u32: code pages by frame and mode
-export const PCPU_CODE_ARENA: usize = PCPU_CODE_HASH + 0x4000;
-export const PCPU_CODE_ARENA_SIZE: usize = 0x2000000; // 32 MiB
 /** Samples of hot code, and the regions that were translated (core/translator). */
-export const PCPU_SAMPLES: usize = PCPU_CODE_ARENA + PCPU_CODE_ARENA_SIZE;
+export const PCPU_SAMPLES: usize = PCPU_CODE_HASH + 0x4000;
 export const PCPU_REGIONS: usize = PCPU_SAMPLES + 0x4000;
 export const PCPU_REGIONS_SIZE: usize = 0x400000;
 /** A bit a frame: some TLB entry may let it be written. */
 export const PCPU_WRITABLE: usize = PCPU_REGIONS + PCPU_REGIONS_SIZE;
 /** What it has counted (core/translator/counters.ts). */
 export const PCPU_COUNTERS: usize = PCPU_WRITABLE + 0x20000;
-export const PCPU_AREA_SIZE: usize = PCPU_COUNTERS + 0x1000;
+/** Decoded code, to the area's end: an eighth of the host's memory within these bounds, for many guests have much code. */
+export const PCPU_CODE_ARENA: usize = PCPU_COUNTERS + 0x1000;
+export const CODE_ARENA_MIN: u32 = 0x2000000; // 32 MiB
+export const CODE_ARENA_MAX: u32 = 0x8000000; // 128 MiB

@@ -1,5 +1,6 @@
 // XEN_DOMCTL_soft_reset: a domain that has shut down for it forgets what it has agreed with the hypervisor and goes on, for a kernel that has
 // replaced another in its memory (kexec). What is in its memory and registers stays.
+import { domain_look } from './sched/core';
 import { EINVAL, ENOMEM } from '../gen/abi';
 import { INVALID_MFN, PAGE_SIZE, ptr_to_mfn } from '../shared/memory';
 import {
@@ -8,7 +9,6 @@ import {
   DOMAIN_32BIT,
   DOMAIN_DYING,
   DOMAIN_SHUTDOWN,
-  domain_kick,
   domain_vcpu,
   NO_SHUTDOWN_CODE,
   page_put,
@@ -63,6 +63,6 @@ export function domain_soft_reset(d: Domain): i32 {
     const v = domain_vcpu(d, i);
     if (v != null) time_publish(v);
   }
-  domain_kick(d);
+  domain_look(d);
   return 0;
 }

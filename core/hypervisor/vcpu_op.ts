@@ -49,7 +49,6 @@ import {
   vcpu_arg,
   VCPU_INFO_REGISTERED,
   VCPU_INITIALISED,
-  vcpu_runstate,
   VCPU_UP,
 } from './vcpu';
 import { vcpu_initialise } from './vcpu_context';

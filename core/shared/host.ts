@@ -1,5 +1,5 @@
 // The one shared structure of a host. Every instance of the core finds it at HOST_BASE; it is initialised once, by host_init.
-import { HOST_BASE, MAX_PCPUS, PCPU_AREA_SIZE } from '../engine/layout';
+import { CODE_ARENA_MAX, CODE_ARENA_MIN, HOST_BASE, MAX_PCPUS, PCPU_CODE_ARENA } from '../engine/layout';
 import { lock_acquire, lock_release } from './lock';
 import { INVALID_MFN, PAGE_SHIFT, PAGE_SIZE } from './memory';
 
@@ -72,6 +72,8 @@ export class Host {
   sample_period: u32;
   /** Frames set aside for domains (XENMEM_claim_pages). */
   claimed: u32;
+  /** Bytes of a pCPU's arena of decoded code. */
+  code_arena: u32;
 }
 
 /** Time comes from the instruction count. */
@@ -132,13 +134,16 @@ export function host_init(
   // The last 64 KiB stay unused, so no mfn << 12 or address sum of a frame wraps.
   const frames = (wasm_pages - 1) * PAGES_PER_WASM_PAGE;
   const log_size = flags & HOST_TRACE ? TRACE_RING_SIZE : LOG_RING_SIZE;
+  const eighth = frames << (PAGE_SHIFT - 3);
+  const code_arena = eighth < CODE_ARENA_MIN ? CODE_ARENA_MIN : eighth > CODE_ARENA_MAX ? CODE_ARENA_MAX : eighth;
+  const pcpu_area = PCPU_CODE_ARENA + code_arena;
   const need =
     <u64>HOST_END +
     log_size +
     <u64>MAILBOX_SLOTS * MAILBOX_SIZE +
     tables_size +
     <u64>frames * FRAME_ENTRY_SIZE +
-    <u64>pcpus * PCPU_AREA_SIZE +
+    <u64>pcpus * pcpu_area +
     TRANSLATOR_AREA_SIZE +
     4 * PAGE_SIZE;
   if (need >= (<u64>frames) << PAGE_SHIFT) return -1;
@@ -155,7 +160,8 @@ export function host_init(
   p = align(p + frames * FRAME_ENTRY_SIZE);
   h.pcpu_areas = <u32>p;
   h.pcpu_count = pcpus;
-  p = align(p + <usize>pcpus * PCPU_AREA_SIZE);
+  h.code_arena = code_arena;
+  p = align(p + <usize>pcpus * pcpu_area);
   h.translator = <u32>p;
   p = align(p + TRANSLATOR_AREA_SIZE);
   h.memory_frames = frames;

@@ -1,5 +1,5 @@
 // A pCPU's shared part: what others need to reach it. Its private caches (TLB, code) are in its area.
-import { PCPU_AREA_SIZE } from '../engine/layout';
+import { PCPU_CODE_ARENA } from '../engine/layout';
 import { host, HOST_BASE_FLUSH, HOST_PCPUS } from './host';
 
 @unmanaged
@@ -38,7 +38,7 @@ export const PCPU_SIZE: usize = 128;
 
 /** Address of a pCPU's private area, for the engine. */
 export function pcpu_area(id: u32): usize {
-  return <usize>host().pcpu_areas + <usize>id * PCPU_AREA_SIZE;
+  return <usize>host().pcpu_areas + <usize>id * (PCPU_CODE_ARENA + host().code_arena);
 }
 
 export function pcpu_doorbell(id: u32): usize {

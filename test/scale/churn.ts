@@ -19,6 +19,8 @@ import { invariants } from '../invariants.ts';
 const MIB = 1 << 20;
 const SMALL_MIB = 2;
 const LINUX_MIB = 128;
+/** Of the small guests so few never wait: the Linux guests are to get somewhere beside them. */
+const BUSY_ONE_IN = 50;
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
@@ -111,8 +113,10 @@ class Bed {
 
   #plan(linux: boolean): Plan {
     if (linux) return buildDomain({ ...this.#linux!, cmdline: 'console=hvc0', memory: LINUX_MIB * MIB });
-    const cmdlines = ['period=10000', 'period=100000 work=10000', 'period=0', 'period=1000', 'spin', 'calls'];
-    return buildDomain({ kernel: this.#small, cmdline: cmdlines[this.#pick(6)]!, memory: SMALL_MIB * MIB });
+    const waiting = ['period=10000', 'period=100000 work=10000', 'period=0', 'period=50000'];
+    const busy = ['spin', 'calls', 'faults'];
+    const cmdline = this.#pick(BUSY_ONE_IN) === 0 ? busy[this.#pick(3)]! : waiting[this.#pick(4)]!;
+    return buildDomain({ kernel: this.#small, cmdline, memory: SMALL_MIB * MIB });
   }
 
   create(linux: boolean): void {
@@ -142,9 +146,10 @@ class Bed {
   /** One thing happens to somebody. */
   step(): void {
     const { small, linux } = this.#churn;
-    const full = this.guests.length >= small + linux;
+    const running = this.guests.filter((r) => r.linux).length;
+    const room = { small: this.guests.length - running < small, linux: running < linux };
     const what = this.#pick(8);
-    if (!full && what < 4) this.create(this.guests.filter((r) => r.linux).length < linux && this.#pick(20) === 0);
+    if (what < 4 && (room.small || room.linux)) this.create(room.linux && (!room.small || this.#pick(20) === 0));
     else if (this.guests.length === 0) return;
     else if (what < 6) this.#togglePause(this.guests[this.#pick(this.guests.length)]!);
     else if (what === 6) this.guests[this.#pick(this.guests.length)]!.guest.console.onInput(Buffer.from('hello\n'));
