@@ -110,6 +110,7 @@ function turn(p: Pcpu, v: Vcpu, start: u64): void {
   while (goes_on) {
     atomic.store<u32>(changetype<usize>(p) + offsetof<Pcpu>('look'), 0);
     vcpu_timers(v, now);
+    if (!vcpu_may_run(v)) break;
     const before = cpu.retired;
     const n = budget(p, v, now);
     goes_on = stretch(p, v, cpu, n);

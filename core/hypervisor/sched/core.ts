@@ -11,7 +11,7 @@ import { Domain, DOMAIN_DYING, DOMAIN_SERVICE, DOMAIN_SHUTDOWN, domain_vcpu } fr
 import { engine_upcall_vector } from '../engine';
 import { ioreq_waiting } from '../ioreq';
 import { domain_tsc_at, runstate_publish, system_time, time_publish, timer_deadline, timers_run } from '../time';
-import { cpu_of, NEVER, Vcpu, vcpu_domain, vcpu_pcpu, vcpu_runstate, VCPU_UP } from '../vcpu';
+import { cpu_of, NEVER, Vcpu, vcpu_domain, vcpu_kick, vcpu_pcpu, vcpu_runstate, VCPU_UP } from '../vcpu';
 import { sched_put, sched_queued, sched_sleep, sched_wake } from './interface';
 import { timers_due, timers_first, timers_remove, timers_set } from './timers';
 
@@ -64,14 +64,15 @@ export function vcpu_look(v: Vcpu): void {
 
 /** As vcpu_look for a vCPU that does not run. */
 export function vcpu_settle(v: Vcpu, now: u64): void {
+  // A timer of its own may wake it by way of an event, or end its domain.
+  if (vcpu_may_run(v) && !sched_queued(v)) vcpu_timers(v, now);
   if (!vcpu_may_run(v)) {
     sched_sleep(v);
     timers_remove(v);
     enter(v, vcpu_rest_state(v), now);
     return;
   }
-  if (!sched_queued(v)) vcpu_timers(v, now);
-  if (sched_queued(v)) return; // a timer of its own has woken it
+  if (sched_queued(v)) return;
   if (waits(v)) {
     const t = vcpu_deadline(v, now);
     timers_set(v, t > now ? t : now + 1);
@@ -109,7 +110,9 @@ export function vcpu_unblock(v: Vcpu): void {
   v.blocked = 0;
   v.poll_count = 0;
   v.poll_deadline = NEVER;
-  vcpu_look(v);
+  // Who runs takes it between two instructions, without an end to the turn.
+  if (v.state == RUNSTATE_running) vcpu_kick(v);
+  else vcpu_look(v);
 }
 
 /** Let the vCPU's timers that are due do what they do: events, interrupts, the end of a poll. */
