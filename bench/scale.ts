@@ -33,11 +33,13 @@ interface One {
   guest: Guest;
   output: string;
   createMs: number;
+  /** this thread's processor time for the creation */
+  createCpuMs: number;
   firstByteMs: number;
 }
 
 async function create(index: number): Promise<One> {
-  const one: One = { guest: undefined as never, output: '', createMs: 0, firstByteMs: 0 };
+  const one: One = { guest: undefined as never, output: '', createMs: 0, createCpuMs: 0, firstByteMs: 0 };
   const start = performance.now();
   const write = (bytes: Uint8Array): void => {
     one.firstByteMs ||= performance.now() - start;
@@ -45,9 +47,12 @@ async function create(index: number): Promise<One> {
   };
   const kernel = readFileSync(buildGuest('tick'));
   const from = performance.now();
+  const cpu = process.threadCpuUsage();
   const plan = buildDomain({ kernel, cmdline: CMDLINE, memory: mib * MIB });
   one.guest = host.create({ name: `tick${index}`, plan, memoryKib: mib * 1024, vcpus: 1, console: { write } });
   one.createMs = performance.now() - from;
+  const used = process.threadCpuUsage(cpu);
+  one.createCpuMs = (used.user + used.system) / 1000;
   await host.run(() => one.firstByteMs > 0, AbortSignal.timeout(20_000));
   if (!one.firstByteMs) throw new Error(`guest ${index} has shown nothing`);
   one.firstByteMs -= from - start;
@@ -94,6 +99,7 @@ for (let tranche = 0; tranche < TRANCHES; tranche++) {
   const ms = made.map((g) => g.firstByteMs);
   console.log(`  to the ${String(to + 1).padStart(4)}th: request to first byte    ${show(ms)}`);
   console.log(`                 of which creation       ${show(made.map((g) => g.createMs))}`);
+  console.log(`                 its processor time      ${show(made.map((g) => g.createCpuMs))}`);
 }
 const n = guests.length;
 const after = resident();
