@@ -1,6 +1,5 @@
 // XEN_DOMCTL_soft_reset: a domain that has shut down for it forgets what it has agreed with the hypervisor and goes on, for a kernel that has
 // replaced another in its memory (kexec). What is in its memory and registers stays.
-import { domain_look } from './sched/core';
 import { EINVAL, ENOMEM } from '../gen/abi';
 import { INVALID_MFN, PAGE_SIZE, ptr_to_mfn } from '../shared/memory';
 import {
@@ -17,12 +16,13 @@ import { argo_destroy } from './argo_ring';
 import { evtchn_reset } from './event_channel';
 import { populate_one } from './memory_op';
 import { p2m_clear, p2m_find, P2M_NO_GFN } from './p2m';
+import { domain_look } from './sched/core';
 import { time_publish, wallclock_publish } from './time';
 import { NEVER, Vcpu, vcpu_default_info, VCPU_INFO_REGISTERED } from './vcpu';
 
 function forget(d: Domain, v: Vcpu): void {
   v.runstate_gpa = v.time_gpa = NEVER;
-  v.singleshot = v.periodic = NEVER;
+  v.singleshot = v.periodic = v.poll_deadline = NEVER;
   v.upcall_vector = v.upcall_raise = v.poll_count = 0;
   if (v.info_mfn != INVALID_MFN) page_put(v.info_mfn);
   v.info_mfn = INVALID_MFN;

@@ -20,7 +20,7 @@ const MESSAGE_NAMES: ReadonlyMap<number, string> = new Map(Object.entries(XS).ma
 /** The services' ids: above every guest's, so that guests count from 1. */
 const XENSTORE_DOMID = 0x7f01;
 const CONSOLE_DOMID = 0x7f02;
-/** Where a service maps the ring page of domain N: this frame + N. */
+/** From this frame on a service maps ring pages, one that was freed before one that was never used. */
 const RINGS_AT = 0x1000;
 
 export interface GuestOptions {
@@ -46,18 +46,22 @@ class Served {
   readonly #ring: Pumped;
   readonly #page: ForeignPage;
   readonly port: number;
+  /** Where the ring's page is in the service's space. */
+  readonly at: number;
   /** It is to be pumped, and stands in its service's list. */
   due = false;
 
   constructor(
     calls: Hypercalls,
     page: ForeignPage,
+    at: number,
     port: number,
     due: (served: Served) => void,
     make: (schedule: () => void) => Pumped,
   ) {
     this.#calls = calls;
     this.#page = page;
+    this.at = at;
     this.port = port;
     this.#ring = make(() => due(this));
   }
@@ -80,6 +84,9 @@ class Service {
   readonly #served = new Map<number, Served>();
   /** Those that have something to do: a pump costs what they cost, however many others there are. */
   #due: Served[] = [];
+  /** Frames for ring pages: those that were used, the one that was freed last at the end, and the first that never was. */
+  readonly #frames: number[] = [];
+  #frame = RINGS_AT;
   readonly #wake: () => void;
 
   /** `wake` makes the host pump again. */
@@ -96,12 +103,20 @@ class Service {
     make: (page: ForeignPage, schedule: () => void) => Pumped,
   ): Served {
     const port = this.calls.bindInterdomain(domid, remotePort);
-    const page = new ForeignPage(this.calls, domid, gfn, RINGS_AT + domid);
+    const at = this.#frames.pop() ?? this.#frame++;
+    let page: ForeignPage;
+    try {
+      page = new ForeignPage(this.calls, domid, gfn, at);
+    } catch (error) {
+      this.#frames.push(at);
+      this.calls.closePort(port);
+      throw error;
+    }
     const due = (served: Served): void => {
       this.#mark(served);
       this.#wake();
     };
-    const served = new Served(this.calls, page, port, due, (schedule) => make(page, schedule));
+    const served = new Served(this.calls, page, at, port, due, (schedule) => make(page, schedule));
     this.#served.set(port, served);
     this.#mark(served);
     return served;
@@ -117,7 +132,7 @@ class Service {
     this.#served.delete(served.port);
     this.calls.closePort(served.port);
     served.close();
-    this.calls.closePort(served.port);
+    this.#frames.push(served.at);
   }
 
   /** Work on what has happened; true = there was something. */
