@@ -108,12 +108,6 @@ export class Hypercalls {
     });
   }
 
-  closePort(port: number): void {
-    this.#op('event_channel_op', 'EVTCHNOP_close', eventChannel.evtchn_close, (a) => {
-      a.port = port;
-    });
-  }
-
   // ---- domains
   #domctl(op: string, domid: number, fill: (v: View<typeof domctl.xen_domctl.fields>) => void = () => {}) {
     return this.#op('domctl', op, domctl.xen_domctl, (v, cmd) => {
