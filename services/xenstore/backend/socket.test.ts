@@ -1,0 +1,116 @@
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { LocalClient } from '../protocol/client.ts';
+import { Store } from '../protocol/store.ts';
+import { encodeMessage, packStrings, toBytes, XS } from '../protocol/wire.ts';
+import { parseMessages } from '../testing.ts';
+import { isAlive, listen } from './socket.ts';
+
+/** A store on a socket for the length of a test. */
+async function served(
+  body: (store: Store, path: string, listener: Awaited<ReturnType<typeof listen>>) => Promise<void>,
+) {
+  const folder = mkdtempSync(join(tmpdir(), 'xenstore-'));
+  const path = join(folder, 'socket');
+  const store = new Store();
+  const listener = await listen(store, path);
+  try {
+    await body(store, path, listener);
+  } finally {
+    await listener.close();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+async function open(path: string): Promise<Socket> {
+  const socket = connect(path);
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** Reads until `done` of what has come. */
+async function collect(socket: Socket, done: (bytes: Buffer) => boolean): Promise<Buffer> {
+  let all = Buffer.alloc(0);
+  while (!done(all)) {
+    const chunk = socket.read() as Buffer | null;
+    if (chunk) all = Buffer.concat([all, chunk]);
+    else await once(socket, 'readable');
+  }
+  return all;
+}
+
+test('only its owner may open the socket; its file goes with it; a second one on the same path is refused', () =>
+  served(async (store, path, listener) => {
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    assert.equal(await isAlive(path), true);
+    await assert.rejects(listen(store, path), { code: 'EADDRINUSE' });
+    assert.equal(await isAlive(path), true, 'the first one goes on');
+    await listener.close();
+    assert.equal(await isAlive(path), false);
+    writeFileSync(path, '');
+    assert.equal(await isAlive(path), false);
+    await assert.rejects(listen(store, path), { code: 'EADDRINUSE' });
+  }));
+
+test('a client is domain 0; what it set goes when it goes', () =>
+  served(async (store, path, listener) => {
+    const socket = await open(path);
+    const write = encodeMessage(XS.WRITE, 1, 0, toBytes('/a\0x'));
+    socket.write(write.subarray(0, 10));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    socket.write(Buffer.concat([write.subarray(10), encodeMessage(XS.WATCH, 2, 0, packStrings('/a', 't'))]));
+    const answers = parseMessages(await collect(socket, (bytes) => bytes.length >= 19 + 19 + 21));
+    assert.deepEqual(
+      answers.map(({ type, payload }) => [type, payload]),
+      [
+        [XS.WRITE, 'OK\0'],
+        [XS.WATCH, 'OK\0'],
+        [XS.WATCH_EVENT, '/a\0t\0'],
+      ],
+    );
+    assert.equal(listener.clients, 1);
+    socket.destroy();
+    while (listener.clients > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.equal(store.connections.size, 0);
+    assert.deepEqual([...store.watches.at('/a')], []);
+  }));
+
+test('a client that breaks the protocol is closed, the others go on', () =>
+  served(async (store, path) => {
+    const good = await open(path);
+    const bad = await open(path);
+    const header = encodeMessage(XS.READ, 1, 0, new Uint8Array(0));
+    new DataView(header.buffer).setUint32(12, 4097, true);
+    bad.write(header);
+    bad.resume();
+    await once(bad, 'close');
+    good.write(encodeMessage(XS.READ, 1, 0, packStrings('/')));
+    assert.equal(parseMessages(await collect(good, (bytes) => bytes.length >= 16)).length, 1);
+    assert.equal(store.connections.size, 1);
+    good.destroy();
+  }));
+
+test('a client that asks and does not read stops being read: what waits for it is bounded', () =>
+  served(async (store, path) => {
+    const local = new LocalClient(store);
+    local.write('/big', 'x'.repeat(4000));
+    const socket = await open(path);
+    const request = encodeMessage(XS.READ, 1, 0, packStrings('/big'));
+    const COUNT = 20_000;
+    socket.write(Buffer.concat(Array.from({ length: COUNT }, () => request)));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.ok(socket.writableLength > 0, 'the requests themselves do not fit into the socket');
+    const connection = [...store.connections].find((each) => each !== local.connection)!;
+    const waiting = [...connection.pending()].reduce((sum, { bytes }) => sum + bytes.length, 0);
+    assert.ok(waiting < 128 * 1024, `${waiting} bytes`);
+    let got = 0;
+    socket.on('data', (bytes: Buffer) => (got += bytes.length));
+    while (got < COUNT * 4016) await once(socket, 'data');
+    assert.equal(got, COUNT * 4016, 'nothing is lost');
+    socket.destroy();
+  }));
