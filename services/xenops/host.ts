@@ -236,7 +236,7 @@ export class Host {
     const connection = this.store.connect(domid);
     if (this.onXenstore)
       connection.onMessage = (direction, type, payload) => {
-        const text = Buffer.from(payload).toString('latin1').replaceAll('\0', ' ').trimEnd();
+        const text = payload.replaceAll('\0', ' ').trimEnd();
         this.onXenstore?.(domid, `${direction === 'in' ? '>' : '<'} ${MESSAGE_NAMES.get(type) ?? type} ${text}`);
       };
     return connection;

@@ -6,7 +6,6 @@ import { LocalClient } from './protocol/client.ts';
 import { formatPerm } from './protocol/perms.ts';
 import { Store } from './protocol/store.ts';
 import { walk } from './protocol/tree.ts';
-import { toText } from './protocol/wire.ts';
 import { RawClient } from './testing.ts';
 
 const UUID = '2abd4c57-eb69-44cf-bc5a-dbf6e4eaaa24';
@@ -94,9 +93,9 @@ const HOST = ['/', '/tool', '/tool/xenstored', '/local', '/local/domain', '/loca
 HOST.push('/local/domain/0/name', '/local/pool', '/local/pool/0', '/local/pool/0/name', '/vm', '/libxl');
 
 const dump = (store: Store): string[] =>
-  [...walk(store.tree.root, '/')]
+  [...walk(store.tree, '/')]
     .filter(([path]) => !HOST.includes(path))
-    .map(([path, node]) => `${path}|${toText(node.value)}|${node.perms.map(formatPerm).join(',')}`);
+    .map(([path, node]) => `${path}|${node.value}|${node.perms.map(formatPerm).join(',')}`);
 
 test('a PVH domain has the nodes, values, permissions and order of xl', () => {
   const store = new Store();

@@ -1,7 +1,7 @@
 // What the tests of this folder share: a client that speaks raw messages, and a seeded source of numbers.
 import type { Connection } from './protocol/connection.ts';
 import type { Store } from './protocol/store.ts';
-import { decodeHeader, encodeMessage, HEADER_SIZE, toBytes, toText, XS } from './protocol/wire.ts';
+import { decodeHeader, encodeMessage, HEADER_SIZE, toText, XS } from './protocol/wire.ts';
 
 export interface Answer {
   type: number;
@@ -22,7 +22,7 @@ export function parseMessages(bytes: Uint8Array): Answer[] {
 }
 
 export class RawClient {
-  readonly connection: Connection;
+  connection: Connection;
   events: string[] = [];
   #reqId = 0;
 
@@ -30,10 +30,15 @@ export class RawClient {
     this.connection = store.connect(domid, privileged);
   }
 
+  /** Goes on after the store was restarted. */
+  attach(store: Store): void {
+    this.connection = [...store.connections].find((each) => each.serial === this.connection.serial)!;
+  }
+
   /** Sends strings joined by NULs as they are, and returns the answer's payload, or the error's name. */
   ask(type: number, payload = '', tx = 0): string {
     const reqId = ++this.#reqId;
-    this.connection.receive(encodeMessage(type, reqId, tx, toBytes(payload)));
+    this.connection.receive(encodeMessage(type, reqId, tx, payload));
     const answer = this.drain().find((each) => each.reqId === reqId);
     if (!answer) throw new Error('no answer');
     if (answer.txId !== tx) throw new Error('answer to another transaction');

@@ -3,6 +3,7 @@ import { ByteRing } from '../../lib/ring_page.ts';
 import type { RingPage } from '../../lib/ring_page.ts';
 import type { Connection } from '../protocol/connection.ts';
 import { RING_ERROR } from '../protocol/connection.ts';
+import { FEATURES } from '../protocol/domains.ts';
 import type { Store } from '../protocol/store.ts';
 
 export const XENSTORE_RING = {
@@ -18,8 +19,6 @@ export const XENSTORE_RING = {
   ERROR: 2072,
 } as const;
 
-export const SERVER_FEATURE = { RECONNECTION: 1, ERROR: 2, WATCH_DEPTH: 4 } as const;
-const FEATURES = SERVER_FEATURE.RECONNECTION | SERVER_FEATURE.ERROR | SERVER_FEATURE.WATCH_DEPTH;
 const CONNECTED = 0;
 const RECONNECT = 1;
 
@@ -27,8 +26,8 @@ const RECONNECT = 1;
 const PUMP_LIMIT = 64 * 1024;
 
 export class XenstoreRing {
-  readonly connection: Connection;
-  readonly #store: Store;
+  #connection: Connection;
+  #store: Store;
   readonly #page: RingPage;
   readonly #requests: ByteRing;
   readonly #responses: ByteRing;
@@ -39,14 +38,36 @@ export class XenstoreRing {
   constructor(options: { store: Store; page: RingPage; connection: Connection; schedule?: () => void }) {
     this.#store = options.store;
     this.#page = options.page;
-    this.connection = options.connection;
-    if (options.schedule) this.connection.onReady = options.schedule;
+    this.#connection = options.connection;
+    if (options.schedule) this.#connection.onReady = options.schedule;
     const { REQ, RSP, SIZE: size } = XENSTORE_RING;
     const { REQ_CONS, REQ_PROD, RSP_CONS, RSP_PROD } = XENSTORE_RING;
     this.#requests = new ByteRing(this.#page, { data: REQ, size, cons: REQ_CONS, prod: REQ_PROD });
     this.#responses = new ByteRing(this.#page, { data: RSP, size, cons: RSP_CONS, prod: RSP_PROD });
-    this.#page.storeU32(XENSTORE_RING.SERVER_FEATURES, FEATURES);
+    const features = this.#store.domains.peek(this.#connection.domid)?.features ?? FEATURES;
+    this.#page.storeU32(XENSTORE_RING.SERVER_FEATURES, features);
     this.#page.storeU32(XENSTORE_RING.ERROR, RING_ERROR.NONE);
+  }
+
+  get connection(): Connection {
+    return this.#connection;
+  }
+
+  /**
+   * Goes on with a store made of the former one's records: the guest's page stays as it is, and with it an error that ended the
+   * connection. False if that store does not know the connection.
+   */
+  attach(store: Store): boolean {
+    const { serial, onReady, onMessage } = this.#connection;
+    const connection = [...store.connections].find((each) => each.serial === serial);
+    if (!connection) return false;
+    this.#connection = connection;
+    this.#store = store;
+    connection.onMessage = onMessage;
+    connection.onReady = onReady;
+    if (this.#shownError !== RING_ERROR.NONE) connection.fail(this.#shownError);
+    onReady?.();
+    return true;
   }
 
   /** Whether the last pump stopped with work left that no event of the guest will announce again. */
@@ -71,8 +92,8 @@ export class XenstoreRing {
 
   /** The guest asked for a fresh start: both rings empty, no watch, no transaction. */
   #reconnected(): boolean {
-    if (this.connection.closed || this.#page.loadU32(XENSTORE_RING.CONNECTION) !== RECONNECT) return false;
-    this.#store.reconnect(this.connection);
+    if (this.#connection.closed || this.#page.loadU32(XENSTORE_RING.CONNECTION) !== RECONNECT) return false;
+    this.#store.reconnect(this.#connection);
     this.#shownError = RING_ERROR.NONE;
     const { REQ_CONS, REQ_PROD, RSP_CONS, RSP_PROD, ERROR, CONNECTION } = XENSTORE_RING;
     for (const word of [REQ_CONS, REQ_PROD, RSP_CONS, RSP_PROD, ERROR]) this.#page.storeU32(word, 0);
@@ -82,11 +103,11 @@ export class XenstoreRing {
 
   #send(): boolean {
     let moved = false;
-    for (let bytes = this.connection.output(); bytes; bytes = this.connection.output()) {
+    for (let bytes = this.#connection.output(); bytes; bytes = this.#connection.output()) {
       const put = this.#responses.put(bytes);
-      if (put === undefined) this.connection.fail(RING_ERROR.RING_INDEX);
+      if (put === undefined) this.#connection.fail(RING_ERROR.RING_INDEX);
       if (!put) break;
-      this.connection.sent(put);
+      this.#connection.sent(put);
       moved = true;
     }
     return moved;
@@ -95,18 +116,18 @@ export class XenstoreRing {
   /** Takes no more than the connection has room for: what it does not accept stays in the ring, the guest's back pressure. */
   #receive(): number {
     let got = 0;
-    while (this.connection.accepting && got < XENSTORE_RING.SIZE) {
-      const bytes = this.#requests.take(this.connection.wanted);
-      if (!bytes) this.connection.fail(RING_ERROR.RING_INDEX);
+    while (this.#connection.accepting && got < XENSTORE_RING.SIZE) {
+      const bytes = this.#requests.take(this.#connection.wanted);
+      if (!bytes) this.#connection.fail(RING_ERROR.RING_INDEX);
       if (!bytes || bytes.length === 0) break;
-      got += this.connection.receive(bytes);
+      got += this.#connection.receive(bytes);
     }
     return got;
   }
 
   #showError(): boolean {
-    if (this.connection.error === this.#shownError) return false;
-    this.#shownError = this.connection.error;
+    if (this.#connection.error === this.#shownError) return false;
+    this.#shownError = this.#connection.error;
     this.#page.storeU32(XENSTORE_RING.ERROR, this.#shownError);
     return true;
   }

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LocalClient } from '../protocol/client.ts';
 import { Store } from '../protocol/store.ts';
-import { encodeMessage, packStrings, toBytes, XS } from '../protocol/wire.ts';
+import { encodeMessage, packStrings, XS } from '../protocol/wire.ts';
 import { parseMessages } from '../testing.ts';
 import { isAlive, listen } from './socket.ts';
 
@@ -60,7 +60,7 @@ test('only its owner may open the socket; its file goes with it; a second one on
 test('a client is domain 0; what it set goes when it goes', () =>
   served(async (store, path, listener) => {
     const socket = await open(path);
-    const write = encodeMessage(XS.WRITE, 1, 0, toBytes('/a\0x'));
+    const write = encodeMessage(XS.WRITE, 1, 0, '/a\0x');
     socket.write(write.subarray(0, 10));
     await new Promise((resolve) => setTimeout(resolve, 10));
     socket.write(Buffer.concat([write.subarray(10), encodeMessage(XS.WATCH, 2, 0, packStrings('/a', 't'))]));
@@ -84,8 +84,8 @@ test('a client that breaks the protocol is closed, the others go on', () =>
   served(async (store, path) => {
     const good = await open(path);
     const bad = await open(path);
-    const header = encodeMessage(XS.READ, 1, 0, new Uint8Array(0));
-    new DataView(header.buffer).setUint32(12, 4097, true);
+    const header = encodeMessage(XS.READ, 1, 0, '');
+    header.writeUInt32LE(4097, 12);
     bad.write(header);
     bad.resume();
     await once(bad, 'close');

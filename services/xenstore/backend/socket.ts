@@ -10,6 +10,9 @@ const UNSENT_MAX = 64 * 1024;
 /** Clients at a time; more are refused. Each costs a file descriptor. */
 const CLIENTS_MAX = 512;
 
+/** Where messages on their way to a socket are put together. */
+const OUTPUT = Buffer.allocUnsafeSlow(UNSENT_MAX);
+
 export interface StoreListener {
   readonly path: string;
   /** Clients connected now. */
@@ -143,7 +146,9 @@ class Client {
   }
 
   #receive(bytes: Uint8Array): void {
+    this.#scheduled = true; // what it has to say is sent below, at once
     const taken = this.#connection.receive(bytes);
+    this.#scheduled = false;
     this.#rest = taken < bytes.length ? bytes.subarray(taken) : undefined;
     if (this.#rest) this.#socket.pause();
     this.#flush();
@@ -167,13 +172,10 @@ class Client {
   #flush(): void {
     const connection = this.#connection;
     if (connection.error !== 0) return this.close();
-    this.#socket.cork();
     while (this.#socket.writableLength < UNSENT_MAX) {
-      const bytes = connection.output();
-      if (!bytes) break;
-      this.#socket.write(bytes);
-      connection.sent(bytes.length);
+      const length = connection.takeOutput(OUTPUT);
+      if (length === 0) break;
+      this.#socket.write(Buffer.from(OUTPUT.subarray(0, length)));
     }
-    this.#socket.uncork();
   }
 }

@@ -1,7 +1,7 @@
 // The store as a service or the toolstack in the same process uses it: typed calls through the same messages as everybody's.
 import type { Connection } from './connection.ts';
 import type { Store } from './store.ts';
-import { decodeHeader, encodeMessage, HEADER_SIZE, packStrings, toBytes, toText, unpackStrings, XS } from './wire.ts';
+import { decodeHeader, encodeMessage, HEADER_SIZE, packStrings, toText, unpackStrings, XS } from './wire.ts';
 import type { XsErrorCode } from './wire.ts';
 import { XsError } from './wire.ts';
 
@@ -12,7 +12,7 @@ export class LocalClient {
   readonly #store: Store;
   readonly #handlers = new Map<string, WatchHandler>();
   #events: [path: string, token: string][] = [];
-  #answer: { type: number; payload: Uint8Array } | undefined;
+  #answer: { type: number; payload: string } | undefined;
   #token = 0;
   #scheduled = false;
 
@@ -27,7 +27,7 @@ export class LocalClient {
   }
 
   read(path: string, tx = 0): string {
-    return toText(this.call(XS.READ, packStrings(path), tx));
+    return this.call(XS.READ, packStrings(path), tx);
   }
 
   /** The value, or undefined where there is none. */
@@ -41,7 +41,7 @@ export class LocalClient {
   }
 
   write(path: string, value: string, tx = 0): void {
-    this.call(XS.WRITE, toBytes(`${path}\0${value}`), tx);
+    this.call(XS.WRITE, `${path}\0${value}`, tx);
   }
 
   mkdir(path: string, tx = 0): void {
@@ -96,7 +96,7 @@ export class LocalClient {
   /** Runs `body` in a transaction, again and again while others interfere. */
   transaction<T>(body: (tx: number) => T, attempts = 100): T {
     for (let attempt = 1; ; attempt++) {
-      const tx = Number(unpackStrings(this.call(XS.TRANSACTION_START, new Uint8Array(0)))[0]);
+      const tx = Number(unpackStrings(this.call(XS.TRANSACTION_START, '\0'))[0]);
       let commit = false;
       try {
         const result = body(tx);
@@ -112,13 +112,13 @@ export class LocalClient {
   }
 
   /** One request and its answer; an ERROR becomes an XsError. */
-  call(type: number, payload: Uint8Array, tx = 0): Uint8Array {
+  call(type: number, payload: string, tx = 0): string {
     this.#drain();
     this.#answer = undefined;
     const request = encodeMessage(type, 0, tx, payload);
     if (this.connection.receive(request) < request.length) throw new XsError('EIO', 'connection lost');
     this.#drain();
-    const answer = this.#answer as { type: number; payload: Uint8Array } | undefined;
+    const answer = this.#answer as { type: number; payload: string } | undefined;
     if (!answer) throw new XsError('EIO', 'no answer');
     if (answer.type === XS.ERROR) throw new XsError(unpackStrings(answer.payload)[0] as XsErrorCode);
     return answer.payload;
@@ -127,7 +127,7 @@ export class LocalClient {
   #drain(): void {
     for (let bytes = this.connection.output(); bytes; bytes = this.connection.output()) {
       const { type } = decodeHeader(bytes);
-      const payload = bytes.slice(HEADER_SIZE);
+      const payload = toText(bytes, HEADER_SIZE);
       this.connection.sent(bytes.length);
       if (type === XS.WATCH_EVENT) this.#events.push(unpackStrings(payload) as [string, string]);
       else this.#answer = { type, payload };

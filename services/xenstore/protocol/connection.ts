@@ -1,7 +1,16 @@
 // One client of the store: a domain's ring or a tool's socket. Bytes in, messages out, both bounded.
 import type { Transaction } from './transaction.ts';
 import type { Watch } from './watches.ts';
-import { decodeHeader, encodeMessage, HEADER_SIZE, packStrings, PAYLOAD_MAX, XS } from './wire.ts';
+import {
+  decodeHeader,
+  encodeMessage,
+  HEADER_SIZE,
+  packStrings,
+  PAYLOAD_MAX,
+  payloadLength,
+  putMessage,
+} from './wire.ts';
+import { toText, XS } from './wire.ts';
 
 /** Values of the `error` word in a guest's ring page. */
 export const RING_ERROR = { NONE: 0, COMM: 1, RING_INDEX: 2, PROTOCOL: 3 } as const;
@@ -14,8 +23,15 @@ export interface Request {
 }
 
 interface Message {
-  readonly bytes: Uint8Array;
+  readonly type: number;
+  readonly reqId: number;
+  readonly txId: number;
+  readonly payload: string;
+  /** Bytes on the wire, and how many of them have been sent. */
+  readonly size: number;
   sent: number;
+  /** As sent; made when a part of it is. */
+  bytes?: Buffer;
   /** Identity of a watch event: an equal one that waits already says it all. */
   readonly event?: string | undefined;
   /** Who caused it; its unread consequences stop a client from causing more. */
@@ -25,9 +41,9 @@ interface Message {
 
 export interface ConnectionLimits {
   /** Unread consequences at which no further request is taken. */
-  outstanding: number;
+  readonly outstanding: number;
   /** Bytes waiting to be read at which the client is given up. */
-  queue: number;
+  readonly queue: number;
 }
 
 const QUEUE_HIGH = 64 * 1024; // no further requests from a client that leaves that much unread
@@ -48,9 +64,9 @@ export class Connection {
   /** Called when there is something new to send, or requests are taken again. It must only schedule: the store may be mid-change. */
   onReady: (() => void) | undefined;
   /** Called with each whole message, for traces. */
-  onMessage: ((direction: 'in' | 'out', type: number, payload: Uint8Array) => void) | undefined;
+  onMessage: ((direction: 'in' | 'out', type: number, payload: string) => void) | undefined;
 
-  readonly #limits: () => ConnectionLimits;
+  readonly #limits: ConnectionLimits;
   readonly #handle: (connection: Connection, request: Request) => void;
   readonly #now: () => number;
   #header = new Uint8Array(HEADER_SIZE);
@@ -65,7 +81,7 @@ export class Connection {
     serial: number;
     domid: number;
     privileged: boolean;
-    limits: () => ConnectionLimits;
+    limits: ConnectionLimits;
     handle: (connection: Connection, request: Request) => void;
     now: () => number;
   }) {
@@ -83,7 +99,7 @@ export class Connection {
 
   /** Whether requests are taken now; otherwise leave them in the ring or the socket until onReady. */
   get accepting(): boolean {
-    return this.usable && this.outstanding < this.#limits().outstanding && this.#queued < QUEUE_HIGH;
+    return this.usable && this.outstanding < this.#limits.outstanding && this.#queued < QUEUE_HIGH;
   }
 
   /** Bytes missing of the header or body under way; 0 while not accepting. */
@@ -99,6 +115,11 @@ export class Connection {
   #take(bytes: Uint8Array, more: () => boolean): number {
     let taken = 0;
     while (taken < bytes.length && more()) {
+      const whole = this.#whole(bytes, taken);
+      if (whole > 0) {
+        taken += whole;
+        continue;
+      }
       const into = this.#body ?? this.#header;
       const part = bytes.subarray(taken, taken + into.length - this.#filled);
       into.set(part, this.#filled);
@@ -107,6 +128,17 @@ export class Connection {
       if (this.#filled === into.length) this.#advance();
     }
     return taken;
+  }
+
+  /** Handles the request at `at` if all of it is there, without a copy; returns its length. */
+  #whole(bytes: Uint8Array, at: number): number {
+    const body = at + HEADER_SIZE;
+    if (this.#body || this.#filled > 0 || body > bytes.length) return 0;
+    const length = payloadLength(bytes, at);
+    if (length > PAYLOAD_MAX || body + length > bytes.length) return 0;
+    const { type, reqId, txId } = decodeHeader(bytes, at);
+    this.#request(type, reqId, txId, bytes.subarray(body, body + length));
+    return HEADER_SIZE + length;
   }
 
   /** Bytes of a request that is not complete yet. */
@@ -131,14 +163,17 @@ export class Connection {
     const payload = this.#body;
     this.#body = undefined;
     this.#filled = 0;
-    this.onMessage?.('in', type, payload);
+    this.#request(type, reqId, txId, payload);
+  }
+
+  #request(type: number, reqId: number, txId: number, payload: Uint8Array): void {
+    this.onMessage?.('in', type, toText(payload));
     this.#handle(this, { type, reqId, txId, payload });
   }
 
-  reply(request: Request, type: number, payload: Uint8Array): void {
-    const tooLong = payload.length > PAYLOAD_MAX;
-    const [kind, body] = tooLong ? [XS.ERROR, packStrings('E2BIG')] : [type, payload];
-    this.#enqueue(encodeMessage(kind, request.reqId, request.txId, body), undefined, this);
+  reply({ reqId, txId }: Request, type: number, payload: string): void {
+    if (payload.length <= PAYLOAD_MAX) this.#enqueue(type, reqId, txId, payload, undefined, this);
+    else this.#enqueue(XS.ERROR, reqId, txId, packStrings('E2BIG'), undefined, this);
   }
 
   event(path: string, token: string, origin: Connection | undefined): void {
@@ -146,25 +181,51 @@ export class Connection {
     if (!this.usable || payload.length > PAYLOAD_MAX) return;
     const key = `${path}\0${token}`;
     if (this.#events.has(key)) return;
-    this.#enqueue(encodeMessage(XS.WATCH_EVENT, 0, 0, payload), key, origin);
+    this.#enqueue(XS.WATCH_EVENT, 0, 0, payload, key, origin);
   }
 
-  #enqueue(bytes: Uint8Array, event: string | undefined, origin: Connection | undefined): void {
+  #enqueue(
+    type: number,
+    reqId: number,
+    txId: number,
+    payload: string,
+    event: string | undefined,
+    origin: Connection | undefined,
+  ): void {
     if (!this.usable) return;
-    if (this.#queued + bytes.length > this.#limits().queue) return this.fail(RING_ERROR.COMM);
-    this.onMessage?.('out', decodeHeader(bytes).type, bytes.subarray(HEADER_SIZE));
-    const message = { bytes, sent: 0, event, origin, since: this.#now() };
+    const size = HEADER_SIZE + payload.length;
+    if (this.#queued + size > this.#limits.queue) return this.fail(RING_ERROR.COMM);
+    this.onMessage?.('out', type, payload);
+    const message = { type, reqId, txId, payload, size, sent: 0, event, origin, since: this.#now() };
     this.#queue.push(message);
-    this.#queued += bytes.length;
+    this.#queued += size;
     if (event !== undefined) this.#events.set(event, message);
     if (origin) origin.outstanding++;
     this.onReady?.();
   }
 
+  #bytes(message: Message): Buffer {
+    return (message.bytes ??= encodeMessage(message.type, message.reqId, message.txId, message.payload));
+  }
+
   /** The unsent rest of the oldest message. */
   output(): Uint8Array | undefined {
     const message = this.#queue[this.#head];
-    return message && message.bytes.subarray(message.sent);
+    return message && this.#bytes(message).subarray(message.sent);
+  }
+
+  /** Moves what waits into `into`, up to the last message that fits (it has room for one at least); returns the bytes. */
+  takeOutput(into: Buffer): number {
+    let at = 0;
+    for (let message = this.#queue[this.#head]; message; message = this.#queue[this.#head]) {
+      const left = message.size - message.sent;
+      if (at + left > into.length) break;
+      if (!message.bytes) putMessage(into, at, message.type, message.reqId, message.txId, message.payload);
+      else this.#bytes(message).copy(into, at, message.sent);
+      at += left;
+      this.sent(left);
+    }
+    return at;
   }
 
   /** `count` bytes of what output() gave have been delivered. */
@@ -173,9 +234,12 @@ export class Connection {
     if (!message || count === 0) return;
     message.sent += count;
     if (message.event !== undefined) this.#events.delete(message.event);
-    if (message.sent < message.bytes.length) return;
+    if (message.sent < message.size) return;
     this.#head++;
-    if (this.#head > 64 && this.#head * 2 > this.#queue.length) {
+    if (this.#head === this.#queue.length) {
+      this.#queue.length = 0;
+      this.#head = 0;
+    } else if (this.#head > 64 && this.#head * 2 > this.#queue.length) {
       this.#queue = this.#queue.slice(this.#head);
       this.#head = 0;
     }
@@ -183,10 +247,12 @@ export class Connection {
   }
 
   #release(message: Message): void {
-    const stalled = [this, message.origin ?? this].filter((each) => !each.accepting);
-    this.#queued -= message.bytes.length;
-    if (message.origin) message.origin.outstanding--;
-    for (const each of new Set(stalled)) if (each.accepting) each.onReady?.();
+    const { origin } = message;
+    const [waits, originWaits] = [!this.accepting, origin && origin !== this && !origin.accepting];
+    this.#queued -= message.size;
+    if (origin) origin.outstanding--;
+    if (waits && this.accepting) this.onReady?.();
+    if (originWaits && origin!.accepting) origin!.onReady?.();
   }
 
   /** Since when the oldest event has been waiting; undefined if none does. */
@@ -197,16 +263,26 @@ export class Connection {
     return undefined;
   }
 
-  /** What waits to be sent: whole events by their key, so that equal ones still merge, and raw bytes. */
-  *pending(): Generator<{ bytes: Uint8Array; event?: string | undefined }> {
+  /** What waits to be sent, the unsent rest of the oldest message first. */
+  *pending(): Generator<{ bytes: Buffer; whole: boolean }> {
     for (let i = this.#head; i < this.#queue.length; i++) {
-      const { bytes, sent, event } = this.#queue[i]!;
-      yield { bytes: bytes.subarray(sent), event: sent === 0 ? event : undefined };
+      const message = this.#queue[i]!;
+      yield { bytes: this.#bytes(message).subarray(message.sent), whole: message.sent === 0 };
     }
   }
 
-  restorePending(bytes: Uint8Array, event: string | undefined): void {
-    this.#enqueue(bytes, event, event === undefined ? this : undefined);
+  /** Output of an earlier connection: a whole message, or the rest of one that was partly sent. */
+  restorePending(bytes: Buffer, whole: boolean): void {
+    if (whole) {
+      const { type, reqId, txId } = decodeHeader(bytes);
+      const payload = toText(bytes, HEADER_SIZE);
+      const event = type === XS.WATCH_EVENT ? payload.slice(0, -1) : undefined;
+      return this.#enqueue(type, reqId, txId, payload, event, event === undefined ? this : undefined);
+    }
+    const rest = { type: 0, reqId: 0, txId: 0, payload: '', size: bytes.length, sent: 0, bytes, since: this.#now() };
+    this.#queue.push({ ...rest, event: undefined, origin: this });
+    this.#queued += bytes.length;
+    this.outstanding++;
   }
 
   /** Gives the client up, as after a protocol violation: nothing is read from it or sent to it until it reconnects. */

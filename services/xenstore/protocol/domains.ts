@@ -17,7 +17,10 @@ export const DEFAULT_QUOTAS = {
   permissions: 5,
 };
 export type Quotas = typeof DEFAULT_QUOTAS;
-export const QUOTA_HELP: Record<keyof Quotas, string> = {
+export type Quota = keyof Quotas;
+/** Bytes in the store from which on a domain is worth a warning. */
+export const DEFAULT_SOFT_MEMORY = 2097152;
+export const QUOTA_HELP: Record<Quota, string> = {
   nodes: 'nodes a domain may own',
   watches: 'watches a domain may set',
   transactions: 'transactions a domain may have open',
@@ -28,6 +31,11 @@ export const QUOTA_HELP: Record<keyof Quotas, string> = {
   'path-max': 'bytes of a path',
   permissions: 'permission entries of one node',
 };
+export const QUOTA_NAMES = Object.keys(QUOTA_HELP) as Quota[];
+
+/** Bits of the ring page's feature word (io/xs_wire.h). */
+export const SERVER_FEATURE = { RECONNECTION: 1, ERROR: 2, WATCH_DEPTH: 4 } as const;
+export const FEATURES = SERVER_FEATURE.RECONNECTION | SERVER_FEATURE.ERROR | SERVER_FEATURE.WATCH_DEPTH;
 
 export interface Usage {
   nodes: number;
@@ -37,18 +45,25 @@ export interface Usage {
 export interface Domain extends Usage {
   readonly domid: number;
   /** Nodes written before this generation named an earlier domain of the same id. */
-  readonly generation: number;
-  introduced?: { gfn: number; port: number } | undefined;
+  generation: number;
+  /** The event channel port it was introduced with. */
+  introduced?: number | undefined;
   shutdown: boolean;
+  /** What its ring page says that the store can do. */
+  features: number;
+  /** Quotas of its own, where they differ from everybody's. */
+  readonly quotas: Partial<Quotas>;
+  /** It is above the soft limit and that has been said. */
+  warned: boolean;
   /** Bytes of paths and tokens that its watches hold; they count against the memory quota. */
   watchMemory: number;
   target?: number | undefined;
 }
 
 // The daemon's stored record: a header of 24 bytes, 8 a permission, then value and child names; the path is the key.
-export const nodeSize = (node: Pick<Node, 'value' | 'perms' | 'childBytes'>): number =>
-  24 + 8 * node.perms.length + node.value.length + node.childBytes;
-export const nodeCost = (path: string, node: Node): number => nodeSize(node) + path.length;
+export type Sized = Pick<Node, 'value' | 'perms' | 'childBytes'>;
+export const nodeSize = (node: Sized): number => 24 + 8 * node.perms.length + node.value.length + node.childBytes;
+export const nodeCost = (path: string, node: Sized): number => nodeSize(node) + path.length;
 
 export class Domains {
   readonly quotas: Quotas;
@@ -68,6 +83,9 @@ export class Domains {
         domid,
         generation: domid === 0 ? 0 : generation,
         shutdown: false,
+        features: FEATURES,
+        quotas: {},
+        warned: false,
         watchMemory: 0,
         nodes: 0,
         memory: 0,
@@ -85,8 +103,26 @@ export class Domains {
     return this.#known.values();
   }
 
-  put(domain: Domain): void {
-    this.#known.set(domain.domid, domain);
+  /** The record of a domain that was known before a restart, and to which all permissions that are not stale were given. */
+  restore(domid: number): Domain {
+    const domain = this.find(domid, 0);
+    if (!domain) throw new XsError('EINVAL', `record of domain ${domid}, which does not exist`);
+    domain.generation = 0;
+    return domain;
+  }
+
+  /** A quota as it holds for a domain; one of 0 is none. */
+  limit(domid: number, name: Quota): number {
+    const value = this.#known.get(domid)?.quotas[name] ?? this.quotas[name];
+    return value === 0 ? Infinity : value;
+  }
+
+  /** Refuses growth of an unprivileged domain's share beyond its quotas. */
+  check(held: Domain, pending: Usage, extra: Usage): void {
+    const nodes = held.nodes + pending.nodes + extra.nodes;
+    const memory = held.memory + held.watchMemory + pending.memory + extra.memory;
+    if (extra.nodes > 0 && nodes > this.limit(held.domid, 'nodes')) throw new XsError('ENOSPC', 'node quota');
+    if (extra.memory > 0 && memory > this.limit(held.domid, 'memory')) throw new XsError('ENOMEM', 'memory quota');
   }
 
   forget(domid: number): void {
@@ -114,7 +150,7 @@ export class Delta {
   readonly byDomain = new Map<number, Usage>();
 
   /** A node at `path` goes from `before` to `after`; either may be absent. */
-  change(path: string, before: Node | undefined, after: Node | undefined): void {
+  change(path: string, before: Sized | undefined, after: Sized | undefined): void {
     if (before) this.#add(ownerOf(before.perms), -1, -nodeCost(path, before));
     if (after) this.#add(ownerOf(after.perms), 1, nodeCost(path, after));
   }
@@ -132,12 +168,4 @@ export class Delta {
     if (!usage) this.byDomain.set(domid, { nodes, memory });
     else [usage.nodes, usage.memory] = [usage.nodes + nodes, usage.memory + memory];
   }
-}
-
-/** Refuses growth of an unprivileged domain's share beyond its quotas. */
-export function checkQuota(quotas: Quotas, held: Domain, pending: Usage, extra: Usage): void {
-  const nodes = held.nodes + pending.nodes + extra.nodes;
-  const memory = held.memory + held.watchMemory + pending.memory + extra.memory;
-  if (extra.nodes > 0 && nodes > quotas.nodes) throw new XsError('ENOSPC', 'node quota');
-  if (extra.memory > 0 && memory > quotas.memory) throw new XsError('ENOMEM', 'memory quota');
 }

@@ -1,9 +1,12 @@
 // The message table: what each request takes, who may send it, what it answers.
 import type { Connection, Request } from './connection.ts';
 import { control } from './control.ts';
+import type { Quota } from './domains.ts';
+import { FEATURES, QUOTA_NAMES } from './domains.ts';
 import { domainPath } from './path.ts';
 import { formatPerm, parsePerm, READ } from './perms.ts';
 import type { Context, Store } from './store.ts';
+import type { Node } from './tree.ts';
 import type { Transaction } from './transaction.ts';
 import { numberArgument, oneString, packStrings, PAYLOAD_MAX, stringAndRest, unpackStrings, XS } from './wire.ts';
 import { XsError } from './wire.ts';
@@ -22,11 +25,12 @@ interface Row {
   readonly name: string;
   /** `privileged`: dom0 and tools only. `untransacted`: the header's transaction id is not looked at. */
   readonly flags: '' | 'privileged' | 'untransacted';
-  readonly handle: (call: Call) => Uint8Array | void;
+  readonly handle: (call: Call) => string | void;
 }
 
 const OK = packStrings('OK');
 const U32_MAX = 0xffffffff;
+export const QUOTA_MAX = 0x7fffffff;
 const DOMID_MAX = 0x7fff;
 const DOMID_SELF = 0x7ff0;
 
@@ -49,27 +53,28 @@ function readable(call: Call, path: string) {
   return call.store.node(call.context, call.store.path(call.context, path), READ);
 }
 
+const names = (node: Node): string => packStrings(...node.children);
+
 /** A long list in parts: generation, then names from a byte offset, then an empty string if that was all. */
-function directoryPart(call: Call): Uint8Array {
+function directoryPart(call: Call): string {
   const [path, offsetText] = strings(call, 2);
   const node = readable(call, path!);
   const offset = numberArgument(offsetText, U32_MAX);
   const generation = packStrings(String(node.generation));
-  const list = packStrings(...node.children.keys()).subarray(offset);
+  const list = names(node).slice(offset);
   const room = PAYLOAD_MAX - generation.length - 1;
-  const part = list.length <= room ? list : list.subarray(0, list.lastIndexOf(0, room - 1) + 1);
-  const end = part.length === list.length ? [0] : [];
-  return new Uint8Array([...generation, ...part, ...end]);
+  const part = list.length <= room ? list : list.slice(0, list.lastIndexOf('\0', room - 1) + 1);
+  return generation + part + (part.length === list.length ? '\0' : '');
 }
 
-function watch(call: Call): Uint8Array {
+function watch(call: Call): string {
   const [path, token, depth] = strings(call, 2, 3);
   const levels = depth === undefined ? undefined : numberArgument(depth, U32_MAX);
   call.after = call.store.watch(call.connection, path!, token!, levels);
   return OK;
 }
 
-function endTransaction(call: Call): Uint8Array {
+function endTransaction(call: Call): string {
   const verdict = oneString(call.payload);
   if (verdict !== 'T' && verdict !== 'F') throw new XsError('EINVAL', 'T or F expected');
   if (!call.transaction) throw new XsError('ENOENT', 'no such transaction');
@@ -85,13 +90,13 @@ function introduce(call: Call): void {
   call.store.introduce(otherDomain(domid), where, channel);
 }
 
-function isIntroduced(call: Call): Uint8Array {
+function isIntroduced(call: Call): string {
   const domid = domidArgument(oneString(call.payload));
   const known = domid === 0 || domid === DOMID_SELF || call.store.domains.peek(domid)?.introduced !== undefined;
   return packStrings(known ? 'T' : 'F');
 }
 
-function begin(call: Call): Uint8Array {
+function begin(call: Call): string {
   if (call.transaction) throw new XsError('EBUSY', 'transactions do not nest');
   return packStrings(String(call.store.begin(call.connection).id));
 }
@@ -107,12 +112,53 @@ function setTarget(call: Call): void {
   call.store.setTarget(otherDomain(domid), otherDomain(target));
 }
 
+/** The record of another domain that the hypervisor knows. */
+function domainOf(call: Call, text: string | undefined) {
+  const domain = call.store.domains.find(otherDomain(text), call.store.generation + 1);
+  if (!domain) throw new XsError('ENOENT', 'no such domain');
+  return domain;
+}
+
+function getFeature(call: Call): string {
+  const [domid] = strings(call, 0, 1);
+  return packStrings(String(domid === undefined || domid === '' ? FEATURES : domainOf(call, domid).features));
+}
+
+function setFeature(call: Call): void {
+  const [domid, value] = strings(call, 2);
+  const domain = domainOf(call, domid);
+  const features = numberArgument(value, U32_MAX);
+  if (domain.introduced !== undefined) throw new XsError('EBUSY', 'its ring is in use');
+  if (features & ~FEATURES) throw new XsError('EINVAL', 'unknown feature');
+  domain.features = features;
+}
+
+function quotaName(text: string | undefined): Quota {
+  const name = QUOTA_NAMES.find((each) => each === text);
+  if (!name) throw new XsError('EINVAL', 'unknown quota');
+  return name;
+}
+
+function getQuota(call: Call): string {
+  const list = strings(call, 0, 2);
+  if (list.join('') === '') return packStrings(QUOTA_NAMES.join(' '));
+  const name = quotaName(list.at(-1));
+  const own = list.length > 1 ? domainOf(call, list[0]).quotas[name] : undefined;
+  return packStrings(String(own ?? call.store.quotas[name]));
+}
+
+function setQuota(call: Call): void {
+  const list = strings(call, 2, 3);
+  const quotas = list.length > 2 ? domainOf(call, list[0]).quotas : call.store.quotas;
+  quotas[quotaName(list.at(-2))] = numberArgument(list.at(-1), QUOTA_MAX);
+}
+
 const row = (name: string, handle: Row['handle'], flags: Row['flags'] = ''): Row => ({ name, flags, handle });
 const path = (call: Call): string => call.store.path(call.context, oneString(call.payload));
 
 export const MESSAGES: ReadonlyMap<number, Row> = new Map<number, Row>([
   [XS.CONTROL, row('CONTROL', control, 'privileged')],
-  [XS.DIRECTORY, row('DIRECTORY', (call) => packStrings(...readable(call, oneString(call.payload)).children.keys()))],
+  [XS.DIRECTORY, row('DIRECTORY', (call) => names(readable(call, oneString(call.payload))))],
   [XS.READ, row('READ', (call) => call.store.read(call.context, path(call)))],
   [
     XS.GET_PERMS,
@@ -142,7 +188,7 @@ export const MESSAGES: ReadonlyMap<number, Row> = new Map<number, Row>([
     XS.WRITE,
     row('WRITE', (call) => {
       const [where, value] = stringAndRest(call.payload);
-      call.store.write(call.context, call.store.path(call.context, where), value.slice());
+      call.store.write(call.context, call.store.path(call.context, where), value);
     }),
   ],
   [XS.MKDIR, row('MKDIR', (call) => call.store.write(call.context, path(call), undefined))],
@@ -153,9 +199,13 @@ export const MESSAGES: ReadonlyMap<number, Row> = new Map<number, Row>([
   [XS.SET_TARGET, row('SET_TARGET', setTarget, 'privileged')],
   [XS.RESET_WATCHES, row('RESET_WATCHES', (call) => call.store.resetWatches(call.connection), 'untransacted')],
   [XS.DIRECTORY_PART, row('DIRECTORY_PART', directoryPart)],
+  [XS.GET_FEATURE, row('GET_FEATURE', getFeature, 'privileged')],
+  [XS.SET_FEATURE, row('SET_FEATURE', setFeature, 'privileged')],
+  [XS.GET_QUOTA, row('GET_QUOTA', getQuota, 'privileged')],
+  [XS.SET_QUOTA, row('SET_QUOTA', setQuota, 'privileged')],
 ]);
 
-function perform(store: Store, connection: Connection, request: Request): { answer: Uint8Array; after?: () => void } {
+function perform(store: Store, connection: Connection, request: Request): { answer: string; after?: () => void } {
   const message = MESSAGES.get(request.type);
   if (!message) throw new XsError('ENOSYS', 'unknown message');
   if (message.flags === 'privileged' && !connection.privileged) throw new XsError('EACCES', message.name);

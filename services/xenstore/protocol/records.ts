@@ -1,126 +1,131 @@
-// The whole state as plain data, and back: for live update of the service, and for moving it to another process.
-// A transaction is kept by its id only and ends in EAGAIN, which its client must be ready for at any time.
-import type { Connection } from './connection.ts';
-import type { Domain } from './domains.ts';
-import type { Perms } from './perms.ts';
-import { formatPerm, parsePerm } from './perms.ts';
-import { isSpecial, isValidPath, parentOf } from './path.ts';
-import type { StoreOptions } from './store.ts';
-import { Store } from './store.ts';
-import { walk } from './tree.ts';
-import { XsError } from './wire.ts';
+// Xenstore's migration stream (docs/designs/xenstore-migration, version 2), byte for byte: a header, then records of type,
+// length and a body padded to 8 bytes. What each body means is in migration.ts; here only its layout.
+import { toBytes, toText, XsError } from './wire.ts';
 
-export interface StoreRecords {
-  version: 1;
-  generation: number;
-  quotas: Record<string, number>;
-  special: Record<string, string[]>;
-  domains: Pick<Domain, 'domid' | 'generation' | 'introduced' | 'shutdown' | 'target'>[];
-  /** Parents before children, siblings in order. `*` after a permission: its domain is gone. */
-  nodes: { path: string; value: string; perms: string[]; generation: number }[];
-  connections: ConnectionRecord[];
-}
+export const RECORD = {
+  END: 0,
+  GLOBAL_DATA: 1,
+  CONNECTION_DATA: 2,
+  WATCH_DATA: 3,
+  TRANSACTION_DATA: 4,
+  NODE_DATA: 5,
+  GLOBAL_QUOTA_DATA: 6,
+  DOMAIN_DATA: 7,
+  WATCH_DATA_EXTENDED: 8,
+} as const;
 
-export interface ConnectionRecord {
-  domid: number;
-  privileged: boolean;
-  error: number;
-  nextTransaction: number;
-  transactions: number[];
-  watches: { path: string; token: string; depth?: number | undefined; prefix: string }[];
-  /** Bytes of an incomplete request, and of messages not sent yet; base64 like the values of nodes. */
-  input: string;
-  output: { bytes: string; event?: string | undefined }[];
-}
+const IDENT = 'xenstore';
+const VERSION = 2;
+const HEADER_SIZE = 16;
+const BIG_ENDIAN = 1;
 
-const pack = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
-const unpack = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'));
-const packPerms = (perms: Perms): string[] => perms.map((perm) => formatPerm(perm) + (perm.stale ? '*' : ''));
-const unpackPerms = (perms: string[]): Perms =>
-  perms.map((text) => (text.endsWith('*') ? { ...parsePerm(text.slice(0, -1)), stale: true } : parsePerm(text)));
+export class RecordWriter {
+  readonly #parts: Buffer[] = [];
+  #body: Buffer[] = [];
 
-function connectionRecord(connection: Connection): ConnectionRecord {
-  const { domid, privileged, error, nextTransaction } = connection;
-  const watches = [...connection.watches.values()].map(({ path, token, depth, prefix }) => ({
-    path,
-    token,
-    depth,
-    prefix,
-  }));
-  const output = [...connection.pending()].map(({ bytes, event }) => ({ bytes: pack(bytes), event }));
-  const transactions = [...connection.transactions.keys()];
-  return {
-    domid,
-    privileged,
-    error,
-    nextTransaction,
-    transactions,
-    watches,
-    input: pack(connection.partial()),
-    output,
-  };
-}
-
-export function toRecords(store: Store): StoreRecords {
-  const nodes = [...walk(store.tree.root, '/')].map(([path, { value, perms, generation }]) => {
-    return { path, value: pack(value), perms: packPerms(perms), generation };
-  });
-  const domains = [...store.domains.all()].map(({ domid, generation, introduced, shutdown, target }) => {
-    return { domid, generation, introduced, shutdown, target };
-  });
-  return {
-    version: 1,
-    generation: store.generation,
-    quotas: { ...store.quotas },
-    special: Object.fromEntries([...store.special].map(([name, perms]) => [name, packPerms(perms)])),
-    domains,
-    nodes,
-    connections: [...store.connections].map(connectionRecord),
-  };
-}
-
-/** A store in the recorded state. Its connections are in the records' order, for their owners to attach to again. */
-export function fromRecords(records: StoreRecords, options: StoreOptions = {}): Store {
-  if (records.version !== 1) throw new XsError('EINVAL', 'unknown version');
-  const store = new Store({ ...options, quotas: { ...records.quotas } });
-  for (const domain of records.domains) {
-    const usage = { nodes: domain.domid === 0 ? 1 : 0, memory: store.domains.peek(domain.domid)?.memory ?? 0 };
-    store.domains.put({ ...domain, ...usage, watchMemory: 0 });
+  constructor() {
+    const rest = Buffer.alloc(8);
+    rest.writeUInt32BE(VERSION, 0);
+    this.#parts.push(toBytes(IDENT), rest);
   }
-  for (const [name, perms] of Object.entries(records.special)) store.special.set(name, unpackPerms(perms));
-  for (const node of records.nodes) restoreNode(store, node);
-  store.generation = records.generation;
-  for (const record of records.connections) restoreConnection(store, record);
-  return store;
+
+  u16(...values: number[]): this {
+    for (const value of values) this.#body.push(Buffer.of(value & 255, (value >> 8) & 255));
+    return this;
+  }
+
+  u32(...values: number[]): this {
+    for (const value of values) this.u16(value & 0xffff, value >>> 16);
+    return this;
+  }
+
+  bytes(bytes: Uint8Array): this {
+    this.#body.push(Buffer.from(bytes));
+    return this;
+  }
+
+  text(text: string): this {
+    return this.bytes(toBytes(text));
+  }
+
+  /** Everything since the last record was ended is the body of one of that type. */
+  end(type: number): void {
+    const body = Buffer.concat(this.#body);
+    this.#body = [];
+    this.u32(type, body.length);
+    this.#parts.push(...this.#body, body, Buffer.alloc(-body.length & 7));
+    this.#body = [];
+  }
+
+  finish(): Buffer {
+    this.end(RECORD.END);
+    return Buffer.concat(this.#parts);
+  }
 }
 
-function restoreNode(store: Store, record: StoreRecords['nodes'][number]): void {
-  const { path, generation } = record;
-  const perms = unpackPerms(record.perms);
-  if (!isValidPath(path) || perms.length === 0) throw new XsError('EINVAL', `bad node record ${path}`);
-  const { tree } = store;
-  if (path === '/') {
-    const before = { ...tree.root };
-    Object.assign(tree.own('/'), { value: unpack(record.value), perms, generation });
-    return store.account('/', before, tree.root);
+/** Reads numbers and texts off a record's body; what is not there is EINVAL. */
+export class RecordReader {
+  readonly type: number;
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  constructor(type: number, bytes: Buffer) {
+    this.type = type;
+    this.#bytes = bytes;
   }
-  const parent = tree.get(parentOf(path));
-  if (!parent || tree.get(path)) throw new XsError('EINVAL', `node record out of order ${path}`);
-  const before = { ...parent };
-  const node = tree.add(path, unpack(record.value), perms, generation);
-  store.account(parentOf(path), before, tree.get(parentOf(path)));
-  store.account(path, undefined, node);
+
+  take(length: number): Buffer {
+    if (this.#at + length > this.#bytes.length) throw new XsError('EINVAL', `record of type ${this.type} is too short`);
+    this.#at += length;
+    return this.#bytes.subarray(this.#at - length, this.#at);
+  }
+
+  u8(): number {
+    return this.take(1)[0]!;
+  }
+
+  u16(): number {
+    return this.take(2).readUInt16LE();
+  }
+
+  u32(): number {
+    return this.take(4).readUInt32LE();
+  }
+
+  text(length: number): string {
+    return toText(this.take(length));
+  }
+
+  /** A text of `length` bytes with its NUL. */
+  string(length: number): string {
+    const text = this.text(length);
+    if (text.indexOf('\0') !== length - 1) throw new XsError('EINVAL', `bad text in a record of type ${this.type}`);
+    return text.slice(0, -1);
+  }
+
+  /** `count` texts, each with its NUL. */
+  strings(count: number): string[] {
+    return Array.from({ length: count }, () => {
+      const end = this.#bytes.indexOf(0, this.#at);
+      return this.string(end < 0 ? Infinity : end - this.#at + 1);
+    });
+  }
 }
 
-function restoreConnection(store: Store, record: ConnectionRecord): void {
-  const connection = store.connect(record.domid, record.privileged);
-  for (const { path, token, depth, prefix } of record.watches) {
-    if (!isSpecial(path) && !isValidPath(path)) throw new XsError('EINVAL', `bad watch record ${path}`);
-    store.restoreWatch({ connection, path, token, depth, prefix });
+/** The records of a stream, END left out; throws EINVAL for what is none. */
+export function* readRecords(stream: Uint8Array): Generator<RecordReader> {
+  const bytes = Buffer.from(stream.buffer, stream.byteOffset, stream.length);
+  const known = bytes.length >= HEADER_SIZE && toText(bytes, 0, 8) === IDENT;
+  if (!known || bytes.readUInt32BE(8) > VERSION || bytes.readUInt32BE(12) & BIG_ENDIAN) {
+    throw new XsError('EINVAL', 'not a xenstore stream of a known kind');
   }
-  for (const id of record.transactions) store.openTransaction(connection, id, true);
-  connection.nextTransaction = record.nextTransaction;
-  for (const { bytes, event } of record.output) connection.restorePending(unpack(bytes), event);
-  connection.restoreInput(unpack(record.input));
-  if (record.error !== 0) connection.fail(record.error);
+  for (let at = HEADER_SIZE; at + 8 <= bytes.length; ) {
+    const [type, length] = [bytes.readUInt32LE(at), bytes.readUInt32LE(at + 4)];
+    if (type === RECORD.END) return;
+    at += 8;
+    if (at + length > bytes.length) break;
+    yield new RecordReader(type, bytes.subarray(at, at + length));
+    at += length + (-length & 7);
+  }
+  throw new XsError('EINVAL', 'the stream ends in a record');
 }

@@ -1,17 +1,17 @@
 // The store: nodes, permissions, watches, transactions, domains. No I/O; time and the existence of domains are asked for.
-import type { Node } from './tree.ts';
-import { Tree, walk } from './tree.ts';
-import type { Access } from './transaction.ts';
+import type { Node, View } from './tree.ts';
+import { makeNode, removeChild, Tree, walk } from './tree.ts';
 import { Transaction } from './transaction.ts';
 import type { Perms } from './perms.ts';
 import { accessFor, ownedBy, OWNER, ownerOf, READ, WRITE } from './perms.ts';
-import type { Domain, Quotas, Usage } from './domains.ts';
-import { checkQuota, DEFAULT_QUOTAS, Delta, Domains, nodeCost, nodeSize } from './domains.ts';
+import type { Domain, Quota, Quotas, Sized, Usage } from './domains.ts';
+import { DEFAULT_QUOTAS, DEFAULT_SOFT_MEMORY, Delta, Domains, nodeCost, nodeSize } from './domains.ts';
 import type { Watch } from './watches.ts';
 import { WatchIndex } from './watches.ts';
-import type { Request } from './connection.ts';
+import type { ConnectionLimits, Request } from './connection.ts';
 import { Connection, RING_ERROR } from './connection.ts';
 import { canonicalise, domainPath, isSpecial, nameOf, parentOf, REL_PATH_MAX } from './path.ts';
+import type { Administration } from './control.ts';
 import { dispatch } from './messages.ts';
 import { XsError } from './wire.ts';
 
@@ -25,12 +25,12 @@ export interface StoreOptions {
   onIntroduce?: (domid: number, gfn: number, port: number) => void;
   /** RELEASE: the ring of that domain is no longer served. */
   onRelease?: (domid: number) => void;
-  /** CONTROL print. */
+  /** CONTROL print, and warnings. */
   onPrint?: (text: string) => void;
 }
 
 const DOMID_FIRST_RESERVED = 0x7ff0;
-const PRIVILEGED_QUEUE = 64 * 1024 * 1024;
+const PRIVILEGED_LIMITS: ConnectionLimits = { outstanding: Infinity, queue: 64 * 1024 * 1024 };
 /** An event left unread that long costs an unprivileged client its connection. */
 export const EVENT_TIMEOUT_MS = 20_000;
 
@@ -47,12 +47,16 @@ export interface Context {
 export class Store {
   readonly options: StoreOptions;
   readonly quotas: Quotas;
+  /** Set by who owns the log and the process: what CONTROL can have done there. */
+  administration: Administration = {};
+  softMemory = DEFAULT_SOFT_MEMORY;
   readonly domains: Domains;
   readonly watches = new WatchIndex();
   readonly connections = new Set<Connection>();
   readonly special = new Map<string, Perms>();
-  readonly tree = new Tree();
+  readonly tree = new Tree(ownedBy(0));
   generation = 0;
+  readonly #scratch = new Delta();
   #serial = 0;
 
   constructor(options: StoreOptions = {}) {
@@ -60,28 +64,37 @@ export class Store {
     this.quotas = { ...DEFAULT_QUOTAS, ...options.quotas };
     this.domains = new Domains(this.quotas, options.domainExists ?? ((domid) => domid < DOMID_FIRST_RESERVED));
     for (const name of ['@introduceDomain', '@releaseDomain']) this.special.set(name, ownedBy(0));
-    this.tree.own('/').perms = ownedBy(0);
-    this.account('/', undefined, this.tree.root);
+    this.account('/', undefined, this.tree.get('/'));
   }
 
   // --- connections and domains ---
 
   /** A new client. Domain 0 and tools are privileged. */
-  connect(domid: number, privileged = domid === 0): Connection {
+  connect(domid: number, privileged = domid === 0, serial = this.#serial + 1): Connection {
+    this.#serial = Math.max(this.#serial, serial);
     const connection: Connection = new Connection({
-      serial: ++this.#serial,
+      serial,
       domid,
       privileged,
-      limits: () => ({
-        outstanding: privileged ? Infinity : this.quotas.outstanding,
-        queue: privileged ? PRIVILEGED_QUEUE : this.quotas.memory,
-      }),
+      limits: privileged ? PRIVILEGED_LIMITS : this.#limits(domid),
       handle: (from, request: Request) => dispatch(this, from, request),
       now: () => this.options.now?.() ?? 0,
     });
     if (!privileged) connection.target = this.#domainOf(connection).target;
     this.connections.add(connection);
     return connection;
+  }
+
+  #limits(domid: number): ConnectionLimits {
+    const { domains } = this;
+    return {
+      get outstanding() {
+        return domains.limit(domid, 'outstanding');
+      },
+      get queue() {
+        return Math.min(domains.limit(domid, 'memory'), PRIVILEGED_LIMITS.queue);
+      },
+    };
   }
 
   #domainOf(connection: Connection): Domain {
@@ -113,7 +126,7 @@ export class Store {
     if (!domain) throw new XsError('ENOENT', 'no such domain');
     this.options.onIntroduce?.(domid, gfn, port);
     const known = domain.introduced !== undefined;
-    domain.introduced = { gfn, port };
+    domain.introduced = port;
     if (!known) this.fireSpecial('@introduceDomain', domid);
   }
 
@@ -136,14 +149,14 @@ export class Store {
 
   #introduced(domid: number) {
     const domain = this.domains.peek(domid);
-    if (!domain?.introduced) throw new XsError('ENOENT', 'domain not introduced');
+    if (domain?.introduced === undefined) throw new XsError('ENOENT', 'domain not introduced');
     return domain;
   }
 
   /** The hypervisor says that a domain has shut down; told once until it resumes. */
   domainShutdown(domid: number): void {
     const domain = this.domains.peek(domid);
-    if (!domain?.introduced || domain.shutdown) return;
+    if (domain?.introduced === undefined || domain.shutdown) return;
     domain.shutdown = true;
     this.fireSpecial('@releaseDomain', domid);
   }
@@ -161,33 +174,33 @@ export class Store {
     }
     for (const each of this.domains.all()) if (each.target === domid) each.target = undefined;
     for (const each of this.connections) if (each.target === domid) each.target = undefined;
-    if (domain.introduced) this.fireSpecial('@releaseDomain', domid);
+    if (domain.introduced !== undefined) this.fireSpecial('@releaseDomain', domid);
   }
 
   #removeOwned(domain: Domain): void {
     if (domain.nodes <= 0) return;
     const owned = (node: Node) => ownerOf(node.perms) === domain.domid;
     const paths: string[] = [];
-    for (const [path, node] of walk(this.tree.root, '/')) {
+    for (const [path, node] of walk(this.tree, '/')) {
       if (owned(node)) paths.push(path);
       if (paths.length === domain.nodes) break;
     }
     // A node whose parent went before it is gone already; the root changes hands instead.
     for (const path of paths) if (path !== '/' && this.tree.get(path)) this.#removeTree(undefined, path);
-    if (!owned(this.tree.root)) return;
-    const before = { ...this.tree.root };
+    const root = this.tree.get('/')!;
+    if (!owned(root)) return;
+    this.account('/', root, { ...root, perms: ownedBy(0) });
     this.#touch(undefined, '/').perms = ownedBy(0);
-    this.account('/', before, this.tree.root);
   }
 
   // --- node operations ---
 
   path(context: Context, path: string): string {
     const { domid, privileged } = context.connection;
-    return canonicalise(path, domainPath(domid), privileged ? undefined : this.quotas['path-max']);
+    return canonicalise(path, domainPath(domid), privileged ? undefined : this.domains.limit(domid, 'path-max'));
   }
 
-  read(context: Context, path: string): Uint8Array {
+  read(context: Context, path: string): string {
     return this.node(context, path, READ).value;
   }
 
@@ -206,14 +219,14 @@ export class Store {
   }
 
   lookup(context: Context, path: string): Node | undefined {
-    return context.transaction ? context.transaction.lookup(path) : this.tree.get(path);
+    return this.#view(context).get(path);
   }
 
   /** Creates or overwrites; returns without change if the node exists and `value` is undefined (MKDIR). */
-  write(context: Context, path: string, value: Uint8Array | undefined): void {
+  write(context: Context, path: string, value: string | undefined): void {
     const node = this.#writable(context, path);
-    if (!node) this.#create(context, path, value ?? new Uint8Array(0));
-    else if (value) this.#change(context, path, node, { ...node, value });
+    if (!node) this.#create(context, path, value ?? '');
+    else if (value !== undefined) this.#change(context, path, node, value, node.perms);
     else return;
     this.#fire(context, path, false);
   }
@@ -228,7 +241,7 @@ export class Store {
   }
 
   /** Makes a node and its missing parents. Each inherits its parent's permissions; a guest owns what it makes. */
-  #create(context: Context, path: string, value: Uint8Array): void {
+  #create(context: Context, path: string, value: string): void {
     const { connection } = context;
     const missing = [path];
     let top = parentOf(path);
@@ -237,62 +250,58 @@ export class Store {
     let perms = this.domains.settle(parent.perms, parent.generation);
     if (!connection.privileged) perms = [{ ...perms[0]!, domid: connection.domid }, ...perms.slice(1)];
 
-    const delta = new Delta();
+    const delta = this.#delta();
     const grown = { ...parent, childBytes: parent.childBytes + nameOf(missing[0]!).length + 1 };
     this.#checkSize(context, grown);
     delta.change(top, parent, grown);
     missing.forEach((each, index) => {
       const next = missing[index + 1];
-      const childBytes = next ? nameOf(next).length + 1 : 0;
-      const node = { ...parent, value: next ? new Uint8Array(0) : value, perms, childBytes };
-      this.#checkSize(context, node);
-      delta.change(each, undefined, node);
+      const size = { value: next ? '' : value, perms, childBytes: next ? nameOf(next).length + 1 : 0 };
+      this.#checkSize(context, size);
+      delta.change(each, undefined, size);
     });
     this.#apply(context, delta);
-    const tree = this.#tree(context);
+    const view = this.#view(context);
     this.#touch(context, top);
-    missing.forEach((each, index) => {
-      this.#modified(context, each);
-      tree.add(each, index === missing.length - 1 ? value : new Uint8Array(0), perms, ++this.generation);
-    });
+    for (const each of missing) view.add(each, makeNode(each === path ? value : '', perms, ++this.generation));
   }
 
-  #change(context: Context, path: string, before: Node, after: Node): void {
+  #change(context: Context, path: string, before: Node, value: string, perms: Perms): void {
+    const after = { value, perms, childBytes: before.childBytes };
     this.#checkSize(context, after);
-    const delta = new Delta();
+    const delta = this.#delta();
     delta.change(path, before, after);
     this.#apply(context, delta);
-    const given = after.perms === before.perms ? undefined : after.perms;
+    const given = perms === before.perms ? undefined : perms;
     const node = this.#touch(context, path);
-    node.value = after.value;
+    node.value = value;
     if (given) node.perms = given;
   }
 
   remove(context: Context, path: string): void {
     const node = this.#writable(context, path);
     if (path === '/') throw new XsError('EINVAL', 'the root stays');
-    if (node) return this.#removeTree(context, path);
+    // A transaction may hold on to a node that others have removed together with its parent.
     if (!this.lookup(context, parentOf(path))) throw new XsError('ENOENT', path);
+    if (node) this.#removeTree(context, path);
   }
 
   /** `context` undefined: the store itself clears up, and nobody is told. */
   #removeTree(context: Context | undefined, path: string): void {
-    const tree = context ? this.#tree(context) : this.tree;
-    const doomed = [...walk(tree.get(path)!, path)];
-    for (const [each] of doomed) if (context) this.lookup(context, each);
+    const view = this.#view(context);
+    const doomed = [...walk(view, path)];
     const parentPath = parentOf(path);
-    const parent = context ? this.lookup(context, parentPath)! : tree.get(parentPath)!;
-    const delta = new Delta();
+    const parent = view.get(parentPath)!;
+    const delta = this.#delta();
     for (const [each, node] of doomed) delta.change(each, node, undefined);
     delta.change(parentPath, parent, { ...parent, childBytes: parent.childBytes - nameOf(path).length - 1 });
     this.#apply(context, delta);
-    this.#touch(context, parentPath);
+    removeChild(this.#touch(context, parentPath), nameOf(path));
     // Children are told before their parent, and only to those who watch that very node.
-    for (const [each, node] of context ? doomed.reverse() : []) {
-      this.#modified(context!, each);
-      this.#fire(context!, each, each !== path, node);
+    for (const [each, node] of doomed.reverse()) {
+      view.drop(each);
+      if (context) this.#fire(context, each, each !== path, node);
     }
-    tree.remove(path);
   }
 
   perms(context: Context, path: string): Perms {
@@ -305,7 +314,8 @@ export class Store {
   setPerms(context: Context, path: string, perms: Perms): void {
     const { connection } = context;
     if (perms.length === 0) throw new XsError('EINVAL', 'no permissions');
-    if (!connection.privileged && perms.length > this.quotas.permissions) throw new XsError('ENOSPC', 'permissions');
+    if (!connection.privileged && perms.length > this.#limit(connection, 'permissions'))
+      throw new XsError('ENOSPC', 'permissions');
     const special = this.special.get(path);
     if (special) {
       if (!(this.#specialAccess(connection, special) & OWNER)) throw new XsError('EACCES', path);
@@ -313,11 +323,11 @@ export class Store {
       return;
     }
     const absolute = this.path(context, path);
-    const node = { ...this.node(context, absolute, WRITE | OWNER) };
+    const node = this.node(context, absolute, WRITE | OWNER);
     if (!connection.privileged && ownerOf(perms) !== ownerOf(node.perms)) throw new XsError('EPERM', 'owner');
-    const named = this.#name(perms);
-    this.#change(context, absolute, node, { ...node, perms: named });
-    this.#fire(context, absolute, false, node);
+    const before = { ...node };
+    this.#change(context, absolute, node, node.value, this.#name(perms));
+    this.#fire(context, absolute, false, before);
   }
 
   /** Ties permissions to the domains that exist now; the owner has to be one of them. */
@@ -330,7 +340,7 @@ export class Store {
   // --- transactions ---
 
   begin(connection: Connection): Transaction {
-    if (!connection.privileged && connection.transactions.size >= this.quotas.transactions) {
+    if (!connection.privileged && connection.transactions.size >= this.#limit(connection, 'transactions')) {
       throw new XsError('ENOSPC', 'transaction quota');
     }
     let id = connection.nextTransaction;
@@ -339,9 +349,9 @@ export class Store {
     return this.openTransaction(connection, id);
   }
 
-  openTransaction(connection: Connection, id: number, lost = false): Transaction {
-    const limit = connection.privileged ? Infinity : this.quotas['transaction-nodes'];
-    const transaction = new Transaction(id, this.tree, limit, lost);
+  openTransaction(connection: Connection, id: number): Transaction {
+    const limit = connection.privileged ? Infinity : this.#limit(connection, 'transaction-nodes');
+    const transaction = new Transaction(id, this.tree, limit);
     connection.transactions.set(id, transaction);
     return transaction;
   }
@@ -351,11 +361,11 @@ export class Store {
     if (!commit) return;
     const alive = ([domid, usage]: [number, Usage]) =>
       usage.nodes <= 0 || this.domains.find(domid, this.generation + 1);
-    if (transaction.conflicts(this.tree) || ![...transaction.delta.byDomain].every(alive)) {
+    if (transaction.conflicts || ![...transaction.delta.byDomain].every(alive)) {
       throw new XsError('EAGAIN', 'conflict');
     }
     this.#apply({ connection }, transaction.delta);
-    transaction.commit(this.tree);
+    transaction.commit();
     for (const [path, access] of transaction.accessed) {
       if (access.fire) this.#fireNow(connection, path, access.fire.exact, access.before);
     }
@@ -370,9 +380,9 @@ export class Store {
     const key = `${absolute}\0${token}`;
     if (connection.watches.has(key)) throw new XsError('EEXIST', 'watch exists');
     if (!connection.privileged) {
-      if (connection.watches.size >= this.quotas.watches) throw new XsError('E2BIG', 'watch quota');
+      if (connection.watches.size >= this.#limit(connection, 'watches')) throw new XsError('E2BIG', 'watch quota');
       const memory = watchCost({ path: absolute, token });
-      checkQuota(this.quotas, this.#domainOf(connection), Delta.NONE, { nodes: 0, memory });
+      this.domains.check(this.#domainOf(connection), Delta.NONE, { nodes: 0, memory });
     }
     const prefix = special || path.startsWith('/') ? '' : `${domainPath(connection.domid)}/`;
     this.restoreWatch({ connection, path: absolute, token, depth, prefix });
@@ -426,7 +436,7 @@ export class Store {
   /** Recounts what is stored and compares it with the accounts: the consistency check behind CONTROL check. */
   check(): string[] {
     const found = new Map<number, Usage>();
-    for (const [path, node] of walk(this.tree.root, '/')) {
+    for (const [path, node] of walk(this.tree, '/')) {
       const usage = found.get(ownerOf(node.perms)) ?? Delta.NONE;
       found.set(ownerOf(node.perms), { nodes: usage.nodes + 1, memory: usage.memory + nodeCost(path, node) });
     }
@@ -442,7 +452,7 @@ export class Store {
   }
 
   /** Books one node's change for good. */
-  account(path: string, before: Node | undefined, after: Node | undefined): void {
+  account(path: string, before: Sized | undefined, after: Sized | undefined): void {
     const delta = new Delta();
     delta.change(path, before, after);
     this.#apply(undefined, delta);
@@ -455,7 +465,7 @@ export class Store {
       for (const [domid, extra] of delta.byDomain) {
         const held = this.domains.peek(domid);
         if (domid === 0 || !held) continue;
-        checkQuota(this.quotas, held, transaction?.delta.usage(domid) ?? Delta.NONE, extra);
+        this.domains.check(held, transaction?.delta.usage(domid) ?? Delta.NONE, extra);
       }
     }
     if (transaction) return transaction.delta.addAll(delta);
@@ -464,35 +474,44 @@ export class Store {
       if (!domain) continue;
       domain.nodes += usage.nodes;
       domain.memory += usage.memory;
+      const above = domid !== 0 && this.softMemory > 0 && domain.memory + domain.watchMemory > this.softMemory;
+      if (above && !domain.warned) this.options.onPrint?.(`domain ${domid} takes ${domain.memory} bytes in the store`);
+      domain.warned = above;
     }
   }
 
-  #checkSize(context: Context, node: Node): void {
-    if (!context.connection.privileged && nodeSize(node) >= this.quotas['node-size']) {
+  #limit(connection: Connection, name: Quota): number {
+    return this.domains.limit(connection.domid, name);
+  }
+
+  #checkSize(context: Context, node: Sized): void {
+    if (!context.connection.privileged && nodeSize(node) >= this.#limit(context.connection, 'node-size')) {
       throw new XsError('ENOSPC', 'node too large');
     }
   }
 
   // --- inner parts ---
 
-  #tree(context: Context): Tree {
-    return context.transaction?.tree ?? this.tree;
+  #view(context: Context | undefined): View {
+    return context?.transaction ?? this.tree;
+  }
+
+  /** For one operation's bookkeeping. */
+  #delta(): Delta {
+    this.#scratch.byDomain.clear();
+    return this.#scratch;
   }
 
   /** The node about to be changed, in its new generation. */
   #touch(context: Context | undefined, path: string): Node {
-    if (context) this.#modified(context, path);
-    const node = (context ? this.#tree(context) : this.tree).own(path);
+    const node = this.#view(context).own(path);
     node.perms = this.domains.settle(node.perms, node.generation);
     node.generation = ++this.generation;
     return node;
   }
 
-  #modified(context: Context, path: string): void {
-    if (context.transaction) (context.transaction.accessed.get(path) as Access).modified = true;
-  }
-
   #access(connection: Connection, node: Node): number {
+    if (connection.privileged) return READ | WRITE | OWNER;
     return accessFor(connection, node.perms, (perm) => this.domains.isLive(perm, node.generation));
   }
 
@@ -508,6 +527,7 @@ export class Store {
 
   /** An event goes to those who can read the node, could read it before its permissions changed or it went, or can read its parent. */
   #fireNow(origin: Connection, path: string, exact: boolean, before: Node | undefined): void {
+    if (this.watches.empty) return;
     const concerned = this.watches.concerned(path, exact);
     if (concerned.length === 0) return;
     const visible = [before, this.tree.get(path), this.tree.get(parentOf(path))];

@@ -1,7 +1,9 @@
-// A transaction works on a fork of the tree and notes each node it touched; at its end every such node must still be of the
-// generation it had in the fork, else the caller is told EAGAIN and starts anew.
+// A transaction notes each node at its first look and keeps its changes to itself; at its end every noted node must still be of
+// the generation that it had, else the caller is told EAGAIN and starts anew. Others' changes elsewhere do not disturb it.
 import { Delta } from './domains.ts';
-import type { Node, Tree } from './tree.ts';
+import { nameOf, parentOf } from './path.ts';
+import type { Node, Tree, View } from './tree.ts';
+import { addChild, copyNode } from './tree.ts';
 import { XsError } from './wire.ts';
 
 /** The generation of a node that does not exist. */
@@ -9,50 +11,74 @@ export const ABSENT = -1;
 
 export interface Access {
   readonly generation: number;
-  /** A copy of the node as the transaction first saw it: who could read it may hear of its end. */
+  /** The node as the transaction first saw it: who could read it may hear of its end. */
   readonly before: Node | undefined;
+  /** As the transaction sees it now. */
+  node: Node | undefined;
   modified: boolean;
   /** The watch event due at commit; exact: watches on this very path only. */
   fire?: { exact: boolean };
 }
 
-export class Transaction {
+export class Transaction implements View {
   readonly id: number;
-  readonly base: Node;
-  readonly tree: Tree;
   readonly accessed = new Map<string, Access>();
   readonly delta = new Delta();
+  /** It had lost before a restart. */
+  lost = false;
+  readonly #main: Tree;
   readonly #limit: number;
-  /** Restored from records without its fork: it can only end in EAGAIN. */
-  readonly lost: boolean;
 
-  constructor(id: number, main: Tree, limit: number, lost = false) {
+  constructor(id: number, main: Tree, limit: number) {
     this.id = id;
-    this.tree = main.fork();
-    this.base = this.tree.root;
+    this.#main = main;
     this.#limit = limit;
-    this.lost = lost;
   }
 
-  lookup(path: string): Node | undefined {
-    const node = this.tree.get(path);
-    if (!this.accessed.has(path)) {
-      if (this.accessed.size >= this.#limit) throw new XsError('ENOSPC', 'transaction too large');
-      this.accessed.set(path, { generation: node?.generation ?? ABSENT, before: node && { ...node }, modified: false });
-    }
-    return node;
+  access(path: string): Access {
+    let access = this.accessed.get(path);
+    if (access) return access;
+    if (this.accessed.size >= this.#limit) throw new XsError('ENOSPC', 'transaction too large');
+    const node = this.#main.get(path);
+    if (node) node.held = true;
+    access = { generation: node?.generation ?? ABSENT, before: node, node, modified: false };
+    this.accessed.set(path, access);
+    return access;
   }
 
-  conflicts(main: Tree): boolean {
+  get(path: string): Node | undefined {
+    return this.access(path).node;
+  }
+
+  own(path: string): Node {
+    const access = this.access(path);
+    if (access.node!.held) access.node = copyNode(access.node!);
+    access.modified = true;
+    return access.node!;
+  }
+
+  add(path: string, node: Node): void {
+    const access = this.access(path);
+    access.node = node;
+    access.modified = true;
+    addChild(this.own(parentOf(path)), nameOf(path));
+  }
+
+  drop(path: string): void {
+    const access = this.access(path);
+    access.node = undefined;
+    access.modified = true;
+  }
+
+  get conflicts(): boolean {
     if (this.lost) return true;
-    if (main.root === this.base) return false;
     for (const [path, access] of this.accessed) {
-      if ((main.get(path)?.generation ?? ABSENT) !== access.generation) return true;
+      if ((this.#main.get(path)?.generation ?? ABSENT) !== access.generation) return true;
     }
     return false;
   }
 
-  commit(main: Tree): void {
-    main.merge(this.base, this.tree.root, (path) => this.accessed.get(path)?.modified ?? false);
+  commit(): void {
+    for (const [path, { node, modified }] of this.accessed) if (modified) this.#main.put(path, node);
   }
 }

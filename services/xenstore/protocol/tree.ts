@@ -1,108 +1,105 @@
-// The node tree. Trees share structure: a fork costs nothing, and a write copies only the frozen nodes on its path.
-// A tree may change in place the nodes that carry its own `edit` token; forking gives both sides new tokens.
+// The nodes, by path. A node that a transaction looks at is held: a change then goes to a fresh copy, so the transaction goes
+// on seeing what it saw; all other changes are made in place.
 import type { Perms } from './perms.ts';
-import { componentsOf, nameOf, parentOf } from './path.ts';
+import { childOf, nameOf, parentOf } from './path.ts';
 
 export interface Node {
-  readonly edit: object;
-  value: Uint8Array;
+  /** Bytes, each a character of the same number. */
+  value: string;
   perms: Perms;
   /** Unique number of the last change of value, permissions or child list. */
   generation: number;
-  /** In order of creation, which is the order DIRECTORY answers in. */
-  children: Map<string, Node>;
+  /** Names in order of creation, which is the order DIRECTORY answers in. */
+  children: Set<string>;
   /** Bytes of the child list on the wire: names with their NULs. */
   childBytes: number;
+  /** Somebody relies on this very object: it does not change any more. */
+  held: boolean;
 }
 
-const NO_CHILDREN = new Map<string, Node>();
+const NO_CHILDREN: Set<string> = new Set();
 
-export class Tree {
-  root: Node;
-  #edit: object = {};
+export const makeNode = (value: string, perms: Perms, generation: number): Node => {
+  return { value, perms, generation, children: NO_CHILDREN, childBytes: 0, held: false };
+};
 
-  constructor(root?: Node) {
-    this.root = root ?? this.#make(new Uint8Array(0), [], 0);
+/** A copy that can change without the other noticing. */
+export const copyNode = (node: Node): Node => ({
+  ...node,
+  children: node.children === NO_CHILDREN ? NO_CHILDREN : new Set(node.children),
+  held: false,
+});
+
+export function addChild(node: Node, name: string): void {
+  if (node.children === NO_CHILDREN) node.children = new Set();
+  node.children.add(name);
+  node.childBytes += name.length + 1;
+}
+
+export function removeChild(node: Node, name: string): void {
+  if (!node.children.delete(name)) return;
+  node.childBytes -= name.length + 1;
+  if (node.children.size === 0) node.children = NO_CHILDREN;
+}
+
+/** What a request works on: the store's own nodes, or a transaction's view of them. */
+export interface View {
+  get(path: string): Node | undefined;
+  /** The node at `path`, which exists, made safe to change. */
+  own(path: string): Node;
+  /** Adds a node below a parent that exists and has no child of that name. */
+  add(path: string, node: Node): void;
+  /** Removes that node alone: whoever asks sees to its children and its parent's list. */
+  drop(path: string): void;
+}
+
+export class Tree implements View {
+  readonly #nodes = new Map<string, Node>();
+
+  constructor(perms: Perms) {
+    this.#nodes.set('/', makeNode('', perms, 0));
   }
 
-  fork(): Tree {
-    this.#edit = {};
-    return new Tree(this.root);
+  get size(): number {
+    return this.#nodes.size;
   }
 
   get(path: string): Node | undefined {
-    let node: Node | undefined = this.root;
-    for (const name of componentsOf(path)) {
-      node = node.children.get(name);
-      if (!node) return undefined;
-    }
-    return node;
+    return this.#nodes.get(path);
   }
 
-  /** The node at `path`, which exists, made safe to change. */
   own(path: string): Node {
-    let node = (this.root = this.#thaw(this.root));
-    for (const name of componentsOf(path)) {
-      const child = this.#thaw(node.children.get(name)!);
-      node.children.set(name, child);
-      node = child;
-    }
+    let node = this.#nodes.get(path)!;
+    if (node.held) this.#nodes.set(path, (node = copyNode(node)));
     return node;
   }
 
-  /** Adds a node below a parent that exists and has no child of that name. */
-  add(path: string, value: Uint8Array, perms: Perms, generation: number): Node {
-    const parent = this.own(parentOf(path));
-    const name = nameOf(path);
-    const node = this.#make(value, perms, generation);
-    if (parent.children === NO_CHILDREN) parent.children = new Map();
-    parent.children.set(name, node);
-    parent.childBytes += name.length + 1;
-    return node;
+  add(path: string, node: Node): void {
+    addChild(this.own(parentOf(path)), nameOf(path));
+    this.#nodes.set(path, node);
   }
 
-  remove(path: string): void {
-    const parent = this.own(parentOf(path));
-    if (parent.children.delete(nameOf(path))) parent.childBytes -= nameOf(path).length + 1;
+  drop(path: string): void {
+    this.#nodes.delete(path);
   }
 
-  /**
-   * Brings in what `over` changed since both were forked at `base`. `changed(path)` says whether `over` changed that very node;
-   * the caller has made sure that no such node changed here meanwhile, so the two sets of changes cannot meet.
-   */
-  merge(base: Node, over: Node, changed: (path: string) => boolean): void {
-    this.root = this.#mergeNode(this.root, base, over, '', changed);
-  }
-
-  #mergeNode(mine: Node, base: Node, over: Node, path: string, changed: (path: string) => boolean): Node {
-    if (over === base || over === mine) return mine;
-    if (mine === base) return over;
-    const from = changed(path || '/') ? over : mine;
-    const children = new Map<string, Node>();
-    for (const [name, child] of from.children) {
-      const [m, b, o] = [mine.children.get(name), base.children.get(name), over.children.get(name)];
-      children.set(name, m && b && o ? this.#mergeNode(m, b, o, `${path}/${name}`, changed) : child);
-    }
-    return { ...from, edit: this.#edit, children: children.size ? children : NO_CHILDREN };
-  }
-
-  #make(value: Uint8Array, perms: Perms, generation: number): Node {
-    return { edit: this.#edit, value, perms, generation, children: NO_CHILDREN, childBytes: 0 };
-  }
-
-  #thaw(node: Node): Node {
-    if (node.edit === this.#edit) return node;
-    const children = node.children.size ? new Map(node.children) : NO_CHILDREN;
-    return { ...node, edit: this.#edit, children };
+  /** Takes a node over as it is, its child list included; undefined: there is none any more. */
+  put(path: string, node: Node | undefined): void {
+    if (node) this.#nodes.set(path, node);
+    else this.#nodes.delete(path);
   }
 }
 
-/** Every node from `node` down, parents first. Iterative: depth is the guest's choice. */
-export function* walk(node: Node, path: string): Generator<[string, Node]> {
-  const stack: [string, Node][] = [[path, node]];
-  for (let top = stack.pop(); top; top = stack.pop()) {
-    yield top;
-    const prefix = top[0] === '/' ? '' : top[0];
-    for (const [name, child] of [...top[1].children].reverse()) stack.push([`${prefix}/${name}`, child]);
+/** Every node from `path` down, parents first. Iterative: depth is the guest's choice. */
+export function* walk(view: Pick<View, 'get'>, path: string): Generator<[string, Node]> {
+  const stack = [path];
+  for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
+    const node = view.get(top);
+    if (!node) continue; // a transaction may miss what others have removed since
+    yield [top, node];
+    const first = stack.length;
+    for (const name of node.children) stack.push(childOf(top, name));
+    // Siblings come in order of creation.
+    for (let i = first, j = stack.length - 1; i < j; i++, j--) [stack[i], stack[j]] = [stack[j]!, stack[i]!];
   }
 }

@@ -38,6 +38,10 @@ export class WatchIndex {
     if (set?.delete(watch) && set.size === 0) this.#byPath.delete(watch.path);
   }
 
+  get empty(): boolean {
+    return this.#byPath.size === 0;
+  }
+
   at(path: string): Iterable<Watch> {
     return this.#byPath.get(path) ?? [];
   }

@@ -71,47 +71,79 @@ export interface Header {
   length: number;
 }
 
-export function decodeHeader(bytes: Uint8Array): Header {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER_SIZE);
-  const word = (index: number) => view.getUint32(index * 4, true);
-  return { type: word(0), reqId: word(1), txId: word(2), length: word(3) };
+/** The header at `at`. By hand: it is done for each message, and a DataView costs more than the message. */
+export function decodeHeader(bytes: Uint8Array, at = 0): Header {
+  return { type: word(bytes, at), reqId: word(bytes, at + 4), txId: word(bytes, at + 8), length: word(bytes, at + 12) };
 }
 
-export function encodeMessage(type: number, reqId: number, txId: number, payload: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(HEADER_SIZE + payload.length);
-  const view = new DataView(bytes.buffer);
-  [type, reqId, txId, payload.length].forEach((value, index) => view.setUint32(index * 4, value, true));
-  bytes.set(payload, HEADER_SIZE);
+export const payloadLength = (bytes: Uint8Array, at = 0): number => word(bytes, at + 12);
+
+const word = (bytes: Uint8Array, at: number): number =>
+  (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+
+function putWord(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+  bytes[at + 2] = value >>> 16;
+  bytes[at + 3] = value >>> 24;
+}
+
+/** Writes a message into `bytes`, which has room for it, and returns where it ends. */
+export function putMessage(
+  bytes: Buffer,
+  at: number,
+  type: number,
+  reqId: number,
+  txId: number,
+  payload: string,
+): number {
+  putWord(bytes, at, type);
+  putWord(bytes, at + 4, reqId);
+  putWord(bytes, at + 8, txId);
+  putWord(bytes, at + 12, payload.length);
+  bytes.write(payload, at + HEADER_SIZE, 'latin1');
+  return at + HEADER_SIZE + payload.length;
+}
+
+export function encodeMessage(type: number, reqId: number, txId: number, payload: string): Buffer {
+  const bytes = Buffer.allocUnsafe(HEADER_SIZE + payload.length);
+  putMessage(bytes, 0, type, reqId, txId, payload);
   return bytes;
 }
 
 // Strings are bytes to the store; latin1 keeps them one to one.
-export const toText = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
-export const toBytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'));
+export const toText = (bytes: Uint8Array, start = 0, end = bytes.length): string =>
+  (bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)).toString(
+    'latin1',
+    start,
+    end,
+  );
+export const toBytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 
 /** Each string with its terminating NUL. */
-export const packStrings = (...strings: string[]): Uint8Array => toBytes(strings.map((text) => text + '\0').join(''));
+export const packStrings = (...strings: string[]): string =>
+  strings.length === 1 ? `${strings[0]}\0` : strings.map((text) => text + '\0').join('');
 
 /** Splits a payload that consists of NUL-terminated strings only; EINVAL if the last one is not terminated. */
-export function unpackStrings(payload: Uint8Array): string[] {
-  if (payload.length === 0) return [];
-  if (payload[payload.length - 1] !== 0) throw new XsError('EINVAL', 'unterminated string');
-  return toText(payload.subarray(0, -1)).split('\0');
+export function unpackStrings(payload: Uint8Array | string): string[] {
+  const text = typeof payload === 'string' ? payload : toText(payload);
+  if (text.length === 0) return [];
+  if (!text.endsWith('\0')) throw new XsError('EINVAL', 'unterminated string');
+  return text.slice(0, -1).split('\0');
 }
 
 /** The payload as exactly one string. */
 export function oneString(payload: Uint8Array): string {
-  const strings = unpackStrings(payload);
-  if (strings.length !== 1) throw new XsError('EINVAL', 'one argument expected');
-  return strings[0]!;
+  const last = payload.length - 1;
+  if (payload.indexOf(0) !== last || last < 0) throw new XsError('EINVAL', 'one argument expected');
+  return toText(payload, 0, last);
 }
 
-/** A leading string and the raw bytes after its NUL. */
-export function stringAndRest(payload: Uint8Array): [string, Uint8Array] {
+/** A leading string and what follows its NUL, each apart: neither keeps the other's bytes alive. */
+export function stringAndRest(payload: Uint8Array): [string, string] {
   const end = payload.indexOf(0);
   if (end < 0) throw new XsError('EINVAL', 'unterminated string');
-  return [toText(payload.subarray(0, end)), payload.subarray(end + 1)];
+  return [toText(payload, 0, end), toText(payload, end + 1)];
 }
 
 /** A decimal argument within 0..max. */
