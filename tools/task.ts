@@ -86,8 +86,9 @@ const TASKS: Record<string, (args: string[]) => Result> = {
   build: reportBuild,
   image: () => true,
   test: async (args) => {
-    // Guests are built from C, the ABI is held against Xen's public headers, and Debian's GRUB is one of the guests.
-    await need('gcc', 'libxen-dev', 'grub-xen-host', 'grub-common');
+    // Guests are built from C, the ABI is held against Xen's public headers, Debian's GRUB is one of the guests, and the store is read by Xen's
+    // own clients.
+    await need('gcc', 'libxen-dev', 'grub-xen-host', 'grub-common', 'xenstore-utils');
     return runTests(args.length > 0 ? args : find('**/*.test.ts'));
   },
   'test:long': (args) => runTests(args.length > 0 ? args : find('**/*.long.ts')),
