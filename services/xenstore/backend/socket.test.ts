@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { LocalClient } from '../protocol/client.ts';
 import { Store } from '../protocol/store.ts';
 import { encodeMessage, packStrings, XS } from '../protocol/wire.ts';
-import { parseMessages } from '../testing.ts';
+import { parseMessages, random } from '../testing.ts';
+import { connectStore } from './client.ts';
 import { isAlive, listen } from './socket.ts';
 
 /** A store on a socket for the length of a test. */
@@ -113,4 +114,58 @@ test('a client that asks and does not read stops being read: what waits for it i
     while (got < COUNT * 4016) await once(socket, 'data');
     assert.equal(got, COUNT * 4016, 'nothing is lost');
     socket.destroy();
+  }));
+
+test('transactions of 16 clients at once lose nothing', () =>
+  served(async (store, path) => {
+    const [CLIENTS, ROUNDS] = [16, 10];
+    new LocalClient(store).write('/count', '0');
+    let attempts = 0;
+    const count = async (client: Awaited<ReturnType<typeof connectStore>>, own: string): Promise<void> => {
+      for (let i = 0; i < ROUNDS; i++) {
+        await client.transaction(async (tx) => {
+          attempts++;
+          const [common, mine] = [await client.read('/count', tx), await client.read(own, tx).catch(() => '0')];
+          await client.write('/count', String(Number(common) + 1), tx);
+          await client.write(own, String(Number(mine) + 1), tx);
+        });
+      }
+    };
+    const clients = await Promise.all(Array.from({ length: CLIENTS }, () => connectStore(path)));
+    await Promise.all(clients.map((client, i) => count(client, `/own/${i}`)));
+    const client = new LocalClient(store);
+    assert.equal(client.read('/count'), String(CLIENTS * ROUNDS));
+    for (let i = 0; i < CLIENTS; i++) assert.equal(client.read(`/own/${i}`), String(ROUNDS));
+    assert.ok(attempts > CLIENTS * ROUNDS, 'some of them met');
+    for (const each of clients) each.close();
+  }));
+
+test('fuzz: whatever comes over the socket in whatever pieces, others are served and nothing stays behind', () =>
+  served(async (store, path, listener) => {
+    const next = random(0xbad5eed);
+    const good = await connectStore(path);
+    for (let round = 0; round < 150; round++) {
+      const socket = await open(path);
+      socket.on('error', () => {}); // it may be closed while we write
+      if (next(2) === 0) socket.resume();
+      for (let i = next(20); i >= 0; i--) {
+        const payload = Array.from({ length: next(60) }, () => '/\0ab@.n3r0T%1 \xff'[next(16)]).join('');
+        const bytes = encodeMessage(next(28), i, next(4), payload);
+        if (next(6) === 0) bytes[next(16)] = next(256);
+        const cut = next(bytes.length);
+        socket.write(bytes.subarray(0, cut));
+        if (next(3) === 0) await new Promise(setImmediate);
+        socket.write(bytes.subarray(cut));
+      }
+      if (next(2) === 0) socket.end();
+      else socket.destroy();
+      socket.resume();
+      if (round % 10 === 0) assert.equal((await good.perms('/')).length > 0, true);
+    }
+    for (const end = Date.now() + 10_000; listener.clients > 1; assert.ok(Date.now() < end, 'all are gone')) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    assert.equal(store.connections.size, 1);
+    assert.deepEqual(store.check(), []);
+    good.close();
   }));

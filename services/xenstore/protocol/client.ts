@@ -8,8 +8,8 @@ import { XsError } from './wire.ts';
 export type WatchHandler = (path: string) => void;
 
 export class LocalClient {
-  readonly connection: Connection;
-  readonly #store: Store;
+  connection: Connection;
+  #store: Store;
   readonly #handlers = new Map<string, WatchHandler>();
   #events: [path: string, token: string][] = [];
   #answer: { type: number; payload: string } | undefined;
@@ -20,6 +20,15 @@ export class LocalClient {
     this.#store = store;
     this.connection = store.connect(domid);
     this.connection.onReady = () => this.#schedule();
+  }
+
+  /** Goes on with a store made of the former one's records. */
+  attach(store: Store): void {
+    const { serial } = this.connection;
+    this.#store = store;
+    this.connection = [...store.connections].find((each) => each.serial === serial) ?? store.connect(0);
+    this.connection.onReady = () => this.#schedule();
+    this.#schedule();
   }
 
   close(): void {
