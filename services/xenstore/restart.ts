@@ -12,6 +12,7 @@ export interface StoreUser {
 export function restartStore(store: Store, users: Iterable<StoreUser>): Store {
   const next = restoreStore(saveStore(store), store.options);
   next.administration = store.administration;
+  next.onLog = store.onLog;
   for (const user of users) user.attach(next);
   return next;
 }

@@ -48,6 +48,8 @@ export interface ConnectionLimits {
 
 const QUEUE_HIGH = 64 * 1024; // no further requests from a client that leaves that much unread
 
+export type OnMessage = (direction: 'in' | 'out', type: number, payload: string) => void;
+
 export class Connection {
   readonly serial: number;
   readonly domid: number;
@@ -64,7 +66,9 @@ export class Connection {
   /** Called when there is something new to send, or requests are taken again. It must only schedule: the store may be mid-change. */
   onReady: (() => void) | undefined;
   /** Called with each whole message, for traces. */
-  onMessage: ((direction: 'in' | 'out', type: number, payload: string) => void) | undefined;
+  onMessage: OnMessage | undefined;
+  /** The same, for the service's own log. */
+  onLog: OnMessage | undefined;
 
   readonly #limits: ConnectionLimits;
   readonly #handle: (connection: Connection, request: Request) => void;
@@ -168,6 +172,7 @@ export class Connection {
 
   #request(type: number, reqId: number, txId: number, payload: Uint8Array): void {
     this.onMessage?.('in', type, toText(payload));
+    this.onLog?.('in', type, toText(payload));
     this.#handle(this, { type, reqId, txId, payload });
   }
 
@@ -196,6 +201,7 @@ export class Connection {
     const size = HEADER_SIZE + payload.length;
     if (this.#queued + size > this.#limits.queue) return this.fail(RING_ERROR.COMM);
     this.onMessage?.('out', type, payload);
+    this.onLog?.('out', type, payload);
     const message = { type, reqId, txId, payload, size, sent: 0, event, origin, since: this.#now() };
     this.#queue.push(message);
     this.#queued += size;

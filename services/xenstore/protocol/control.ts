@@ -7,7 +7,7 @@ import { numberArgument, packStrings, unpackStrings, XsError } from './wire.ts';
 /** What CONTROL does beyond the store itself: whoever owns files and the process provides it. */
 export interface Administration {
   /** Every message from now on, or no longer, in the log. */
-  log?(on: boolean): void;
+  log?(store: Store, on: boolean): void;
   logfile?(name: string): void;
   /** A report on memory, for the log or for a file. */
   memreport?(text: string, file: string | undefined): void;
@@ -98,7 +98,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     count: [1, 1],
     run: (store, [state]) => {
       if (state !== 'on' && state !== 'off') throw new XsError('EINVAL', 'on or off expected');
-      administer(store.administration.log)(state === 'on');
+      administer(store.administration.log)(store, state === 'on');
       return 'OK';
     },
   },

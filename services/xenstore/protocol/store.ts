@@ -8,7 +8,7 @@ import type { Domain, Quota, Quotas, Sized, Usage } from './domains.ts';
 import { DEFAULT_QUOTAS, DEFAULT_SOFT_MEMORY, Delta, Domains, nodeCost, nodeSize } from './domains.ts';
 import type { Watch } from './watches.ts';
 import { WatchIndex } from './watches.ts';
-import type { ConnectionLimits, Request } from './connection.ts';
+import type { ConnectionLimits, OnMessage, Request } from './connection.ts';
 import { Connection, RING_ERROR } from './connection.ts';
 import { canonicalise, domainPath, isSpecial, nameOf, parentOf, REL_PATH_MAX } from './path.ts';
 import type { Administration } from './control.ts';
@@ -36,6 +36,8 @@ export const EVENT_TIMEOUT_MS = 20_000;
 
 const watchCost = ({ path, token }: Pick<Watch, 'path' | 'token'>): number => path.length + token.length;
 
+export type LogMessage = (connection: Connection, ...message: Parameters<OnMessage>) => void;
+
 export type SpecialEvent = '@introduceDomain' | '@releaseDomain';
 
 /** On whose behalf, and in which transaction, an operation runs. */
@@ -58,6 +60,7 @@ export class Store {
   generation = 0;
   readonly #scratch = new Delta();
   #serial = 0;
+  #onLog: LogMessage | undefined;
 
   constructor(options: StoreOptions = {}) {
     this.options = options;
@@ -82,7 +85,23 @@ export class Store {
     });
     if (!privileged) connection.target = this.#domainOf(connection).target;
     this.connections.add(connection);
+    this.#log(connection);
     return connection;
+  }
+
+  /** Called with every message of every connection, while CONTROL has the log on. */
+  set onLog(onLog: LogMessage | undefined) {
+    this.#onLog = onLog;
+    for (const connection of this.connections) this.#log(connection);
+  }
+
+  get onLog(): LogMessage | undefined {
+    return this.#onLog;
+  }
+
+  #log(connection: Connection): void {
+    const onLog = this.#onLog;
+    connection.onLog = onLog && ((...message) => onLog(connection, ...message));
   }
 
   #limits(domid: number): ConnectionLimits {
