@@ -236,8 +236,10 @@ class Restorer {
     const [pathLength, valueLength, access, permCount] = [record.u16(), record.u16(), record.u16(), record.u16()];
     const perms: Perms = Array.from({ length: permCount }, () => {
       const letter = String.fromCharCode(record.u8());
-      const stale = (record.u8() & STALE) !== 0;
+      const flags = record.u8();
       const perm = parsePerm(`${letter}${record.u16()}`);
+      // A domain may have no record of its own.
+      const stale = (flags & STALE) !== 0 || !this.#store.domains.find(perm.domid, 0);
       return stale ? { ...perm, stale } : perm;
     });
     const path = record.string(pathLength);
@@ -249,7 +251,8 @@ class Restorer {
       if (!transaction) throw new XsError('EINVAL', `record of unknown transaction ${id}`);
       return this.#pending(transaction, path, perms.length > 0 ? makeNode(value, perms, 0) : undefined, access);
     }
-    if (perms.length === 0) throw new XsError('EINVAL', `node record without permissions ${path}`);
+    if (perms.length === 0 || !this.#store.domains.peek(perms[0]!.domid))
+      throw new XsError('EINVAL', `node record without an owner ${path}`);
     if (isSpecial(path)) this.#store.special.set(path, perms);
     else this.#committed(path, value, perms);
   }
