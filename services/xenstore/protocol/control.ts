@@ -1,5 +1,5 @@
 // CONTROL: the commands for administrators. A command that is not known, or that this store's owner has not provided for, is EINVAL.
-import { QUOTA_HELP, QUOTA_NAMES } from './domains.ts';
+import { memoryOf, QUOTA_HELP, QUOTA_NAMES } from './domains.ts';
 import type { Call } from './messages.ts';
 import type { Store } from './store.ts';
 import { numberArgument, packStrings, unpackStrings, XsError } from './wire.ts';
@@ -38,7 +38,7 @@ function domainUsage(store: Store, domid: number): string {
     ['watches', sum((each) => each.watches.size)],
     ['transactions', sum((each) => each.transactions.size)],
     ['outstanding', sum((each) => each.outstanding)],
-    ['memory', domain.memory + domain.watchMemory],
+    ['memory', memoryOf(domain)],
   ];
   return `Domain ${domid}:\n${rows.map(([name, value]) => line(name, value, 16)).join('\n')}\n`;
 }

@@ -57,8 +57,14 @@ export interface Domain extends Usage {
   warned: boolean;
   /** Bytes of paths and tokens that its watches hold; they count against the memory quota. */
   watchMemory: number;
+  /** Bytes that its open transactions hold on to, likewise. */
+  transactionMemory: number;
   target?: number | undefined;
 }
+
+/** All that counts against the memory quota. */
+export const memoryOf = ({ memory, watchMemory, transactionMemory }: Domain): number =>
+  memory + watchMemory + transactionMemory;
 
 // The daemon's stored record: a header of 24 bytes, 8 a permission, then value and child names; the path is the key.
 export type Sized = Pick<Node, 'value' | 'perms' | 'childBytes'>;
@@ -87,6 +93,7 @@ export class Domains {
         quotas: {},
         warned: false,
         watchMemory: 0,
+        transactionMemory: 0,
         nodes: 0,
         memory: 0,
       };
@@ -120,7 +127,7 @@ export class Domains {
   /** Refuses growth of an unprivileged domain's share beyond its quotas. */
   check(held: Domain, pending: Usage, extra: Usage): void {
     const nodes = held.nodes + pending.nodes + extra.nodes;
-    const memory = held.memory + held.watchMemory + pending.memory + extra.memory;
+    const memory = memoryOf(held) + pending.memory + extra.memory;
     if (extra.nodes > 0 && nodes > this.limit(held.domid, 'nodes')) throw new XsError('ENOSPC', 'node quota');
     if (extra.memory > 0 && memory > this.limit(held.domid, 'memory')) throw new XsError('ENOMEM', 'memory quota');
   }

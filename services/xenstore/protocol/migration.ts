@@ -118,7 +118,9 @@ function saveTransaction(out: RecordWriter, store: Store, { serial }: Connection
 export function restoreStore(stream: Uint8Array, options: StoreOptions = {}): Store {
   const store = new Store(options);
   const restorer = new Restorer(store);
+  store.restoring = true;
   for (const record of readRecords(stream)) restorer.record(record);
+  store.restoring = false;
   restorer.finish();
   return store;
 }

@@ -384,3 +384,56 @@ test('control', () => {
   assert.match(dom0.ask(XS.CONTROL, 'quota\x001\0'), /^Domain 1:\nnodes {11}: {8}3\nwatches/);
   assert.equal(dom0.ask(XS.CONTROL, 'quota\x0099\0'), 'ENOENT');
 });
+
+test('features: what the store can do, and what one domain is told, until its ring is in use', () => {
+  const { dom0, one } = world({ domainExists: (domid) => domid < 9 });
+  assert.equal(dom0.ask(XS.GET_FEATURE, '\0'), '7\0');
+  assert.equal(dom0.ask(XS.GET_FEATURE), '7\0');
+  assert.equal(dom0.ask(XS.SET_FEATURE, '5\x001\0'), OK);
+  assert.equal(dom0.ask(XS.GET_FEATURE, '5\0'), '1\0');
+  assert.equal(dom0.ask(XS.GET_FEATURE, '6\0'), '7\0');
+  assert.equal(dom0.ask(XS.SET_FEATURE, '5\x008\0'), 'EINVAL');
+  assert.equal(dom0.ask(XS.SET_FEATURE, '9\x001\0'), 'ENOENT');
+  dom0.ask(XS.INTRODUCE, '5\x001\x001\0');
+  assert.equal(dom0.ask(XS.SET_FEATURE, '5\x003\0'), 'EBUSY');
+  for (const type of [XS.GET_FEATURE, XS.GET_QUOTA]) assert.equal(one.ask(type, '\0'), 'EACCES');
+  for (const type of [XS.SET_FEATURE, XS.SET_QUOTA]) assert.equal(one.ask(type, '1\x001\0'), 'EACCES');
+});
+
+test("quotas: everybody's and one domain's own; 0 is none", () => {
+  const { dom0, one, two, store } = world({ domainExists: (domid) => domid < 9 });
+  const names = dom0.ask(XS.GET_QUOTA, '\0').slice(0, -1).split(' ');
+  for (const name of ['nodes', 'watches', 'transactions', 'node-size', 'permissions']) assert.ok(names.includes(name));
+  for (const name of names) assert.match(dom0.ask(XS.GET_QUOTA, `${name}\0`), /^\d+\0$/);
+  assert.equal(dom0.ask(XS.SET_QUOTA, 'watches\x002\0'), OK);
+  assert.equal(dom0.ask(XS.SET_QUOTA, '2\0watches\x003\0'), OK);
+  assert.deepEqual(
+    ['watches', '1\0watches', '2\0watches'].map((args) => dom0.ask(XS.GET_QUOTA, `${args}\0`)),
+    ['2\0', '2\0', '3\0'],
+  );
+  const set = (client: RawClient) => ['a', 'b', 'c', 'd'].map((token) => client.watch('data', token));
+  assert.deepEqual(set(one), [OK, OK, 'E2BIG', 'E2BIG']);
+  assert.deepEqual(set(two), [OK, OK, OK, 'E2BIG']);
+  dom0.ask(XS.SET_QUOTA, '1\0watches\x000\0');
+  assert.equal(one.watch('data', 'e'), OK);
+  assert.equal(store.quotas.watches, 2);
+  for (const bad of ['frob', '1\0frob', '1\0nodes\x001']) assert.equal(dom0.ask(XS.GET_QUOTA, `${bad}\0`), 'EINVAL');
+  for (const bad of ['nodes', 'frob\x001', 'nodes\0x', '1\0nodes\0-1']) {
+    assert.equal(dom0.ask(XS.SET_QUOTA, `${bad}\0`), 'EINVAL', bad);
+  }
+  assert.equal(dom0.ask(XS.SET_QUOTA, '77\0nodes\x001\0'), 'ENOENT');
+});
+
+test('a domain above the soft quota is told of once', () => {
+  const printed: string[] = [];
+  const { dom0, one } = world({ onPrint: (text) => printed.push(text) });
+  assert.equal(dom0.ask(XS.CONTROL, 'quota-soft\0set\0memory\x002000\0'), OK);
+  assert.match(dom0.ask(XS.CONTROL, 'quota-soft\0'), /memory {11}: {5}2000 /);
+  for (const name of ['a', 'b', 'c']) assert.equal(one.write(`data/${name}`, 'x'.repeat(1000)), OK);
+  assert.equal(printed.length, 1);
+  assert.match(printed[0]!, /^domain 1 takes \d{4} bytes/);
+  one.rm('data/a');
+  one.rm('data/b');
+  one.write('data/a', 'x'.repeat(1000));
+  assert.equal(printed.length, 2);
+});

@@ -5,7 +5,7 @@ import { Transaction } from './transaction.ts';
 import type { Perms } from './perms.ts';
 import { accessFor, ownedBy, OWNER, ownerOf, READ, WRITE } from './perms.ts';
 import type { Domain, Quota, Quotas, Sized, Usage } from './domains.ts';
-import { DEFAULT_QUOTAS, DEFAULT_SOFT_MEMORY, Delta, Domains, nodeCost, nodeSize } from './domains.ts';
+import { DEFAULT_QUOTAS, DEFAULT_SOFT_MEMORY, Delta, Domains, memoryOf, nodeCost, nodeSize } from './domains.ts';
 import type { Watch } from './watches.ts';
 import { WatchIndex } from './watches.ts';
 import type { ConnectionLimits, OnMessage, Request } from './connection.ts';
@@ -52,6 +52,8 @@ export class Store {
   /** Set by who owns the log and the process: what CONTROL can have done there. */
   administration: Administration = {};
   softMemory = DEFAULT_SOFT_MEMORY;
+  /** What is restored was admitted before: quotas that have shrunk since do not count. */
+  restoring = false;
   readonly domains: Domains;
   readonly watches = new WatchIndex();
   readonly connections = new Set<Connection>();
@@ -137,7 +139,7 @@ export class Store {
   resetWatches(connection: Connection): void {
     for (const watch of connection.watches.values()) this.#dropWatch(connection, watch);
     connection.watches.clear();
-    connection.transactions.clear();
+    for (const transaction of connection.transactions.values()) this.#dropTransaction(connection, transaction);
   }
 
   introduce(domid: number, gfn: number, port: number): void {
@@ -369,14 +371,31 @@ export class Store {
   }
 
   openTransaction(connection: Connection, id: number): Transaction {
-    const limit = connection.privileged ? Infinity : this.#limit(connection, 'transaction-nodes');
-    const transaction = new Transaction(id, this.tree, limit);
+    const transaction = new Transaction(id, this.tree, (by, bytes) => this.#admit(connection, by, bytes));
     connection.transactions.set(id, transaction);
     return transaction;
   }
 
-  end(connection: Connection, transaction: Transaction, commit: boolean): void {
+  #admit(connection: Connection, transaction: Transaction, bytes: number): void {
+    if (connection.privileged) return;
+    const domain = this.#domainOf(connection);
+    if (!this.restoring) {
+      if (transaction.accessed.size >= this.#limit(connection, 'transaction-nodes')) {
+        throw new XsError('ENOSPC', 'transaction too large');
+      }
+      this.domains.check(domain, transaction.delta.usage(domain.domid), { nodes: 0, memory: bytes });
+    }
+    domain.transactionMemory += bytes;
+  }
+
+  #dropTransaction(connection: Connection, transaction: Transaction): void {
     connection.transactions.delete(transaction.id);
+    const domain = connection.privileged ? undefined : this.domains.peek(connection.domid);
+    if (domain) domain.transactionMemory -= transaction.memory;
+  }
+
+  end(connection: Connection, transaction: Transaction, commit: boolean): void {
+    this.#dropTransaction(connection, transaction);
     if (!commit) return;
     const alive = ([domid, usage]: [number, Usage]) =>
       usage.nodes <= 0 || this.domains.find(domid, this.generation + 1);
@@ -493,8 +512,9 @@ export class Store {
       if (!domain) continue;
       domain.nodes += usage.nodes;
       domain.memory += usage.memory;
-      const above = domid !== 0 && this.softMemory > 0 && domain.memory + domain.watchMemory > this.softMemory;
-      if (above && !domain.warned) this.options.onPrint?.(`domain ${domid} takes ${domain.memory} bytes in the store`);
+      const above = domid !== 0 && this.softMemory > 0 && memoryOf(domain) > this.softMemory;
+      if (above && !domain.warned)
+        this.options.onPrint?.(`domain ${domid} takes ${memoryOf(domain)} bytes in the store`);
       domain.warned = above;
     }
   }

@@ -182,6 +182,25 @@ test('size and memory quotas; a transaction counts too', () => {
   assert.deepEqual(store.check(), []);
 });
 
+test('what open transactions hold on to counts against the memory quota, until they end', () => {
+  const { store, guest } = world({ quotas: { memory: 10_000 } });
+  for (const name of ['a', 'b', 'c']) guest.write(`/g/${name}`, 'x'.repeat(1500));
+  const first = guest.begin();
+  for (const name of ['a', 'b', 'c']) assert.equal(guest.read(`/g/${name}`, first).length, 1500);
+  const second = guest.begin();
+  assert.equal(guest.read('/g/a', second), 'ENOMEM');
+  assert.equal(guest.write('/g/d', 'x'.repeat(1500)), 'ENOMEM');
+  store.quotas.memory = 5000;
+  const copy = restoreStore(saveStore(store));
+  assert.equal(copy.domains.peek(1)!.transactionMemory, store.domains.peek(1)!.transactionMemory);
+  store.quotas.memory = 10_000;
+  assert.equal(guest.end(first), OK);
+  assert.equal(guest.read('/g/a', second).length, 1500);
+  guest.ask(XS.RESET_WATCHES, '\0');
+  assert.equal(store.domains.peek(1)!.transactionMemory, 0);
+  assert.equal(guest.write('/g/d', 'x'.repeat(1500)), OK);
+});
+
 test('a guest that does not read is no longer read', () => {
   const { store, guest } = world({ quotas: { outstanding: 3 } });
   const connection = guest.connection;

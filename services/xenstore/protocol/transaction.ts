@@ -1,10 +1,9 @@
 // A transaction notes each node at its first look and keeps its changes to itself; at its end every noted node must still be of
 // the generation that it had, else the caller is told EAGAIN and starts anew. Others' changes elsewhere do not disturb it.
-import { Delta } from './domains.ts';
+import { Delta, nodeCost } from './domains.ts';
 import { nameOf, parentOf } from './path.ts';
 import type { Node, Tree, View } from './tree.ts';
 import { addChild, copyNode } from './tree.ts';
-import { XsError } from './wire.ts';
 
 /** The generation of a node that does not exist. */
 export const ABSENT = -1;
@@ -26,20 +25,25 @@ export class Transaction implements View {
   readonly delta = new Delta();
   /** It had lost before a restart. */
   lost = false;
+  /** Bytes of what it has looked at, which stays as it was as long as the transaction. */
+  memory = 0;
   readonly #main: Tree;
-  readonly #limit: number;
+  readonly #admit: (transaction: Transaction, bytes: number) => void;
 
-  constructor(id: number, main: Tree, limit: number) {
+  /** `admit` refuses, by an error, a look at one more node of so many bytes. */
+  constructor(id: number, main: Tree, admit: (transaction: Transaction, bytes: number) => void) {
     this.id = id;
     this.#main = main;
-    this.#limit = limit;
+    this.#admit = admit;
   }
 
   access(path: string): Access {
     let access = this.accessed.get(path);
     if (access) return access;
-    if (this.accessed.size >= this.#limit) throw new XsError('ENOSPC', 'transaction too large');
     const node = this.#main.get(path);
+    const bytes = node ? nodeCost(path, node) : path.length;
+    this.#admit(this, bytes);
+    this.memory += bytes;
     if (node) node.held = true;
     access = { generation: node?.generation ?? ABSENT, before: node, node, modified: false };
     this.accessed.set(path, access);
