@@ -2,16 +2,20 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { ByteRing, MemoryRingPage, PAGE_SIZE } from '../../lib/ring_page.ts';
 import { RING_ERROR } from '../protocol/connection.ts';
-import { Store } from '../protocol/store.ts';
+import { EVENT_TIMEOUT_MS, Store } from '../protocol/store.ts';
 import { encodeMessage, packStrings, XS } from '../protocol/wire.ts';
 import type { Answer } from '../testing.ts';
 import { parseMessages, random, RawClient } from '../testing.ts';
 import { XENSTORE_RING as R, XenstoreRing } from './ring.ts';
 
 /** A guest's side of the ring, and the ring under test. */
-function world(memory: ArrayBuffer | SharedArrayBuffer = new SharedArrayBuffer(PAGE_SIZE), quotas = {}) {
+function world(
+  memory: ArrayBuffer | SharedArrayBuffer = new SharedArrayBuffer(PAGE_SIZE),
+  quotas = {},
+  now?: () => number,
+) {
   const page = new MemoryRingPage(new Uint8Array(memory));
-  const store = new Store({ quotas });
+  const store = new Store({ quotas, ...(now && { now }) });
   const dom0 = new RawClient(store, 0);
   dom0.write('/local/domain/3', '');
   dom0.chmod('/local/domain/3', ['n3']);
@@ -118,6 +122,21 @@ test('impossible indexes end the connection, not the host; a reconnect starts af
     dom0.write('/local/domain/3/x', '2');
     assert.equal(ring.pump(), false, 'the watch is gone');
   }
+});
+
+test('a guest that takes nothing out of its ring loses old events, and holds up nobody for ever', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  let now = 0;
+  const { ring, dom0, responses, exchange, message } = world(undefined, {}, () => now);
+  exchange(message(XS.WATCH, '/local/domain/3', 't'));
+  dom0.write('/local/domain/3/big', '');
+  responses.put(new Uint8Array(R.SIZE)); // its ring is full
+  for (let i = 0; i < 50; i++) dom0.write(`/local/domain/3/${i}`, '');
+  ring.pump();
+  assert.ok(ring.connection.oldestEvent() !== undefined);
+  now = EVENT_TIMEOUT_MS + 1;
+  context.mock.timers.tick(EVENT_TIMEOUT_MS + 1);
+  assert.equal(ring.connection.oldestEvent(), undefined);
 });
 
 test('a payload longer than the protocol allows is a protocol error', () => {

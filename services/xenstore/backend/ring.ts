@@ -4,7 +4,7 @@ import type { RingPage } from '../../lib/ring_page.ts';
 import type { Connection } from '../protocol/connection.ts';
 import { RING_ERROR } from '../protocol/connection.ts';
 import { FEATURES } from '../protocol/domains.ts';
-import type { Store } from '../protocol/store.ts';
+import { EVENT_TIMEOUT_MS, type Store } from '../protocol/store.ts';
 
 export const XENSTORE_RING = {
   REQ: 0,
@@ -33,6 +33,7 @@ export class XenstoreRing {
   readonly #responses: ByteRing;
   #shownError: number = RING_ERROR.NONE;
   #more = false;
+  #timer: NodeJS.Timeout | undefined;
 
   /** `schedule` asks for a later pump(): there is output, or requests are taken again. The connection may be a restored one. */
   constructor(options: { store: Store; page: RingPage; connection: Connection; schedule?: () => void }) {
@@ -87,7 +88,18 @@ export class XenstoreRing {
       notify ||= moved;
     }
     this.#more = taken >= PUMP_LIMIT;
+    this.#await();
     return this.#showError() || notify;
+  }
+
+  /** While events wait for the guest, somebody has to see that they do not wait for ever. */
+  #await(): void {
+    if (this.#timer || this.#connection.oldestEvent() === undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#store.expireEvents();
+      this.#await();
+    }, EVENT_TIMEOUT_MS + 1).unref();
   }
 
   /** The guest asked for a fresh start: both rings empty, no watch, no transaction. */

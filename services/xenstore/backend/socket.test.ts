@@ -1,10 +1,10 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { LocalClient } from '../protocol/client.ts';
 import { Store } from '../protocol/store.ts';
 import { encodeMessage, packStrings, XS } from '../protocol/wire.ts';
@@ -56,6 +56,9 @@ test('only its owner may open the socket; its file goes with it; a second one on
     writeFileSync(path, '');
     assert.equal(await isAlive(path), false);
     await assert.rejects(listen(store, path), { code: 'EADDRINUSE' });
+    await assert.rejects(listen(store, `${path}${'x'.repeat(100)}`), { code: 'ENAMETOOLONG' });
+    await assert.rejects(listen(store, `${path}.d/socket`), { code: 'ENOENT' });
+    assert.deepEqual(readdirSync(dirname(path)), ['socket'], 'nothing is left over');
   }));
 
 test('a client is domain 0; what it set goes when it goes', () =>

@@ -10,6 +10,8 @@ const UNSENT_MAX = 64 * 1024;
 /** Clients at a time; more are refused. Each costs a file descriptor. */
 const CLIENTS_MAX = 512;
 
+/** What the system allows a socket's path (macOS; Linux has 4 more). */
+const PATH_MAX = 103;
 /** Where messages on their way to a socket are put together. */
 const OUTPUT = Buffer.allocUnsafeSlow(UNSENT_MAX);
 
@@ -64,7 +66,14 @@ class Listener implements StoreListener {
 
   /** The file appears under its name with its final mode: it is made in a folder that nobody else may enter. */
   async open(): Promise<void> {
-    const folder = mkdtempSync(join(dirname(this.path), '.xs-'));
+    const spare = '.XXXXXX/s'.length;
+    if (
+      Buffer.byteLength(join(dirname(this.path), 's')) + spare > PATH_MAX ||
+      Buffer.byteLength(this.path) > PATH_MAX
+    ) {
+      throw systemError('ENAMETOOLONG', `the path of a socket holds about ${PATH_MAX - spare} bytes: ${this.path}`);
+    }
+    const folder = mkdtempSync(join(dirname(this.path), '.'));
     try {
       const made = join(folder, 's');
       await new Promise<void>((resolve, reject) => {
@@ -75,7 +84,9 @@ class Listener implements StoreListener {
       linkSync(made, this.path);
     } catch (error) {
       this.#server.close();
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw inUse(this.path);
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') {
+        throw systemError('EADDRINUSE', `something is at ${this.path} already`);
+      }
       throw error;
     } finally {
       rmSync(folder, { recursive: true, force: true });
@@ -102,8 +113,7 @@ class Listener implements StoreListener {
   }
 }
 
-const inUse = (path: string): Error =>
-  Object.assign(new Error(`listen EADDRINUSE: address already in use ${path}`), { code: 'EADDRINUSE' });
+const systemError = (code: string, message: string): Error => Object.assign(new Error(message), { code });
 
 class Client {
   readonly #socket: Socket;

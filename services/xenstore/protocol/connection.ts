@@ -35,7 +35,7 @@ interface Message {
   /** Identity of a watch event: an equal one that waits already says it all. */
   readonly event?: string | undefined;
   /** Who caused it; its unread consequences stop a client from causing more. */
-  readonly origin?: Connection | undefined;
+  origin?: Connection | undefined;
   readonly since: number;
 }
 
@@ -185,7 +185,8 @@ export class Connection {
     const payload = packStrings(path, token);
     if (!this.usable || payload.length > PAYLOAD_MAX) return;
     const key = `${path}\0${token}`;
-    if (this.#events.has(key)) return;
+    // Of special events each counts: there may be one a domain.
+    if (this.#events.has(key) && !path.startsWith('@')) return;
     this.#enqueue(XS.WATCH_EVENT, 0, 0, payload, key, origin);
   }
 
@@ -252,10 +253,10 @@ export class Connection {
     this.#release(message);
   }
 
-  #release(message: Message): void {
+  #release(message: Message, size = message.size): void {
     const { origin } = message;
     const [waits, originWaits] = [!this.accepting, origin && origin !== this && !origin.accepting];
-    this.#queued -= message.size;
+    this.#queued -= size;
     if (origin) origin.outstanding--;
     if (waits && this.accepting) this.onReady?.();
     if (originWaits && origin!.accepting) origin!.onReady?.();
@@ -267,6 +268,23 @@ export class Connection {
       if (this.#queue[i]!.event !== undefined) return this.#queue[i]!.since;
     }
     return undefined;
+  }
+
+  /**
+   * Drops events that have waited since before `time`: who caused them shall not wait for a client that does not read.
+   * One that was begun has to be finished, but nobody waits for it any more.
+   */
+  dropEvents(time: number): void {
+    const late = this.#queue.slice(this.#head).filter((each) => each.event !== undefined && each.since < time);
+    if (late.length === 0) return;
+    const dropped = new Set(late.filter(({ sent }) => sent === 0));
+    this.#queue = this.#queue.slice(this.#head).filter((each) => !dropped.has(each));
+    this.#head = 0;
+    for (const message of late) {
+      if (dropped.has(message)) this.#events.delete(message.event!);
+      this.#release(message, dropped.has(message) ? message.size : 0);
+      message.origin = undefined;
+    }
   }
 
   /** What waits to be sent, the unsent rest of the oldest message first. */

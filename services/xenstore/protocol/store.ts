@@ -9,7 +9,7 @@ import { DEFAULT_QUOTAS, DEFAULT_SOFT_MEMORY, Delta, Domains, memoryOf, nodeCost
 import type { Watch } from './watches.ts';
 import { WatchIndex } from './watches.ts';
 import type { ConnectionLimits, OnMessage, Request } from './connection.ts';
-import { Connection, RING_ERROR } from './connection.ts';
+import { Connection } from './connection.ts';
 import { canonicalise, domainPath, isSpecial, nameOf, parentOf, REL_PATH_MAX } from './path.ts';
 import type { Administration } from './control.ts';
 import { dispatch } from './messages.ts';
@@ -31,7 +31,7 @@ export interface StoreOptions {
 
 const DOMID_FIRST_RESERVED = 0x7ff0;
 const PRIVILEGED_LIMITS: ConnectionLimits = { outstanding: Infinity, queue: 64 * 1024 * 1024 };
-/** An event left unread that long costs an unprivileged client its connection. */
+/** An event that an unprivileged client has not read for that long is dropped. */
 export const EVENT_TIMEOUT_MS = 20_000;
 
 const watchCost = ({ path, token }: Pick<Watch, 'path' | 'token'>): number => path.length + token.length;
@@ -61,11 +61,13 @@ export class Store {
   readonly tree = new Tree(ownedBy(0));
   generation = 0;
   readonly #scratch = new Delta();
+  readonly #now: () => number;
   #serial = 0;
   #onLog: LogMessage | undefined;
 
   constructor(options: StoreOptions = {}) {
     this.options = options;
+    this.#now = options.now ?? (() => performance.now());
     this.quotas = { ...DEFAULT_QUOTAS, ...options.quotas };
     this.domains = new Domains(this.quotas, options.domainExists ?? ((domid) => domid < DOMID_FIRST_RESERVED));
     for (const name of ['@introduceDomain', '@releaseDomain']) this.special.set(name, ownedBy(0));
@@ -83,7 +85,7 @@ export class Store {
       privileged,
       limits: privileged ? PRIVILEGED_LIMITS : this.#limits(domid),
       handle: (from, request: Request) => dispatch(this, from, request),
-      now: () => this.options.now?.() ?? 0,
+      now: this.#now,
     });
     if (!privileged) connection.target = this.#domainOf(connection).target;
     this.connections.add(connection);
@@ -461,12 +463,10 @@ export class Store {
     fire(`${name}/${domid}`);
   }
 
-  /** Gives up unprivileged clients that have left events unread for too long. */
-  expireEvents(now: number): void {
-    for (const connection of this.connections) {
-      const since = connection.privileged ? undefined : connection.oldestEvent();
-      if (since !== undefined && now - since > EVENT_TIMEOUT_MS) connection.fail(RING_ERROR.COMM);
-    }
+  /** Drops events that unprivileged clients have left unread for too long. Whoever owns a ring calls it while some wait. */
+  expireEvents(now = this.#now()): void {
+    for (const connection of this.connections)
+      if (!connection.privileged) connection.dropEvents(now - EVENT_TIMEOUT_MS);
   }
 
   // --- accounts ---

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { LocalClient } from './client.ts';
 import { restoreStore, saveStore } from './migration.ts';
 import { EVENT_TIMEOUT_MS, Store } from './store.ts';
-import { XS } from './wire.ts';
+import { encodeMessage, XS } from './wire.ts';
 import { walk } from './tree.ts';
 import { RawClient } from '../testing.ts';
 
@@ -201,6 +201,14 @@ test('what open transactions hold on to counts against the memory quota, until t
   assert.equal(guest.write('/g/d', 'x'.repeat(1500)), OK);
 });
 
+test('special events do not merge', () => {
+  const { dom0 } = world();
+  dom0.watch('@introduceDomain', 't');
+  dom0.takeEvents();
+  for (const domid of [4, 5]) dom0.connection.receive(encodeMessage(XS.INTRODUCE, 1, 0, `${domid}\x001\x001\0`));
+  assert.deepEqual(dom0.takeEvents(), ['@introduceDomain t', '@introduceDomain t']);
+});
+
 test('a guest that does not read is no longer read', () => {
   const { store, guest } = world({ quotas: { outstanding: 3 } });
   const connection = guest.connection;
@@ -231,6 +239,28 @@ test('a guest pays for the events it causes to others', () => {
   assert.equal(guest.connection.outstanding, 0, 'what a closed client never reads is forgiven');
 });
 
+test('a guest that leaves events unread holds up who caused them for a while only', () => {
+  let now = 0;
+  const { dom0, store, guest } = world({ quotas: { outstanding: 5 }, now: () => now });
+  dom0.chmod('/g', ['b1']);
+  const sleeper = new RawClient(store, 2);
+  sleeper.watch('/g', 't');
+  sleeper.takeEvents();
+  for (let i = 0; i < 5; i++) guest.write(`/g/${i}`, '');
+  assert.equal(guest.connection.accepting, false);
+  sleeper.connection.sent(3); // one of them is under way
+  now = EVENT_TIMEOUT_MS + 1;
+  let ready = 0;
+  guest.connection.onReady = () => ready++;
+  store.expireEvents();
+  assert.ok(guest.connection.accepting && ready > 0);
+  assert.equal(guest.connection.outstanding, 0);
+  assert.equal(sleeper.connection.output()!.length, 16 + 7 - 3);
+  sleeper.connection.sent(20);
+  assert.equal(sleeper.connection.output(), undefined);
+  assert.equal(guest.connection.outstanding, 0);
+});
+
 test('equal events merge, unread ones expire, and a queue has an end', () => {
   let now = 0;
   const { dom0, store, guest } = world({ quotas: { memory: 3000 }, now: () => now });
@@ -238,14 +268,17 @@ test('equal events merge, unread ones expire, and a queue has an end', () => {
   guest.takeEvents();
   for (let i = 0; i < 1000; i++) dom0.write('/g/k', String(i));
   assert.deepEqual(guest.takeEvents(), ['/g/k t']);
-  dom0.write('/g/k', '');
+  for (let i = 0; i < 20; i++) dom0.write('/g/k', '');
   now = EVENT_TIMEOUT_MS;
-  store.expireEvents(now);
-  assert.equal(guest.connection.error, 0);
-  store.expireEvents(now + 1);
-  assert.equal(guest.connection.error, 1);
-  dom0.write('/g/k', '1');
-  assert.equal(guest.connection.output(), undefined);
+  store.expireEvents();
+  assert.deepEqual(guest.takeEvents(), ['/g/k t']);
+  dom0.write('/g/k', '');
+  now += EVENT_TIMEOUT_MS + 1;
+  dom0.write('/g/j', '');
+  store.expireEvents();
+  assert.deepEqual(guest.takeEvents(), ['/g/j t'], 'what nobody reads is dropped');
+  dom0.write('/g/k', '');
+  assert.deepEqual(guest.takeEvents(), ['/g/k t'], 'and may come again');
   store.reconnect(guest.connection);
   assert.equal(guest.watch('/g', 't'), OK);
   for (let i = 0; i < 1000 && guest.connection.error === 0; i++) dom0.write(`/g/${i}`, '');
