@@ -16,6 +16,7 @@ export const isSpecial = (path: string): boolean => SPECIAL.test(path);
 /** `pathMax` (a quota) bounds what follows /local/domain/N/, so a domain id's digits cost nothing. */
 export function isValidPath(path: string, pathMax = ABS_PATH_MAX): boolean {
   if (path.length > ABS_PATH_MAX || !COMPONENTS.test(path)) return false;
+  if (path.length <= pathMax) return true;
   const prefix = OWN_PREFIX.exec(path)?.[0].length ?? 0;
   return path.length <= prefix + pathMax;
 }
