@@ -60,7 +60,7 @@ const MISTAKES: [name: string, file: string, right: string, wrong: string, found
 for (const [i, [name, file, right, wrong, found]] of MISTAKES.entries())
   test(`the fuzzer finds a planted mistake: ${name}`, async () => {
     const core = await planted(`mistake-${i}`, file, right, wrong);
-    await assert.rejects(fuzzHost(1_000_000, 20_000, 1, core), found);
+    await assert.rejects(fuzzHost(4_000_000, 20_000, 1, core), found);
   });
 
 test('ten million hypercalls', async (t) => {
