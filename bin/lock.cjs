@@ -54,11 +54,30 @@ async function acquireFile(name, onWait) {
   }
 }
 
-/** Takes the lock that belongs to `folder`; `onWait` is called each time somebody else turns out to hold it. */
-function acquire(folder, onWait = () => {}) {
+/** The lock's name: in the abstract namespace, or a file. */
+function nameOf(folder) {
   const id = `xenolith-${crypto.createHash('sha256').update(folder).digest('hex').slice(0, 24)}`;
-  if (process.platform === 'linux') return acquireSocket(`\0${id}`, onWait);
-  return acquireFile(path.join(os.tmpdir(), `${id}.lock`), onWait);
+  return process.platform === 'linux' ? `\0${id}` : path.join(os.tmpdir(), `${id}.lock`);
 }
 
-module.exports = { acquire };
+class Held extends Error {}
+
+/** Takes the lock that belongs to `folder` if nobody has it; else undefined. */
+async function tryAcquire(folder) {
+  try {
+    return await acquire(folder, () => {
+      throw new Held();
+    });
+  } catch (error) {
+    if (error instanceof Held) return undefined;
+    throw error;
+  }
+}
+
+/** Takes the lock that belongs to `folder`; `onWait` is called each time somebody else turns out to hold it. */
+function acquire(folder, onWait = () => {}) {
+  const take = process.platform === 'linux' ? acquireSocket : acquireFile;
+  return take(nameOf(folder), onWait);
+}
+
+module.exports = { acquire, tryAcquire };

@@ -18,7 +18,10 @@ function follow(expected, current) {
   timer.unref();
 }
 
-if (isMainThread && !globalThis.xenolithFollowsParent) {
+// A host that was started to stay (`xenolith up --detach`) follows nobody.
+const stays = process.env.XENOLITH_PARENT === 'none';
+
+if (isMainThread && !stays && !globalThis.xenolithFollowsParent) {
   globalThis.xenolithFollowsParent = true;
   // The starter's id, so that one who died before this line ran is noticed too.
   follow(Number(process.env.XENOLITH_PARENT ?? process.ppid), () => process.ppid);

@@ -4,7 +4,9 @@ import { readFileSync } from 'node:fs';
 import { EXIT, helpText, parseCommand, UsageError } from './options.ts';
 
 async function main(): Promise<number> {
-  const parsed = parseCommand(process.argv.slice(2));
+  const args = process.argv.slice(2);
+  if (['up', 'down', 'status'].includes(args[0])) return (await import('./host/main.ts')).hostCommand(args);
+  const parsed = parseCommand(args);
   switch (parsed.command) {
     case 'help':
       process.stdout.write(helpText());

@@ -106,10 +106,12 @@ export function helpText(): string {
     'usage: xenolith run --kernel FILE [options]',
     '       xenolith profile --kernel FILE [options] [profile options]',
     '       xenolith symbols --kernel FILE --out FILE',
+    '       xenolith up [--memory MIB] [--detach] | down | status',
     '',
     'run: runs a Xen guest with its console on this terminal; Ctrl-] leaves it.',
     'profile: does the same and says where the time went: a table, a flame graph, folded stacks.',
     "symbols: writes a kernel's own symbols as an ELF file, for gdb's symbol-file command.",
+    'up, down, status: a host for many guests, which `xl` creates and looks after; `xenolith up --help` says more.',
     '',
     ...Object.entries({ ...RUN, ...BOTH }).map(line),
     '',
@@ -129,7 +131,7 @@ function complaint(message: string): string {
   return option ? `${option} needs a value (one that begins with a dash as ${option}=VALUE)` : first.replace(/\.$/, '');
 }
 
-function parse<T extends NonNullable<ParseArgsConfig['options']>>(args: string[], options: T) {
+export function parse<T extends NonNullable<ParseArgsConfig['options']>>(args: string[], options: T) {
   try {
     return parseArgs({ args, options, allowPositionals: true, strict: true });
   } catch (error) {
@@ -137,7 +139,7 @@ function parse<T extends NonNullable<ParseArgsConfig['options']>>(args: string[]
   }
 }
 
-function number(name: string, text: string, minimum: number, maximum: number, whole: boolean): number {
+export function number(name: string, text: string, minimum: number, maximum: number, whole: boolean): number {
   const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
   if (!(value >= minimum && value <= maximum) || (whole && !Number.isInteger(value))) {
     const kind = whole ? 'a whole number' : 'a number';

@@ -7,8 +7,9 @@ import { LogReader } from '../services/report/log_reader.ts';
 import { folded, PARTS, Profile, summary, tiers, type LoadedSymbols } from '../services/report/profile.ts';
 import { readSymbols } from '../services/symbols/protocol/files.ts';
 import type { SymbolTable } from '../services/symbols/protocol/table.ts';
-import { readInput, Unavailable, Unreadable } from './files.ts';
-import { elfImage } from './kernel.ts';
+import { readInput, Unreadable } from '../toolstack/files.ts';
+import { Unavailable } from './files.ts';
+import { elfImage } from '../toolstack/kernel.ts';
 import type { ProfileOptions, RunOptions } from './options.ts';
 
 const DRAIN_MS = 10;

@@ -8,8 +8,10 @@ import { Statistics } from '../services/report/statistics.ts';
 import { Tracer } from '../services/report/trace.ts';
 import type { TraceFile } from '../services/report/trace_file.ts';
 import { Host, type Guest, type Outcome } from '../services/xenops/host.ts';
-import { checkOutput, readInput, Unavailable, Unreadable } from './files.ts';
-import { elfImage } from './kernel.ts';
+import { readInput, Unreadable } from '../toolstack/files.ts';
+import { checkOutput, Unavailable } from './files.ts';
+import { planSize, releasePlan } from '../toolstack/host/images.ts';
+import { elfImage } from '../toolstack/kernel.ts';
 import { EXIT, type ProfileOptions, type RunOptions } from './options.ts';
 import { openTerminal, type Terminal } from './terminal.ts';
 
@@ -38,15 +40,6 @@ const CODES: Record<Outcome, number> = {
   suspend: EXIT.poweredOff,
   soft_reset: EXIT.rebooted,
 };
-
-/** Buffers of at least this size are a kernel's or an initrd's, not shared with others by Node's pool. */
-const LARGE = MIB;
-
-/** Gives the images' memory back at once: an unpacked kernel is larger than all else in this process. */
-function release(done: Plan): void {
-  const buffers = new Set(done.writes.map(({ bytes }) => bytes.buffer));
-  for (const buffer of buffers) if (buffer instanceof ArrayBuffer && buffer.byteLength >= LARGE) buffer.transfer(0);
-}
 
 export async function run(options: RunOptions, profile?: ProfileOptions): Promise<number> {
   try {
@@ -106,10 +99,9 @@ async function carryOut(options: RunOptions, profile: ProfileOptions | undefined
   const tracer = await Tracer.create(options.trace);
   const stop = new AbortController();
   const gdb = options.gdb && (await openDebugger(options.gdb, () => stop.abort()));
-  const size = [...made.ram, ...made.extra].reduce((sum, r) => sum + r.size, 0);
   const machine = new Machine(
     {
-      memory: size,
+      memory: planSize(made),
       deterministic: options.deterministic,
       trace: { ...tracer.machineOptions, ...traceFile?.machineOptions },
       ...(profile && { profile: profile.hz }),
@@ -250,7 +242,7 @@ class Session {
         },
       },
     });
-    release(made);
+    releasePlan(made);
     return guest;
   }
 }

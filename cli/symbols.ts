@@ -2,8 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { symbolFile } from '../services/symbols/protocol/elf_writer.ts';
 import { readSymbols } from '../services/symbols/protocol/files.ts';
-import { readInput, Unreadable } from './files.ts';
-import { elfImage } from './kernel.ts';
+import { readInput, Unreadable } from '../toolstack/files.ts';
+import { elfImage } from '../toolstack/kernel.ts';
 import { EXIT } from './options.ts';
 
 function fail(message: string, code: number): number {

@@ -2,7 +2,7 @@
 // has done until then. Arguments: kernel, initrd, command line, memory in MiB.
 import '../../bin/parent.cjs';
 import { readFileSync } from 'node:fs';
-import { elfImage } from '../../cli/kernel.ts';
+import { elfImage } from '../../toolstack/kernel.ts';
 import { loadCore } from '../../platform/core.ts';
 import { Machine } from '../../platform/machine.ts';
 import { buildDomain, type Plan } from '../../services/domain_builder/protocol/index.ts';

@@ -38,7 +38,7 @@ function search(hypercall: string, op: string): { nr: number; cmd: number } {
 /** Extents in one memory hypercall: their list fits the argument area. */
 const BATCH = 512;
 const ARGUMENT = 0;
-const LIST = 1024;
+export const LIST = 1024;
 
 export class Hypercalls {
   readonly mailbox: Mailbox;
@@ -51,13 +51,18 @@ export class Hypercalls {
   }
 
   /** Calls with a structure as the last argument, filled by `fill`; gives the structure as the hypervisor left it. */
-  #op<F extends Fields>(hypercall: string, op: string, s: Struct<F>, fill: (v: View<F>, cmd: number) => void): View<F> {
+  protected op<F extends Fields>(
+    hypercall: string,
+    op: string,
+    s: Struct<F>,
+    fill: (v: View<F>, cmd: number) => void,
+  ): View<F> {
     const { nr, cmd } = numbers(hypercall, op);
     const { view: v, bytes } = make(s);
     fill(v, cmd);
     const at = this.mailbox.ram.gpa + ARGUMENT;
     this.mailbox.write(at, bytes);
-    const inMemory = hypercall === 'domctl';
+    const inMemory = hypercall === 'domctl' || hypercall === 'sysctl';
     const r = Number(inMemory ? this.mailbox.hypercall(nr, at) : this.mailbox.hypercall(nr, cmd, at));
     if (r < 0) throw new XenError(op, -r);
     const out = this.mailbox.read(at, bytes.length);
@@ -81,7 +86,7 @@ export class Hypercalls {
 
   // ---- event channels
   allocUnbound(domid: number, remote: number): number {
-    const v = this.#op('event_channel_op', 'EVTCHNOP_alloc_unbound', eventChannel.evtchn_alloc_unbound, (a) => {
+    const v = this.op('event_channel_op', 'EVTCHNOP_alloc_unbound', eventChannel.evtchn_alloc_unbound, (a) => {
       a.dom = domid;
       a.remote_dom = remote;
     });
@@ -89,7 +94,7 @@ export class Hypercalls {
   }
 
   bindInterdomain(remote: number, port: number): number {
-    const v = this.#op('event_channel_op', 'EVTCHNOP_bind_interdomain', eventChannel.evtchn_bind_interdomain, (a) => {
+    const v = this.op('event_channel_op', 'EVTCHNOP_bind_interdomain', eventChannel.evtchn_bind_interdomain, (a) => {
       a.remote_dom = remote;
       a.remote_port = port;
     });
@@ -103,14 +108,14 @@ export class Hypercalls {
     });
   }
   notify(port: number): void {
-    this.#op('event_channel_op', 'EVTCHNOP_send', eventChannel.evtchn_send, (a) => {
+    this.op('event_channel_op', 'EVTCHNOP_send', eventChannel.evtchn_send, (a) => {
       a.port = port;
     });
   }
 
   // ---- domains
-  #domctl(op: string, domid: number, fill: (v: View<typeof domctl.xen_domctl.fields>) => void = () => {}) {
-    return this.#op('domctl', op, domctl.xen_domctl, (v, cmd) => {
+  protected domctl(op: string, domid: number, fill: (v: View<typeof domctl.xen_domctl.fields>) => void = () => {}) {
+    return this.op('domctl', op, domctl.xen_domctl, (v, cmd) => {
       v.cmd = cmd;
       v.interface_version = abi.XEN_DOMCTL_INTERFACE_VERSION;
       v.domain = domid;
@@ -119,7 +124,7 @@ export class Hypercalls {
   }
 
   createDomain(options: { handle: Uint8Array; vcpus: number; ssidref: number; maxPort?: number }): number {
-    const v = this.#domctl('XEN_DOMCTL_createdomain', 0, (d) => {
+    const v = this.domctl('XEN_DOMCTL_createdomain', 0, (d) => {
       const c = d.u.createdomain;
       c.ssidref = options.ssidref;
       options.handle.forEach((byte, i) => c.handle.set(i, byte));
@@ -135,13 +140,13 @@ export class Hypercalls {
   }
 
   maxMemory(domid: number, bytes: number): void {
-    this.#domctl('XEN_DOMCTL_max_mem', domid, (d) => {
+    this.domctl('XEN_DOMCTL_max_mem', domid, (d) => {
       d.u.max_mem.max_memkb = BigInt(bytes >>> 10);
     });
   }
 
   maxVcpus(domid: number, vcpus: number): void {
-    this.#domctl('XEN_DOMCTL_max_vcpus', domid, (d) => {
+    this.domctl('XEN_DOMCTL_max_vcpus', domid, (d) => {
       d.u.max_vcpus.max = vcpus;
     });
   }
@@ -149,7 +154,7 @@ export class Hypercalls {
   setHvmContext(domid: number, records: Uint8Array): void {
     const at = this.mailbox.ram.gpa + LIST;
     this.mailbox.write(at, records);
-    this.#domctl('XEN_DOMCTL_sethvmcontext', domid, (d) => {
+    this.domctl('XEN_DOMCTL_sethvmcontext', domid, (d) => {
       d.u.hvmcontext.size = records.length;
       d.u.hvmcontext.buffer = BigInt(at);
     });
@@ -160,14 +165,14 @@ export class Hypercalls {
   }
 
   unpause(domid: number): void {
-    this.#domctl('XEN_DOMCTL_unpausedomain', domid);
+    this.domctl('XEN_DOMCTL_unpausedomain', domid);
   }
 
   /** A big domain goes in parts: the call says -ERESTART until all is given back. */
   destroy(domid: number): void {
     for (;;) {
       try {
-        this.#domctl('XEN_DOMCTL_destroydomain', domid);
+        this.domctl('XEN_DOMCTL_destroydomain', domid);
         return;
       } catch (error) {
         if (!(error instanceof XenError) || errnoName(-error.errno) !== 'ERESTART') throw error;
@@ -180,7 +185,7 @@ export class Hypercalls {
       flags,
       tot_pages: pages,
       cpu_time: cpuTime,
-    } = this.#domctl('XEN_DOMCTL_getdomaininfo', domid).u.getdomaininfo;
+    } = this.domctl('XEN_DOMCTL_getdomaininfo', domid).u.getdomaininfo;
     const down = flags & abi.XEN_DOMINF_shutdown;
     const code = (flags >>> abi.XEN_DOMINF_shutdownshift) & abi.XEN_DOMINF_shutdownmask;
     return { flags, shutdown: down ? code : null, pages: Number(pages), cpuTime };
@@ -192,7 +197,7 @@ export class Hypercalls {
     for (let done = 0; done < count; ) {
       const n = Math.min(BATCH, count - done);
       const list = this.#list(n, (i) => first + done + i);
-      this.#op('memory_op', 'XENMEM_populate_physmap', memory.xen_memory_reservation, (r) => {
+      this.op('memory_op', 'XENMEM_populate_physmap', memory.xen_memory_reservation, (r) => {
         r.extent_start = BigInt(list);
         r.nr_extents = BigInt(n);
         r.domid = domid;
@@ -209,7 +214,7 @@ export class Hypercalls {
       const idxs = this.#list(n, (i) => first + done + i);
       const gpfns = this.#list(n, (i) => at + done + i, LIST + 8 * BATCH);
       const errs = this.#list(n, () => 0, LIST + 16 * BATCH);
-      this.#op('memory_op', 'XENMEM_add_to_physmap_batch', memory.xen_add_to_physmap_batch, (a) => {
+      this.op('memory_op', 'XENMEM_add_to_physmap_batch', memory.xen_add_to_physmap_batch, (a) => {
         a.domid = abi.DOMID_SELF;
         a.space = abi.XENMAPSPACE_gmfn_foreign;
         a.size = n;
@@ -226,7 +231,7 @@ export class Hypercalls {
 
   unmap(first: number, count: number): void {
     for (let i = 0; i < count; i++)
-      this.#op('memory_op', 'XENMEM_remove_from_physmap', memory.xen_remove_from_physmap, (r) => {
+      this.op('memory_op', 'XENMEM_remove_from_physmap', memory.xen_remove_from_physmap, (r) => {
         r.domid = abi.DOMID_SELF;
         r.gpfn = BigInt(first + i);
       });
@@ -242,7 +247,7 @@ export class Hypercalls {
     });
     const at = this.mailbox.ram.gpa + LIST;
     this.mailbox.write(at, bytes);
-    this.#op('memory_op', 'XENMEM_set_memory_map', memory.xen_foreign_memory_map, (m) => {
+    this.op('memory_op', 'XENMEM_set_memory_map', memory.xen_foreign_memory_map, (m) => {
       m.domid = domid;
       m.map.nr_entries = entries.length;
       m.map.buffer = BigInt(at);
@@ -250,7 +255,7 @@ export class Hypercalls {
   }
 
   setHvmParam(domid: number, index: number, value: number | bigint): void {
-    this.#op('hvm_op', 'HVMOP_set_param', hvm.xen_hvm_param, (p) => {
+    this.op('hvm_op', 'HVMOP_set_param', hvm.xen_hvm_param, (p) => {
       p.domid = domid;
       p.index = index;
       p.value = BigInt(value);

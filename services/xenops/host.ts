@@ -31,6 +31,15 @@ export interface GuestOptions {
   ssidref?: number;
   console?: ConsoleSink;
   cmdline?: string;
+  uuid?: string | undefined;
+  /** What it may grow to; none: what it starts with. */
+  maxMemoryKib?: number;
+  /** vCPUs online at the start, of `vcpus`; none: all. */
+  online?: number;
+  /** Entries of /vm/UUID/image. */
+  image?: Readonly<Record<string, string>>;
+  /** Built, but not let run. */
+  paused?: boolean;
   /** Called when the domain is built, before it runs. */
   onBuilt?: (domid: number) => void;
 }
@@ -154,6 +163,8 @@ class Service {
 export class Host {
   readonly machine: Machine;
   readonly dom0: Hypercalls;
+  /** Domain 0's own events. */
+  readonly dom0Port: ServicePort;
   readonly store: Store;
   readonly #xenstore: Service;
   readonly #consoles: Service;
@@ -166,7 +177,8 @@ export class Host {
 
   constructor(machine: Machine) {
     this.machine = machine;
-    this.dom0 = new Hypercalls(machine.service(0, { privileged: true }));
+    this.dom0Port = machine.service(0, { privileged: true });
+    this.dom0 = new Hypercalls(this.dom0Port);
     const wake = (): void => machine.ring();
     this.#xenstore = new Service(machine.service(XENSTORE_DOMID, { privileged: true, xenstore: true }), wake);
     this.#consoles = new Service(machine.service(CONSOLE_DOMID, { privileged: true }), wake);
@@ -177,7 +189,7 @@ export class Host {
 
   /** Builds a domain, connects its rings and lets it run. */
   create(options: GuestOptions): Guest {
-    const uuid = this.#uuid(options.name);
+    const uuid = options.uuid ?? this.#uuid(options.name);
     const handle = Uint8Array.from(Buffer.from(uuid.replaceAll('-', ''), 'hex'));
     const built = { uuid: handle, vcpus: options.vcpus, ssidref: options.ssidref ?? 0 };
     const made = createDomain(this.dom0, options.plan, built, { xenstore: XENSTORE_DOMID, console: CONSOLE_DOMID });
@@ -188,8 +200,10 @@ export class Host {
       uuid,
       type: 'pvh',
       memory: options.memoryKib,
-      vcpus: Array.from({ length: options.vcpus }, () => true),
-      startTime: Math.floor(this.machine.wallclock / 1000),
+      ...(options.maxMemoryKib !== undefined && { maxMemory: options.maxMemoryKib }),
+      ...(options.image && { image: options.image }),
+      vcpus: Array.from({ length: options.vcpus }, (_, i) => i < (options.online ?? options.vcpus)),
+      startTime: this.machine.deterministic ? Math.floor(this.machine.wallclock / 1000) : Date.now() / 1000,
       store: { port: made.storePort, ringRef: specialPages.xenstore },
       console: { port: made.consolePort, ringRef: specialPages.console },
     };
@@ -217,7 +231,7 @@ export class Host {
     });
     this.guests.add(guest);
     options.onBuilt?.(made.domid);
-    this.dom0.unpause(made.domid);
+    if (!options.paused) this.dom0.unpause(made.domid);
     this.machine.ring();
     return guest;
   }

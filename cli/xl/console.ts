@@ -1,0 +1,56 @@
+// `xl console`: a guest's console on this terminal.
+import type { ControlClient } from '../../toolstack/control/client.ts';
+import { Refused } from '../../toolstack/control/refused.ts';
+import { openTerminal } from '../terminal.ts';
+import type { Xl } from './context.ts';
+import { Failure, type Given, type Verb } from './verb.ts';
+
+/** Ends when the guest does, or a person leaves by Ctrl-]. `ready` is called when nothing can be missed any more. */
+export async function attach(client: ControlClient, domid: number, ready?: () => Promise<unknown>): Promise<void> {
+  const terminal = openTerminal();
+  try {
+    const call = client.start<null>('domain.console', { domid }, { data: (bytes) => terminal.write(bytes) });
+    terminal.onDrain(() => call.resume());
+    terminal.onInput((bytes) => {
+      if (call.send(bytes)) return;
+      process.stdin.pause();
+    });
+    call.onDrain(() => process.stdin.resume());
+    const left = new Promise<void>((resolve) => terminal.onEscape(resolve));
+    await Promise.all([ready?.(), Promise.race([left, call.result])]);
+  } finally {
+    terminal.close();
+  }
+}
+
+async function console(xl: Xl, { options, args }: Given): Promise<number> {
+  const type = options.get('t') ?? 'pv';
+  if (type !== 'pv') throw new Failure(`xl: a PVH guest has a pv console only, not '${String(type)}'.`);
+  const number = String(options.get('n') ?? '0');
+  if (number !== '0') throw new Failure(`xl: there is console 0 only, not '${number}'.`);
+  const domid = await xl.domid(args[0]!);
+  if (domid === 0)
+    throw new Failure("xl: Domain-0 has no console: it is the host itself; `xl dmesg` shows the hypervisor's.", 22);
+  try {
+    await attach(await xl.host(), domid);
+  } catch (error) {
+    if (error instanceof Refused) throw new Failure(`xl: ${error.message}`);
+    throw error;
+  }
+  return 0;
+}
+
+export const CONSOLE: Verb[] = [
+  {
+    name: 'console',
+    usage: '[options] <Domain>',
+    about: "Connect to a domain's console; Ctrl-] leaves it. What it said and nobody has seen yet comes first",
+    options: [
+      { short: 't', value: 'TYPE', help: 'The type of console: pv is the only one of a PVH guest.' },
+      { short: 'n', value: 'NUMBER', help: 'The number of the console: there is 0.' },
+    ],
+    needs: 1,
+    completes: 'domain',
+    run: console,
+  },
+];

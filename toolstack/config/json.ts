@@ -1,0 +1,68 @@
+// A configuration as libxl's JSON (`xl create -n`, `xl list -l`): the same names, in the same order, defaults left out.
+import type { DomainConfig, Action } from './domain.ts';
+
+const DOMID_INVALID = 0xffffffff;
+
+/** Values that libxl takes for granted are not printed. */
+const UNSAID: Readonly<Record<string, Action>> = {
+  on_poweroff: 'destroy',
+  on_reboot: 'destroy',
+  on_watchdog: 'destroy',
+  on_crash: 'destroy',
+  on_soft_reset: 'destroy',
+};
+
+function actions(config: DomainConfig): Record<string, string> {
+  const all: [string, Action][] = [
+    ['on_poweroff', config.onPoweroff],
+    ['on_reboot', config.onReboot],
+    ['on_watchdog', config.onWatchdog],
+    ['on_crash', config.onCrash],
+    ['on_soft_reset', config.onSoftReset],
+  ];
+  return Object.fromEntries(
+    all.filter(([key, value]) => UNSAID[key] !== value).map(([k, v]) => [k, v.replaceAll('-', '_')]),
+  );
+}
+
+/** `running`: the domain exists, and what libxl adds to the configuration then is there too. */
+export function configJson(config: DomainConfig, running = false): object {
+  return {
+    c_info: {
+      type: 'pvh',
+      name: config.name,
+      ...(running && { domid: DOMID_INVALID }),
+      uuid: config.uuid,
+      run_hotplug_scripts: 'True',
+    },
+    b_info: {
+      max_vcpus: config.maxVcpus,
+      avail_vcpus: Array.from({ length: config.vcpus }, (_, i) => i),
+      max_memkb: config.maxMemory,
+      target_memkb: config.memory,
+      ...(running && { video_memkb: 0 }),
+      sched_params: {},
+      claim_mode: 'True',
+      kernel: config.kernel,
+      ...(config.cmdline !== '' && { cmdline: config.cmdline }),
+      ...(config.ramdisk !== undefined && { ramdisk: config.ramdisk }),
+      'type.pvh': {},
+      arch_arm: {},
+      arch_x86: running ? { msr_relaxed: 'False' } : {},
+    },
+    ...actions(config),
+  };
+}
+
+/** libxl's layout: four blanks a level, and an empty object on lines of its own. */
+export function libxlJson(value: unknown, indent = ''): string {
+  const inner = `${indent}    `;
+  if (Array.isArray(value)) {
+    if (value.length === 0) return `[\n\n${indent}]`;
+    return `[\n${value.map((v) => inner + libxlJson(v, inner)).join(',\n')}\n${indent}]`;
+  }
+  if (value === null || typeof value !== 'object') return JSON.stringify(value);
+  const entries = Object.entries(value).filter(([, v]) => v !== undefined);
+  if (entries.length === 0) return `{\n\n${indent}}`;
+  return `{\n${entries.map(([k, v]) => `${inner}${JSON.stringify(k)}: ${libxlJson(v, inner)}`).join(',\n')}\n${indent}}`;
+}

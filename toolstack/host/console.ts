@@ -1,0 +1,137 @@
+// A guest's console and those who look at it. The back end keeps the last output; who attaches is shown what nobody has been shown yet,
+// as from a pseudo terminal, and what follows. Nobody who reads slowly stops the guest: he misses what the back end has no room for.
+import type { ConsoleBackend, ConsoleSink } from '../../services/console/backend/console.ts';
+
+/** Somebody at the other end of a connection. */
+export interface Viewer {
+  /** False: not now; `attached.resume()` goes on. */
+  data(bytes: Uint8Array): boolean;
+  /** There is room for input again after `attached.type` was false. */
+  more(): void;
+  /** The console is no more. */
+  gone(): void;
+}
+
+export interface Attached {
+  resume(): void;
+  /** False: no more before `more()`. */
+  type(bytes: Uint8Array): boolean;
+  detach(): void;
+}
+
+/** Input that waits for a guest that does not read, beyond what the back end keeps. */
+const MAX_TYPED = 1 << 16;
+
+class View implements Attached {
+  readonly viewer: Viewer;
+  readonly #console: GuestConsole;
+  /** Bytes of output behind this one. */
+  at: number;
+  behind = false;
+  typed: Uint8Array = new Uint8Array(0);
+
+  constructor(console: GuestConsole, viewer: Viewer, at: number) {
+    this.#console = console;
+    this.viewer = viewer;
+    this.at = at;
+  }
+
+  resume(): void {
+    this.behind = false;
+    this.#console.catchUp(this);
+  }
+
+  type(bytes: Uint8Array): boolean {
+    this.typed = Buffer.concat([this.typed, bytes]);
+    this.#console.feed();
+    return this.typed.length < MAX_TYPED;
+  }
+
+  detach(): void {
+    this.#console.detach(this);
+  }
+}
+
+export class GuestConsole implements ConsoleSink {
+  /** Called when input waits for room: `feed` is to be called now and then. */
+  readonly #waits: (console: GuestConsole) => void;
+  #backend: ConsoleBackend | undefined;
+  readonly #views = new Set<View>();
+  /** Bytes of output so far, and how many of them somebody has been shown. */
+  #written = 0;
+  #shown = 0;
+  #gone = false;
+
+  constructor(waits: (console: GuestConsole) => void = () => {}) {
+    this.#waits = waits;
+  }
+
+  /** The back end comes with the domain, which needs this first. */
+  connect(backend: ConsoleBackend): void {
+    this.#backend = backend;
+  }
+
+  write(bytes: Uint8Array): boolean {
+    this.#written += bytes.length;
+    for (const view of this.#views) {
+      if (view.behind) continue;
+      this.#show(view, bytes);
+    }
+    return true;
+  }
+
+  attach(viewer: Viewer): Attached {
+    const view = new View(this, viewer, this.#shown);
+    if (this.#gone) viewer.gone();
+    else {
+      this.#views.add(view);
+      this.catchUp(view);
+    }
+    return view;
+  }
+
+  detach(view: View): void {
+    this.#views.delete(view);
+  }
+
+  /** What the view has not seen and the back end still has. */
+  catchUp(view: View): void {
+    const missed = this.#written - view.at;
+    if (missed === 0 || view.behind) return;
+    const kept = this.#backend?.scrollback() ?? new Uint8Array(0);
+    this.#show(view, kept.subarray(Math.max(0, kept.length - missed)));
+  }
+
+  #show(view: View, bytes: Uint8Array): void {
+    view.at = this.#written;
+    this.#shown = this.#written;
+    view.behind = !view.viewer.data(bytes);
+  }
+
+  /** Passes on what was typed and had no room. */
+  feed(): void {
+    for (const view of this.#views) {
+      if (view.typed.length === 0) continue;
+      const full = view.typed.length >= MAX_TYPED;
+      view.typed = view.typed.slice(this.#backend?.onInput(view.typed) ?? 0);
+      if (full && view.typed.length < MAX_TYPED) view.viewer.more();
+    }
+    if (this.waiting) this.#waits(this);
+  }
+
+  /** Is there input that waits for room? */
+  get waiting(): boolean {
+    for (const view of this.#views) if (view.typed.length > 0) return true;
+    return false;
+  }
+
+  end(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    for (const view of this.#views) {
+      this.catchUp(view);
+      view.viewer.gone();
+    }
+    this.#views.clear();
+  }
+}

@@ -1,0 +1,135 @@
+// The calls of the control socket: parameters checked, carried out, answered.
+import type { Call, Methods } from '../control/server.ts';
+import { ERROR, Refused } from '../control/refused.ts';
+import { checkConfig, ConfigError, configJson } from '../config/index.ts';
+import { DOM0_NAME, type Domains, type Happening } from './domains.ts';
+import { requestShutdown, sendSysrq } from './guest_control.ts';
+
+type Params = Record<string, unknown>;
+
+function domidOf(params: Params): number {
+  const { domid } = params;
+  if (Number.isInteger(domid) && (domid as number) >= 0 && (domid as number) < 0x8000) return domid as number;
+  throw new Refused(`${String(domid)} is no domain's number.`, ERROR.INVAL);
+}
+
+function number(params: Params, key: string): number {
+  const value = params[key];
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
+  throw new Refused(`${key} takes a whole number, not ${String(value)}.`, ERROR.INVAL);
+}
+
+function text(params: Params, key: string): string {
+  const value = params[key];
+  if (typeof value === 'string') return value;
+  throw new Refused(`${key} takes a text.`, ERROR.INVAL);
+}
+
+function config(params: Params) {
+  try {
+    return checkConfig(params.config);
+  } catch (error) {
+    throw error instanceof ConfigError ? new Refused(error.message, ERROR.INVAL) : error;
+  }
+}
+
+function create(domains: Domains, params: Params): object {
+  const source = text(params, 'source');
+  const { domid } = domains.create(config(params), {
+    source,
+    paused: params.paused === true,
+    unattended: params.unattended === true,
+  });
+  return { domid };
+}
+
+/** The guest's console, both ways, until the guest or the caller goes. */
+function console(domains: Domains, params: Params, call: Call): Promise<void> {
+  const domain = domains.find(domidOf(params));
+  return new Promise((resolve) => {
+    const attached = domain.console.attach({
+      data: (bytes) => call.data(bytes),
+      more: () => call.resume(),
+      gone: resolve,
+    });
+    call.onDrain(() => attached.resume());
+    call.onData((bytes) => attached.type(bytes));
+    call.onEnd(() => {
+      attached.detach();
+      resolve();
+    });
+  });
+}
+
+/**
+ * Tells what happens to domains, until each has shut down or gone (`until: 'shutdown'`), or until nobody acts on them any
+ * more (`until: 'end'`): a restarted one is followed under its new number.
+ */
+function follow(domains: Domains, params: Params, call: Call): Promise<void> {
+  const wanted = new Set(
+    (Array.isArray(params.domids) ? params.domids : []).filter((d) => Number.isInteger(d)) as number[],
+  );
+  const short = params.until === 'shutdown';
+  return new Promise((resolve) => {
+    const over = (domid: number): void => {
+      wanted.delete(domid);
+      if (wanted.size > 0) return;
+      unlisten();
+      resolve();
+    };
+    const hear = (happening: Happening): void => {
+      const { domid, what } = happening;
+      if (!wanted.has(domid)) return;
+      call.event(happening);
+      if (happening.successor !== undefined) wanted.add(happening.successor);
+      if (short ? what !== 'restarted' : what !== 'shutdown' && happening.again !== true) over(domid);
+    };
+    const unlisten = domains.listen(hear);
+    call.onEnd(() => {
+      unlisten();
+      resolve();
+    });
+    for (const domid of [...wanted]) {
+      const domain = domains.peek(domid);
+      if (!domain) over(domid);
+      else if (domain.ended !== undefined && short) hear({ domid, what: 'shutdown', reason: domain.ended });
+    }
+    if (wanted.size === 0) resolve();
+  });
+}
+
+function details(domains: Domains, params: Params): object {
+  if (domidOf(params) === 0) return { domid: 0, config: { c_info: { type: 'pvh', name: DOM0_NAME }, b_info: {} } };
+  const { domid, config: own } = domains.find(domidOf(params));
+  return { domid, config: configJson(own, true) };
+}
+
+export function domainMethods(domains: Domains): Methods {
+  return {
+    'domain.create': (params) => create(domains, params),
+    'domain.list': () =>
+      domains
+        .list()
+        .map((info) => ({ ...info, startTime: domains.peek(info.domid)?.guest.description.startTime ?? null })),
+    'domain.config': (params) => details(domains, params),
+    'domain.destroy': (params) => domains.destroy(domidOf(params)),
+    'domain.pause': (params) => domains.pause(domidOf(params)),
+    'domain.unpause': (params) => domains.unpause(domidOf(params)),
+    'domain.rename': (params) => domains.rename(domidOf(params), text(params, 'name')),
+    'domain.shutdown': (params) => requestShutdown(domains, domidOf(params), 'poweroff'),
+    'domain.reboot': (params) => requestShutdown(domains, domidOf(params), 'reboot'),
+    'domain.sysrq': (params) => sendSysrq(domains, domidOf(params), text(params, 'key')),
+    'domain.mem-set': (params) => domains.setMemoryTarget(domidOf(params), number(params, 'kib')),
+    'domain.mem-max': (params) => domains.setMaxMemory(domidOf(params), number(params, 'kib')),
+    'domain.vcpu-set': (params) => domains.setVcpus(domidOf(params), number(params, 'count')),
+    'domain.console': (params, call) => console(domains, params, call),
+    'domain.follow': (params, call) => follow(domains, params, call),
+    'domain.config-update': (params) => {
+      const domain = domains.find(domidOf(params));
+      const { name, uuid } = domain.config;
+      domain.config = { ...config(params), name, uuid };
+      domain.source = text(params, 'source');
+      domains.keep(domain);
+    },
+  };
+}
