@@ -15,6 +15,8 @@ export interface Core {
   host_set_flags(flags: number): void;
   host_tables(): number;
   host_text(): number;
+  /** The console's first lines; the texts are in place. */
+  console_start(): void;
   frames_free(): number;
   /** Address of a domain's frame, 0 if there is no memory. */
   domain_frame(domid: number, gfn: number): number;

@@ -1,5 +1,7 @@
 // A host machine: its memory, its pCPUs, and the instance of the core through which this thread serves the service domains.
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
+import { CON_TEXT_AT } from '../core/hypervisor/console_text.ts';
+import { consoleTextBytes } from '../core/hypervisor/console_texts.ts';
 import { versionTextBytes } from '../core/hypervisor/version_text.ts';
 import { clockSince, instantiate, loadCore, type Core, type CoreImage, type TraceInstruction } from './core.ts';
 import type { PcpuData } from './pcpu.ts';
@@ -100,6 +102,8 @@ export class Machine {
     const bytes = new Uint8Array(this.memory.buffer);
     bytes.set(image.tables, this.core.host_tables());
     bytes.set(versionTextBytes(), this.core.host_text());
+    bytes.set(consoleTextBytes(), this.core.host_text() + CON_TEXT_AT);
+    this.core.console_start();
     this.#words = new Int32Array(this.memory.buffer);
     this.#bell = this.core.service_bell_all() >>> 2;
     const translate = (options.translate ?? true) && !options.trace?.instruction;

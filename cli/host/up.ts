@@ -9,6 +9,7 @@ import { Machine } from '../../platform/machine.ts';
 import { Host } from '../../services/xenops/host.ts';
 import { ControlServer } from '../../toolstack/control/server.ts';
 import { Refused } from '../../toolstack/control/refused.ts';
+import { dumpToFile } from '../../toolstack/host/core_dump.ts';
 import { Domains } from '../../toolstack/host/domains.ts';
 import { LifeCycle } from '../../toolstack/host/lifecycle.ts';
 import { domainMethods } from '../../toolstack/host/methods.ts';
@@ -136,9 +137,7 @@ async function run(options: HostOptions, state: State, log: HostLog, ready: () =
     told = true;
   });
   const domains = new Domains(host, state, (text) => log.write(text));
-  const lifeCycle = new LifeCycle(domains, state.paths.dump, async () => {
-    throw new Error('cores cannot be dumped yet');
-  });
+  const lifeCycle = new LifeCycle(domains, state.paths.dump, ({ domid }, path) => dumpToFile(domains, domid, path));
   const memory = domains.calls.freeBytes();
   const facts = { paths: state.paths, version: VERSION, memory };
   const methods = { ...domainMethods(domains), ...hostMethods(domains, lifeCycle, facts, () => stop.abort()) };

@@ -1,5 +1,7 @@
 // The end of a domain that did what it must not: a report that the platform can print, and SHUTDOWN_crash.
 import { HVM_PARAM_TRIPLE_FAULT_REASON, SHUTDOWN_crash } from '../gen/abi';
+import { printk } from './console_ring';
+import { CON_CRASH, CON_CRASH_RIP } from './console_text';
 import { Domain, domain_param, domain_shutdown } from './domain';
 import { access_gpa, handle_to_gpa } from './guest_access';
 import { log_message } from './log';
@@ -32,6 +34,8 @@ function record(d: Domain, v: Vcpu, reason: u32, info: u64): void {
   }
   store<u32>(changetype<usize>(d) + CRASH_BYTES_LEN, n);
   log_message(LOG_CRASH, d.domid, reason, cpu.rip);
+  printk(CON_CRASH, d.domid, v.id, reason);
+  printk(CON_CRASH_RIP, cpu.rip, cpu.rsp, cpu.cr3);
 }
 
 export function domain_crash(d: Domain, v: Vcpu, reason: u32, info: u64): void {

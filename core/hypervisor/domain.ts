@@ -5,6 +5,8 @@ import { frame_alloc, frame_free, xenheap_alloc, xenheap_free } from '../shared/
 import { host, host_ring, HOST_DOMAINS } from '../shared/host';
 import { INVALID_MFN, Mfn, mfn_to_ptr, ptr_to_mfn } from '../shared/memory';
 import { argo_destroy } from './argo_ring';
+import { printk } from './console_ring';
+import { CON_SHUTDOWN } from './console_text';
 import { evtchn_destroy } from './event_channel';
 import { grant_table_destroy } from './grant_map';
 import { grant_table_init, grant_table_release } from './grant_table';
@@ -65,6 +67,8 @@ export class Domain {
   crash_vcpu: u32;
   emulation_flags: u32;
   crash_info: u64;
+  /** Where the guest mapped its shared_info, ~0: nowhere. */
+  shared_info_gfn: u64;
   created_at: u64;
   hypercalls: u64;
   watchdog0: u64;
@@ -212,6 +216,7 @@ export function domain_create(domid: u32, flags: u32, max_vcpus: u32, max_port: 
   d.shutdown_code = NO_SHUTDOWN_CODE;
   d.max_port = max_port;
   d.evtchn_next = 1;
+  d.shared_info_gfn = ~0;
   d.tsc_khz = 1000000;
   d.created_at = system_time();
   d.max_grant_frames = grants < GRANT_FRAMES_MAX ? grants : GRANT_FRAMES_MAX;
@@ -358,6 +363,7 @@ export function domain_shutdown(d: Domain, code: u32): void {
   d.flags |= DOMAIN_SHUTDOWN;
   // SCHEDOP_shutdown_code has said before what the next one is to be called.
   if (d.shutdown_code == NO_SHUTDOWN_CODE) d.shutdown_code = code & 0xff;
+  printk(CON_SHUTDOWN, d.domid, d.shutdown_code);
   domain_look(d);
   send_global_virq(VIRQ_DOM_EXC);
   host_ring();

@@ -25,9 +25,13 @@ import {
   XEN_DOMCTL_createdomain,
   XEN_DOMCTL_destroydomain,
   XEN_DOMCTL_getdomaininfo,
+  XEN_DOMCTL_getvcpuaffinity,
+  XEN_DOMCTL_getvcpucontext,
+  XEN_DOMCTL_getvcpuinfo,
+  XEN_DOMCTL_sendtrigger,
+  XEN_DOMCTL_setvcpuaffinity,
   XEN_DOMCTL_gethvmcontext,
   XEN_DOMCTL_gethvmcontext_partial,
-  XEN_DOMCTL_hypercall_init,
   XEN_DOMCTL_INTERFACE_VERSION,
   XEN_DOMCTL_max_mem,
   XEN_DOMCTL_max_vcpus,
@@ -37,7 +41,6 @@ import {
   XEN_DOMCTL_setdomainhandle,
   XEN_DOMCTL_sethvmcontext,
   XEN_DOMCTL_unpausedomain,
-  XEN_DOMCTL_resumedomain,
   xen_domctl__cmd,
   xen_domctl__domain,
   xen_domctl__interface_version,
@@ -85,6 +88,11 @@ import {
   XSM_domctl__createdomain,
   XSM_domctl__destroydomain,
   XSM_domctl__getdomaininfo,
+  XSM_domctl__getvcpuaffinity,
+  XSM_domctl__getvcpucontext,
+  XSM_domctl__getvcpuinfo,
+  XSM_domctl__sendtrigger,
+  XSM_domctl__setvcpuaffinity,
   XSM_domctl__gethvmcontext,
   XSM_domctl__gethvmcontext_partial,
   XSM_domctl__max_mem,
@@ -109,6 +117,7 @@ import {
   domain_pause,
   domain_set_max_pages,
   domain_set_param,
+  DOMAIN_SERVICE,
   DOMAIN_SHUTDOWN,
   domain_unpause,
   domain_vcpu,
@@ -131,11 +140,11 @@ import {
 import { hypercall_continue } from './hypercall';
 import { log_message } from './log';
 import { LOG_CREATED, LOG_DESTROYED } from './log_codes';
-import { ptr_to_mfn } from '../shared/memory';
 import { domain_soft_reset } from './soft_reset';
 import { wallclock_publish, time_publish } from './time';
 import { vcpu_reset_state } from './vcpu_context';
-import { cpu_of, Vcpu, vcpu_arg, VCPU_UP } from './vcpu';
+import { vcpu_affinity, vcpu_context_get, vcpu_info_get, vcpu_trigger } from './domctl_vcpu';
+import { cpu_of, Vcpu, vcpu_arg, vcpu_domain, VCPU_UP } from './vcpu';
 import { xsm_check } from './xsm';
 
 /** The check of an operation that is offered; -1 for one that is not. */
@@ -167,6 +176,16 @@ function hook_of(cmd: u32): i32 {
       return XSM_domctl__set_target;
     case XEN_DOMCTL_soft_reset:
       return XSM_domctl__soft_reset;
+    case XEN_DOMCTL_getvcpuinfo:
+      return XSM_domctl__getvcpuinfo;
+    case XEN_DOMCTL_sendtrigger:
+      return XSM_domctl__sendtrigger;
+    case XEN_DOMCTL_getvcpuaffinity:
+      return XSM_domctl__getvcpuaffinity;
+    case XEN_DOMCTL_setvcpuaffinity:
+      return XSM_domctl__setvcpuaffinity;
+    case XEN_DOMCTL_getvcpucontext:
+      return XSM_domctl__getvcpucontext;
     default:
       return -1;
   }
@@ -248,7 +267,7 @@ function run(v: Vcpu, t: Domain, cmd: u32, u: usize, arg: u64): i64 {
     case XEN_DOMCTL_unpausedomain:
       return domain_unpause(t);
     case XEN_DOMCTL_getdomaininfo:
-      domain_info(t, u);
+      domain_info(t, u, vcpu_domain(v));
       return 0;
     case XEN_DOMCTL_max_mem: {
       const pages = load<u64>(u, xen_domctl_max_mem__max_memkb) >> 2;
@@ -270,6 +289,15 @@ function run(v: Vcpu, t: Domain, cmd: u32, u: usize, arg: u64): i64 {
       return 0;
     case XEN_DOMCTL_soft_reset:
       return domain_soft_reset(t);
+    case XEN_DOMCTL_getvcpuinfo:
+      return vcpu_info_get(v, t, u);
+    case XEN_DOMCTL_sendtrigger:
+      return vcpu_trigger(t, u);
+    case XEN_DOMCTL_getvcpuaffinity:
+    case XEN_DOMCTL_setvcpuaffinity:
+      return vcpu_affinity(v, t, u, cmd == XEN_DOMCTL_setvcpuaffinity);
+    case XEN_DOMCTL_getvcpucontext:
+      return vcpu_context_get(v, t, u, arg);
     case XEN_DOMCTL_gethvmcontext_partial:
       return get_partial(v, t, u);
     case XEN_DOMCTL_gethvmcontext:
@@ -279,8 +307,8 @@ function run(v: Vcpu, t: Domain, cmd: u32, u: usize, arg: u64): i64 {
   }
 }
 
-/** struct xen_domctl_getdomaininfo. */
-export function domain_info(t: Domain, u: usize): void {
+/** struct xen_domctl_getdomaininfo. A service runs elsewhere: it has a vCPU, which runs while it asks. */
+export function domain_info(t: Domain, u: usize, caller: Domain): void {
   memory.fill(u, 0, sizeof_xen_domctl_getdomaininfo);
   let flags: u32 = 0;
   let online: u32 = 0;
@@ -295,6 +323,13 @@ export function domain_info(t: Domain, u: usize): void {
     if (!v.blocked) blocked = false;
     if (v.state == RUNSTATE_running) flags |= XEN_DOMINF_running;
   }
+  if (t.flags & DOMAIN_SERVICE) {
+    online = 1;
+    if (t == caller) {
+      blocked = false;
+      flags |= XEN_DOMINF_running;
+    }
+  }
   if (blocked) flags |= XEN_DOMINF_blocked;
   if (t.flags & DOMAIN_DYING) flags |= XEN_DOMINF_dying;
   if (t.flags & DOMAIN_HVM) flags |= XEN_DOMINF_hvm_guest;
@@ -306,7 +341,7 @@ export function domain_info(t: Domain, u: usize): void {
   store<u32>(u, flags, xen_domctl_getdomaininfo__flags);
   store<u64>(u, t.tot_pages, xen_domctl_getdomaininfo__tot_pages);
   store<u64>(u, t.max_pages, xen_domctl_getdomaininfo__max_pages);
-  store<u64>(u, ptr_to_mfn(t.shared_info), xen_domctl_getdomaininfo__shared_info_frame);
+  store<u64>(u, t.shared_info_gfn, xen_domctl_getdomaininfo__shared_info_frame);
   store<u64>(u, time, xen_domctl_getdomaininfo__cpu_time);
   store<u32>(u, online, xen_domctl_getdomaininfo__nr_online_vcpus);
   store<u32>(u, t.max_vcpus - 1, xen_domctl_getdomaininfo__max_vcpu_id);

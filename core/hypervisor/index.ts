@@ -2,6 +2,7 @@
 export { host_init, host_set_flags, host_tables, host_text } from '../shared/host';
 export { frames_free } from '../shared/frame_alloc';
 export { pcpu_area, pcpu_doorbell, pcpu_ring } from '../shared/pcpu';
+export { console_start } from './console_start';
 export { log_head, log_ring, log_ring_size } from './log';
 export {
   service_bell,

@@ -3,6 +3,7 @@
 import { HOST_BASE } from '../engine/layout';
 import { host, Host } from '../shared/host';
 import { lock_acquire, lock_release } from '../shared/lock';
+import { console_guest } from './console_ring';
 import { LOG_CONSOLE } from './log_codes';
 import { system_time } from './time';
 
@@ -63,6 +64,7 @@ export function log_console(domid: u16, from: usize, len: u32): void {
   const p = log_open(LOG_CONSOLE, domid, len + 2);
   store<u16>(p, <u16>len);
   memory.copy(p + 2, from, len);
+  console_guest(domid, from, len);
   log_close(p);
 }
 

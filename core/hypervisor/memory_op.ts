@@ -281,7 +281,10 @@ function add_one(d: Domain, t: Domain, space: u32, foreign: u32, idx: u64, gpfn:
     case XENMAPSPACE_shared_info:
     case XENMAPSPACE_grant_table: {
       const mfn = special_frame(t, space, idx);
-      return mfn == INVALID_MFN ? -EINVAL : move_to(t, mfn, gpfn, P2M_RAM_RW);
+      if (mfn == INVALID_MFN) return -EINVAL;
+      const rc = move_to(t, mfn, gpfn, P2M_RAM_RW);
+      if (rc == 0 && space == XENMAPSPACE_shared_info) t.shared_info_gfn = gpfn;
+      return rc;
     }
     case XENMAPSPACE_gmfn: {
       const e = p2m_get(t, idx);

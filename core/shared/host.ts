@@ -68,6 +68,12 @@ export class Host {
   debug_seq: u32;
   /** Debuggers' buffer for guest memory, one page. */
   debug_buffer: u32;
+  /** The console's ring: text, and bytes ever written to it and cleared from it. */
+  con_ring: u32;
+  con_prod: u32;
+  con_cons: u32;
+  /** 0 at the beginning of a line, else 1 + whose line it is: a domain's number, or CON_OWN. */
+  con_line: u32;
   /** Take a sample of a vCPU each time it has retired this many instructions; 0 = only when asked (profile_tick). */
   sample_period: u32;
   /** Frames set aside for domains (XENMEM_claim_pages). */
@@ -94,6 +100,7 @@ const HOST_END: usize = HOST_TEXT + HOST_TEXT_SIZE;
 /** The log's ring; larger when it has to hold a trace until the platform's next look. */
 const LOG_RING_SIZE: u32 = 0x20000;
 const TRACE_RING_SIZE: u32 = 0x1000000;
+export const CON_RING_SIZE: u32 = 0x10000;
 /** core/translator/layout.ts divides it. */
 export const TRANSLATOR_AREA_SIZE: usize = 0x1000000;
 export const MAILBOX_SLOTS: i32 = 16;
@@ -140,6 +147,7 @@ export function host_init(
   const need =
     <u64>HOST_END +
     log_size +
+    CON_RING_SIZE +
     <u64>MAILBOX_SLOTS * MAILBOX_SIZE +
     tables_size +
     <u64>frames * FRAME_ENTRY_SIZE +
@@ -151,6 +159,8 @@ export function host_init(
   h.log_ring = <u32>p;
   h.log_size = log_size;
   p += log_size;
+  h.con_ring = <u32>p;
+  p += CON_RING_SIZE;
   h.mailboxes = <u32>p;
   p += MAILBOX_SLOTS * MAILBOX_SIZE;
   h.tables = <u32>p;

@@ -1,8 +1,12 @@
 // The control interface's hypercalls that a toolstack makes: what there is on the host, and what is to be done to a domain.
 import * as abi from '../../spec/abi/constants.ts';
+import { HYPERCALLS } from '../../spec/abi/hypercalls.ts';
 import { view, type View } from '../../spec/abi/layout.ts';
 import { domctl, sysctl } from '../../spec/abi/structs/domctl.ts';
 import { eventChannel } from '../../spec/abi/structs/event_channel.ts';
+import { memory } from '../../spec/abi/structs/memory.ts';
+import { VERSION } from '../../spec/abi/version.ts';
+import { STRUCTS } from '../../spec/abi/structs/index.ts';
 import { Hypercalls, LIST, XenError } from '../lib/hypercalls.ts';
 
 export interface DomainInfo {
@@ -23,6 +27,47 @@ export interface DomainInfo {
   cpupool: number;
 }
 
+export interface VcpuInfo {
+  online: boolean;
+  blocked: boolean;
+  running: boolean;
+  cpuTime: number;
+  cpu: number;
+}
+
+export interface PhysicalInfo {
+  threadsPerCore: number;
+  coresPerSocket: number;
+  cpus: number;
+  maxCpu: number;
+  nodes: number;
+  khz: number;
+  /** XEN_SYSCTL_PHYSCAP_* */
+  capabilities: number;
+  totalPages: number;
+  freePages: number;
+  outstandingPages: number;
+  hwCaps: number[];
+}
+
+export interface VersionInfo {
+  major: number;
+  minor: number;
+  extra: string;
+  compiler: string;
+  compileBy: string;
+  compileDomain: string;
+  compileDate: string;
+  capabilities: string;
+  changeset: string;
+  pageSize: number;
+  virtStart: string;
+  commandline: string;
+}
+
+/** HYPERVISOR_xen_version and its operations, by their names behind XENVER_. */
+const XENVER = Object.fromEntries(VERSION.ops.map(({ name, nr }) => [name.slice('XENVER_'.length), nr]));
+const XEN_VERSION = HYPERCALLS.find(({ name }) => name === 'xen_version')!.nr;
 const INFO = domctl.xen_domctl_getdomaininfo;
 /** Domains asked for at once: their list fits the argument area. */
 const INFOS = 256;
@@ -72,6 +117,162 @@ export class ControlCalls extends Hypercalls {
 
   pause(domid: number): void {
     this.domctl('XEN_DOMCTL_pausedomain', domid);
+  }
+
+  vcpu(domid: number, vcpu: number): VcpuInfo | undefined {
+    try {
+      const v = this.domctl('XEN_DOMCTL_getvcpuinfo', domid, (d) => {
+        d.u.getvcpuinfo.vcpu = vcpu;
+      }).u.getvcpuinfo;
+      const { online, blocked, running, cpu } = v;
+      return { online: online !== 0, blocked: blocked !== 0, running: running !== 0, cpuTime: Number(v.cpu_time), cpu };
+    } catch (error) {
+      if (error instanceof XenError) return undefined;
+      throw error;
+    }
+  }
+
+  /** `pcpus`: bit N for pCPU N. */
+  setAffinity(domid: number, vcpu: number, pcpus: bigint, flags: number): void {
+    const map = this.listAt;
+    for (const at of [map, map + 8]) this.mailbox.write(at, new Uint8Array(new BigUint64Array([pcpus]).buffer));
+    this.domctl('XEN_DOMCTL_setvcpuaffinity', domid, (d) => {
+      const a = d.u.vcpuaffinity;
+      a.vcpu = vcpu;
+      a.flags = flags;
+      a.cpumap_hard.bitmap = BigInt(map);
+      a.cpumap_hard.nr_bits = 64;
+      a.cpumap_soft.bitmap = BigInt(map + 8);
+      a.cpumap_soft.nr_bits = 64;
+    });
+  }
+
+  trigger(domid: number, trigger: number, vcpu: number): void {
+    this.domctl('XEN_DOMCTL_sendtrigger', domid, (d) => {
+      d.u.sendtrigger.trigger = trigger;
+      d.u.sendtrigger.vcpu = vcpu;
+    });
+  }
+
+  /** Ends what mapPresent mapped. */
+  unmapPresent(at: number, present: readonly boolean[]): void {
+    present.forEach((there, i) => there && this.unmap(at + i, 1));
+  }
+
+  /** struct vcpu_guest_context; the domain stands. */
+  vcpuContext(domid: number, vcpu: number): Uint8Array {
+    const at = this.listAt;
+    this.domctl('XEN_DOMCTL_getvcpucontext', domid, (d) => {
+      d.u.vcpucontext.vcpu = vcpu;
+      d.u.vcpucontext.ctxt = BigInt(at);
+    });
+    return this.mailbox.read(at, STRUCTS.vcpu_guest_context.size);
+  }
+
+  /** Of `count` frames from `first`, maps those that are there at frame `at` and on; says which. */
+  mapPresent(domid: number, first: number, count: number, at: number): boolean[] {
+    const list = (from: number, offset: number): number => {
+      const words = BigUint64Array.from({ length: count }, (_, i) => BigInt(from + i));
+      this.mailbox.write(this.listAt + offset, new Uint8Array(words.buffer));
+      return this.listAt + offset;
+    };
+    const errors = this.listAt + 16 * count;
+    this.op('memory_op', 'XENMEM_add_to_physmap_batch', memory.xen_add_to_physmap_batch, (a) => {
+      a.domid = abi.DOMID_SELF;
+      a.space = abi.XENMAPSPACE_gmfn_foreign;
+      a.size = count;
+      a.u.foreign_domid = domid;
+      a.idxs = BigInt(list(first, 0));
+      a.gpfns = BigInt(list(at, 8 * count));
+      a.errs = BigInt(errors);
+    });
+    return Array.from(new Int32Array(this.mailbox.read(errors, 4 * count).slice().buffer), (error) => error === 0);
+  }
+
+  /** One above the highest frame that the domain has had. */
+  frames(domid: number): number {
+    this.op('memory_op', 'XENMEM_maximum_gpfn', memory.xen_memory_domain, (a) => {
+      a.domid = domid;
+    });
+    return this.result + 1;
+  }
+
+  // ---- the host
+
+  physicalInfo(): PhysicalInfo {
+    const p = this.sysctl('XEN_SYSCTL_physinfo').u.physinfo;
+    return {
+      threadsPerCore: p.threads_per_core,
+      coresPerSocket: p.cores_per_socket,
+      cpus: p.nr_cpus,
+      maxCpu: p.max_cpu_id,
+      nodes: p.nr_nodes,
+      khz: p.cpu_khz,
+      capabilities: p.capabilities,
+      totalPages: Number(p.total_pages),
+      freePages: Number(p.free_pages),
+      outstandingPages: Number(p.outstanding_pages),
+      hwCaps: Array.from({ length: p.hw_cap.length }, (_, i) => p.hw_cap.get(i)),
+    };
+  }
+
+  scheduler(): number {
+    return this.sysctl('XEN_SYSCTL_sched_id').u.sched_id.sched_id;
+  }
+
+  /** The hypervisor's console from its oldest byte on. */
+  readConsole(clear: boolean): Buffer {
+    const parts: Uint8Array[] = [];
+    const room = this.mailbox.ram.size - LIST;
+    for (let index = 0, incremental = 0; ; incremental = 1) {
+      const v = this.sysctl('XEN_SYSCTL_readconsole', (s) => {
+        const r = s.u.readconsole;
+        r.clear = clear ? 1 : 0;
+        r.incremental = incremental;
+        r.index = index;
+        r.buffer = BigInt(this.listAt);
+        r.count = room;
+      }).u.readconsole;
+      if (v.count === 0) return Buffer.concat(parts);
+      parts.push(this.mailbox.read(this.listAt, v.count));
+      index = v.index;
+    }
+  }
+
+  debugKeys(keys: string): void {
+    const bytes = Buffer.from(keys, 'latin1');
+    this.mailbox.write(this.listAt, bytes);
+    this.sysctl('XEN_SYSCTL_debug_keys', (s) => {
+      s.u.debug_keys.keys = BigInt(this.listAt);
+      s.u.debug_keys.nr_keys = bytes.length;
+    });
+  }
+
+  /** What XENVER_* says. */
+  version(): VersionInfo {
+    const call = (op: string, size: number): Uint8Array => {
+      // An answer may be shorter than its place.
+      this.mailbox.write(this.listAt, new Uint8Array(size));
+      this.mailbox.hypercall(XEN_VERSION, XENVER[op]!, this.listAt);
+      return this.mailbox.read(this.listAt, size);
+    };
+    const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1').replace(/\0.*$/s, '');
+    const number = Number(this.mailbox.hypercall(XEN_VERSION, XENVER.version!, 0));
+    const compile = call('compile_info', STRUCTS.xen_compile_info.size);
+    return {
+      major: number >>> 16,
+      minor: number & 0xffff,
+      extra: text(call('extraversion', abi.XEN_EXTRAVERSION_LEN)),
+      compiler: text(compile.subarray(0, 64)),
+      compileBy: text(compile.subarray(64, 80)),
+      compileDomain: text(compile.subarray(80, 112)),
+      compileDate: text(compile.subarray(112, 144)),
+      capabilities: text(call('capabilities', abi.XEN_CAPABILITIES_INFO_LEN)),
+      changeset: text(call('changeset', abi.XEN_CHANGESET_INFO_LEN)),
+      pageSize: Number(this.mailbox.hypercall(XEN_VERSION, XENVER.pagesize!, 0)),
+      virtStart: Buffer.from(call('platform_parameters', 8)).readBigUInt64LE().toString(16),
+      commandline: text(call('commandline', 1024)),
+    };
   }
 
   freeBytes(): number {

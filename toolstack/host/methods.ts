@@ -3,7 +3,9 @@ import type { Call, Methods } from '../control/server.ts';
 import { ERROR, Refused } from '../control/refused.ts';
 import { checkConfig, ConfigError, configJson } from '../config/index.ts';
 import { DOM0_NAME, type Domains, type Happening } from './domains.ts';
+import { dumpCore } from './core_dump.ts';
 import { requestShutdown, sendSysrq } from './guest_control.ts';
+import { hostInfo, pinVcpu, sendTrigger, vcpus } from './inquiries.ts';
 
 type Params = Record<string, unknown>;
 
@@ -98,6 +100,32 @@ function follow(domains: Domains, params: Params, call: Call): Promise<void> {
   });
 }
 
+/** The dump goes through the call's stream as fast as it is taken. */
+async function dump(domains: Domains, params: Params, call: Call): Promise<void> {
+  let room = Promise.withResolvers<void>();
+  const go = (): void => room.resolve();
+  call.onDrain(go);
+  call.onEnd(go);
+  for await (const bytes of dumpCore(domains, domidOf(params))) {
+    if (call.ended) return;
+    if (call.data(bytes)) continue;
+    await room.promise;
+    room = Promise.withResolvers<void>();
+  }
+}
+
+function mask(params: Params, key: string): number | null {
+  return params[key] === null || params[key] === undefined ? null : number(params, key);
+}
+
+const KEYS = 32;
+function debugKeys(domains: Domains, params: Params): void {
+  const keys = text(params, 'keys');
+  if (keys.length === 0 || keys.length > KEYS || !/^[\x21-\x7e]+$/.test(keys))
+    throw new Refused(`debug keys are 1 to ${KEYS} letters, not '${keys}'.`, ERROR.INVAL);
+  domains.calls.debugKeys(keys);
+}
+
 function details(domains: Domains, params: Params): object {
   if (domidOf(params) === 0) return { domid: 0, config: { c_info: { type: 'pvh', name: DOM0_NAME }, b_info: {} } };
   const { domid, config: own } = domains.find(domidOf(params));
@@ -124,6 +152,15 @@ export function domainMethods(domains: Domains): Methods {
     'domain.vcpu-set': (params) => domains.setVcpus(domidOf(params), number(params, 'count')),
     'domain.console': (params, call) => console(domains, params, call),
     'domain.follow': (params, call) => follow(domains, params, call),
+    'domain.dump': (params, call) => dump(domains, params, call),
+    'domain.vcpus': (params) => vcpus(domains, params.domid === undefined ? undefined : domidOf(params)),
+    'domain.trigger': (params) =>
+      sendTrigger(domains, domidOf(params), number(params, 'trigger'), number(params, 'vcpu')),
+    'domain.pin': (params) =>
+      pinVcpu(domains, domidOf(params), number(params, 'vcpu'), mask(params, 'hard'), mask(params, 'soft')),
+    'host.info': () => hostInfo(domains),
+    'host.console': (params) => domains.calls.readConsole(params.clear === true).toString(),
+    'host.debug-keys': (params) => debugKeys(domains, params),
     'domain.config-update': (params) => {
       const domain = domains.find(domidOf(params));
       const { name, uuid } = domain.config;
