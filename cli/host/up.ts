@@ -1,11 +1,12 @@
 // `xenolith up`: the host process. It holds its folder's lock, which the kernel drops with it, and serves the control socket until it is
 // told to end or a signal comes.
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, realpathSync, writeSync } from 'node:fs';
+import { mkdirSync, readFileSync, realpathSync, rmSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { tryAcquire } from '../../bin/lock.cjs';
 import { loadCore } from '../../platform/core.ts';
 import { Machine } from '../../platform/machine.ts';
+import { listen as listenStore, type StoreListener } from '../../services/xenstore/backend/socket.ts';
 import { Host } from '../../services/xenops/host.ts';
 import { ControlServer } from '../../toolstack/control/server.ts';
 import { Refused } from '../../toolstack/control/refused.ts';
@@ -148,8 +149,12 @@ async function run(options: HostOptions, state: State, log: HostLog, ready: () =
     stop.abort();
   };
   for (const signal of signals) process.on(signal, end);
+  let store: StoreListener | undefined;
   try {
     await server.listen();
+    // A file that lies there is a dead host's: this one holds the folder's lock.
+    rmSync(state.paths.xenstore, { force: true });
+    store = await listenStore(host.store, state.paths.xenstore);
     log.write(`host ${VERSION} up: process ${process.pid}, ${options.memory} MiB`);
     ready();
     await host.run(() => failure !== undefined, stop.signal);
@@ -161,7 +166,7 @@ async function run(options: HostOptions, state: State, log: HostLog, ready: () =
     log.write(`the host has failed: ${(error as Error).stack}`);
     throw error;
   } finally {
-    await server.close();
+    await Promise.all([server.close(), store?.close()]);
     await host.stop();
   }
 }

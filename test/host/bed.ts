@@ -63,7 +63,11 @@ export class Bed {
 
   /** Starts the host in the foreground and waits until it is ready; gives what it said. */
   async up(...options: string[]): Promise<string> {
-    const host = this.start('xenolith', ['up', '--memory', '192', ...options]);
+    const host = this.start('xenolith', [
+      'up',
+      ...(options.includes('--memory') ? [] : ['--memory', '192']),
+      ...options,
+    ]);
     this.#host = host;
     let said = '';
     host.stdout!.on('data', (bytes: Buffer) => (said += bytes.toString()));

@@ -1,8 +1,10 @@
 // The host process: its beginning and its end, by whatever way.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { hostHelp } from '../../cli/host/options.ts';
 import { Bed, until } from './bed.ts';
 
 function bed(t: TestContext): Bed {
@@ -40,9 +42,17 @@ test('up --detach, status, a second up, down', async (t) => {
   assert.equal(statSync(join(b.state, 'control.sock')).mode & 0o777, 0o600);
   assert.equal(statSync(b.state).mode & 0o777, 0o700);
 
+  // Debian's own client finds the store by what status prints.
+  const [, rundir] = /^export XENSTORED_RUNDIR=(.*)$/m.exec(status.out)!;
+  const read = spawnSync('xenstore-read', ['/local/domain/0/name'], {
+    env: { ...process.env, XENSTORED_RUNDIR: rundir },
+  });
+  if (read.error === undefined) assert.equal(read.stdout.toString(), 'Domain-0\n', read.stderr.toString());
+  else t.diagnostic(`xenstore-read was not tried: ${read.error.message}`);
+
   const sentence = new RegExp(`^xenolith: a host runs on ${b.state} already \\(process ${pid}\\): .*\\n$`);
-  for (const more of [[], ['--detach']]) {
-    const second = await b.run('xenolith', ['up', ...more]);
+  const seconds = await Promise.all([[], ['--detach']].map((more) => b.run('xenolith', ['up', ...more])));
+  for (const second of seconds) {
     assert.deepEqual([second.code, second.out], [1, '']);
     assert.match(second.err, sentence);
   }
@@ -94,15 +104,14 @@ test('wrong usage, and folders that cannot be used', async (t) => {
   ];
   mkdirSync(b.folder, { recursive: true });
   writeFileSync(join(b.folder, 'file'), '');
-  for (const [args, code, sentence] of cases) {
-    const ran = await b.run('xenolith', args);
+  const rans = await Promise.all(cases.map(([args]) => b.run('xenolith', args)));
+  for (const [i, [args, code, sentence]] of cases.entries()) {
+    const ran = rans[i]!;
     assert.match(ran.err, /^xenolith: [^\n]*\n$/);
     assert.match(ran.err, sentence);
     assert.deepEqual([ran.code, ran.out], [code, ''], args.join(' '));
   }
-  for (const verb of ['up', 'down', 'status']) {
-    const ran = await b.run('xenolith', [verb, '--help']);
-    assert.equal(ran.code, 0);
-    assert.match(ran.out, new RegExp(`^usage: xenolith ${verb} `));
-  }
+  for (const verb of ['up', 'down', 'status'] as const)
+    assert.match(hostHelp(verb), new RegExp(`^usage: xenolith ${verb} `));
+  assert.equal((await b.run('xenolith', ['down', '--help'])).out, hostHelp('down'));
 });
