@@ -17,6 +17,14 @@ export interface Ran {
   err: string;
 }
 
+const SCRIPTS = {
+  xenolith: 'cli/main.ts',
+  xl: 'cli/xl/main.ts',
+  'bin/xenolith': 'bin/xenolith',
+  'bin/xl': 'bin/xl',
+};
+type Program = keyof typeof SCRIPTS;
+
 export class Bed {
   readonly folder = mkdtempSync(join(tmpdir(), 'xenolith-host-'));
   readonly state = join(this.folder, 'state');
@@ -31,16 +39,16 @@ export class Bed {
     return this.#host!.pid!;
   }
 
-  /** Any of the two programs, to its end. */
-  async run(program: 'xenolith' | 'xl', args: readonly string[], input = ''): Promise<Ran> {
+  /** One of the programs, or its launcher, to its end. */
+  async run(program: Program, args: readonly string[], input = ''): Promise<Ran> {
     const child = this.start(program, args);
     child.stdin!.end(input);
     const [out, err, [code]] = await Promise.all([text(child.stdout!), text(child.stderr!), once(child, 'close')]);
     return { code: code as number, out, err };
   }
 
-  start(program: 'xenolith' | 'xl', args: readonly string[]): ChildProcess {
-    const script = join(ROOT, program === 'xl' ? 'cli/xl/main.ts' : 'cli/main.ts');
+  start(program: Program, args: readonly string[]): ChildProcess {
+    const script = join(ROOT, SCRIPTS[program]);
     const child = spawn(process.execPath, [script, ...args], { cwd: this.folder, env: this.env, stdio: 'pipe' });
     child.stdin!.on('error', () => {});
     return child;

@@ -31,7 +31,8 @@ test('up --detach, status, a second up, down', async (t) => {
   assert.equal(none.code, 1);
   assert.match(none.err, /^xenolith: the host of .* is not running: `xenolith up --detach` starts one .*\n$/);
 
-  const up = await b.run('xenolith', ['up', '--detach', '--memory', '64']);
+  // By the launchers, as a person does it: what they started to stay outlives them.
+  const up = await b.run('bin/xenolith', ['up', '--detach', '--memory', '64']);
   assert.deepEqual([up.code, up.err, up.out], [0, '', `the host of ${b.state} is ready.\n`]);
   const status = await b.run('xenolith', ['status']);
   const pid = Number(/^process *: (\d+)$/m.exec(status.out)?.[1]);
@@ -56,6 +57,10 @@ test('up --detach, status, a second up, down', async (t) => {
     assert.deepEqual([second.code, second.out], [1, '']);
     assert.match(second.err, sentence);
   }
+
+  const list = await b.run('bin/xl', ['list']);
+  assert.deepEqual([list.code, list.err], [0, '']);
+  assert.match(list.out, /^Domain-0 /m);
 
   const down = await b.run('xenolith', ['down']);
   assert.deepEqual([down.code, down.out, down.err], [0, '', '']);

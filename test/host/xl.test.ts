@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
+import { ControlClient } from '../../toolstack/control/client.ts';
+import { paths } from '../../toolstack/host/state.ts';
 import { Bed, fields, until } from './bed.ts';
 
 const b = new Bed();
@@ -56,15 +58,20 @@ test('pause, unpause, rename, destroy', async () => {
 
 test('a console is left and taken up again: what nobody saw comes first, and two see the same', async () => {
   await b.create('talk', { extra: 'test=version,timer', on_poweroff: 'preserve' }, '-p');
-  const [first, second] = [b.start('xl', ['console', 'talk']), b.start('xl', ['console', 'talk'])];
+  // One connection keeps the order of its calls: both are attached when the guest begins.
+  const client = await ControlClient.connect(paths(b.state).control);
+  const domid = Number(await b.ok('domid', 'talk'));
   let [one, two] = ['', ''];
-  first.stdout!.on('data', (bytes: Buffer) => (one += bytes.toString()));
-  second.stdout!.on('data', (bytes: Buffer) => (two += bytes.toString()));
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  await b.ok('unpause', 'talk');
-  await until(() => one.includes('timer.bind_virq') && two.includes('timer.bind_virq'), 'both see it');
-  first.kill();
-  second.kill();
+  client
+    .start('domain.console', { domid }, { data: (bytes) => void (one += Buffer.from(bytes)) })
+    .result.catch(() => {});
+  client
+    .start('domain.console', { domid }, { data: (bytes) => void (two += Buffer.from(bytes)) })
+    .result.catch(() => {});
+  await client.call('domain.unpause', { domid });
+  await until(() => one.includes('done ') && two.includes('done '), 'both see it');
+  assert.equal(one, two);
+  client.close();
   // Nobody looked when it ended.
   await b.create('quiet', { extra: 'test=none', on_poweroff: 'preserve' });
   await until(async () => (await states('quiet')) === '---s--', 'it ends');
@@ -130,6 +137,8 @@ test('errors: one sentence, and the exit codes of Xen', async () => {
 
   const bad: [Record<string, string | number>, number, RegExp][] = [
     [{ kernel: '/nowhere' }, 3, /the kernel \/nowhere: there is no such file/],
+    [{ kernel: '/dev/zero' }, 3, /\/dev\/zero: it is no regular file/],
+    [{ kernel: '/dev/null/x' }, 3, /a part of the path is no folder/],
     [{ kernel: '/bin/sh' }, 3, /kernel: \/bin\/sh/],
     [{ memory: 1000 }, 3, /the host has \d+ MiB free, and the domain needs 100\d/],
     [{ type: 'pv' }, 1, /pv is not supported yet/],

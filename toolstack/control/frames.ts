@@ -23,8 +23,8 @@ export interface Frame {
 }
 
 export const HEADER = 12;
-/** No body is longer; a longer one is a mistake or an attack. */
-export const MAX_BODY = 1 << 20;
+/** No body is longer (a list of thousands of domains is shorter); a longer one is a mistake or an attack. */
+export const MAX_BODY = 1 << 24;
 /** Data goes in parts of this size, so that others get their turn. */
 export const DATA_PART = 1 << 16;
 

@@ -23,8 +23,8 @@ export interface Call {
 
 export type Methods = Readonly<Record<string, (params: Record<string, unknown>, call: Call) => unknown>>;
 
-/** Calls at once on a connection; xl makes one or two. */
-const MAX_CALLS = 64;
+/** Calls at once on a connection: `xl shutdown -a` makes one for each guest. */
+const MAX_CALLS = 4096;
 
 class ServedCall implements Call {
   readonly #connection: Connection;

@@ -1,4 +1,5 @@
 // From the files that a configuration names to a plan of the domain.
+import { statSync } from 'node:fs';
 import { BadImage, buildDomain, type Plan } from '../../services/domain_builder/protocol/index.ts';
 import type { DomainConfig } from '../config/domain.ts';
 import { ERROR, Refused } from '../control/refused.ts';
@@ -10,6 +11,7 @@ const LARGE = 1 << 20;
 
 export function loadPlan(config: DomainConfig): Plan {
   try {
+    for (const path of [config.kernel, config.ramdisk]) if (path !== undefined) checkRegular(path);
     const kernel = elfImage(readInput('kernel', config.kernel));
     const initrd = config.ramdisk === undefined ? undefined : readInput('ramdisk', config.ramdisk);
     return buildDomain({
@@ -25,6 +27,13 @@ export function loadPlan(config: DomainConfig): Plan {
     const files = `kernel: ${config.kernel}${config.ramdisk === undefined ? '' : `, ramdisk: ${config.ramdisk}`}`;
     throw new Refused(`${error.message} (${files})`, ERROR.FAIL);
   }
+}
+
+/** The host must not wait for whoever writes to a pipe. A file that is not there is told of when it is read. */
+function checkRegular(path: string): void {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat && !stat.isFile() && !stat.isDirectory())
+    throw new Unreadable(`${path}: it is no regular file; copy its contents into one.`);
 }
 
 /** Bytes of machine memory that the domain's RAM and special pages take. */
