@@ -9,6 +9,7 @@ import {
   SHUTDOWN_suspend,
   SHUTDOWN_watchdog,
 } from '../../spec/abi/constants.ts';
+import { crashReport } from '../../services/report/crash.ts';
 import type { Action, DomainConfig } from '../config/index.ts';
 import type { Domain, Domains } from './domains.ts';
 import { fileName } from './state.ts';
@@ -58,6 +59,9 @@ export class LifeCycle {
     const { domid, name } = domain;
     const action = domain.unattended ? 'preserve' : actionFor(domain.config, reason);
     this.#domains.log(`domain ${domid} '${name}' has shut down, reason ${reason}: ${action}`);
+    // What it looked like is lost with it.
+    if (reason === SHUTDOWN_crash)
+      for (const line of crashReport(this.#domains.host.machine, domid).trimEnd().split('\n')) this.#domains.log(line);
     this.#domains.tell({ domid, what: 'shutdown', reason, action });
     if (this.#stopped) return;
     this.#act(domain, action).catch((error: unknown) => {
