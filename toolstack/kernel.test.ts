@@ -6,7 +6,7 @@ import { test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { makeBzImage, makeElf } from '../services/domain_builder/protocol/fixtures.ts';
 import { compactElf } from '../services/domain_builder/protocol/index.ts';
-import { elfImage } from './kernel.ts';
+import { elfImage, prepareKernel } from './kernel.ts';
 
 function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'xenolith-kernels-'));
@@ -45,6 +45,20 @@ test('a bzImage is unpacked once; a damaged or lost copy is made anew', (t) => {
   rmSync(copy);
   assert.deepEqual(Buffer.from(elfImage(file, path)), elf);
   assert.deepEqual(readdirSync(path), [name]);
+});
+
+test('a kernel is unpacked in another thread, for whoever asks next', async (t) => {
+  const path = folder(t);
+  await prepareKernel(makeElf(), path);
+  await prepareKernel(makeBzImage(Uint8Array.of(1, 2, 3, 4, 5, 6)), path);
+  assert.deepEqual(readdirSync(path), [], 'nothing of what is no bzImage, or a damaged one');
+  const { file, elf } = kernel(3);
+  await prepareKernel(file, path);
+  const [name] = readdirSync(path);
+  const { ino } = statSync(join(path, name));
+  await prepareKernel(file, path);
+  assert.deepEqual(Buffer.from(elfImage(file, path)), elf);
+  assert.equal(statSync(join(path, name)).ino, ino, 'once');
 });
 
 test('a few are kept, and without a place to keep them everything works', (t) => {

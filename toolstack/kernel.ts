@@ -1,8 +1,19 @@
 // Unpacked kernels, kept: to unpack one takes longer than all else before a guest's first instruction.
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { compactElf, extractElf, isBzImage, parseElf } from '../services/domain_builder/protocol/index.ts';
 
 const FOLDER = fileURLToPath(new URL('../build/cache/kernels', import.meta.url));
@@ -14,7 +25,7 @@ const FORM = 1;
 /** The kernel file's ELF image: itself, or what a bzImage holds. The domain builder checks what it is. */
 export function elfImage(file: Uint8Array, folder = FOLDER): Uint8Array {
   if (!isBzImage(file)) return file;
-  const path = join(folder, `${createHash('sha256').update(file).digest('hex')}.${FORM}`);
+  const path = placeOf(file, folder);
   const known = lookUp(path);
   if (known) return known;
   const elf = compactElf(extractElf(file));
@@ -24,6 +35,22 @@ export function elfImage(file: Uint8Array, folder = FOLDER): Uint8Array {
     // A full disk or a folder that may not be written: the next start unpacks again.
   }
   return elf;
+}
+
+const placeOf = (file: Uint8Array, folder: string): string =>
+  join(folder, `${createHash('sha256').update(file).digest('hex')}.${FORM}`);
+
+/**
+ * Unpacks a kernel that is not kept yet in a thread of its own: who has others to serve calls this before `elfImage`, which
+ * then finds it. A file that cannot be read or unpacked is `elfImage`'s to complain of.
+ */
+export async function prepareKernel(file: Uint8Array, folder = FOLDER): Promise<void> {
+  if (!isBzImage(file) || existsSync(placeOf(file, folder))) return;
+  const worker = new Worker(new URL('./kernel_worker.ts', import.meta.url), { workerData: { file, folder } });
+  await new Promise<void>((resolve) => {
+    worker.once('error', () => resolve());
+    worker.once('exit', () => resolve());
+  });
 }
 
 function lookUp(path: string): Uint8Array | undefined {

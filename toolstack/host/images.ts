@@ -4,10 +4,21 @@ import { BadImage, buildDomain, type Plan } from '../../services/domain_builder/
 import type { DomainConfig } from '../config/domain.ts';
 import { ERROR, Refused } from '../control/refused.ts';
 import { readInput, Unreadable } from '../files.ts';
-import { elfImage } from '../kernel.ts';
+import { elfImage, prepareKernel } from '../kernel.ts';
 
 /** Buffers of at least this size are a kernel's or an initrd's, not shared with others by Node's pool. */
 const LARGE = 1 << 20;
+
+/** Does what takes long of `loadPlan`, where it holds up nobody. */
+export async function prepare({ kernel }: DomainConfig): Promise<void> {
+  try {
+    checkRegular(kernel);
+    await prepareKernel(readInput('kernel', kernel));
+  } catch (error) {
+    // loadPlan tells of it.
+    if (!(error instanceof Unreadable)) throw error;
+  }
+}
 
 export function loadPlan(config: DomainConfig): Plan {
   try {

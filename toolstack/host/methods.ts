@@ -5,6 +5,7 @@ import { checkConfig, ConfigError, configJson } from '../config/index.ts';
 import { DOM0_NAME, type Domains, type Happening } from './domains.ts';
 import { dumpCore } from './core_dump.ts';
 import { requestShutdown, sendSysrq } from './guest_control.ts';
+import { prepare } from './images.ts';
 import { hostInfo, pinVcpu, sendTrigger, vcpus } from './inquiries.ts';
 
 type Params = Record<string, unknown>;
@@ -35,9 +36,11 @@ function config(params: Params) {
   }
 }
 
-function create(domains: Domains, params: Params): object {
+async function create(domains: Domains, params: Params): Promise<object> {
   const source = text(params, 'source');
-  const { domid } = domains.create(config(params), {
+  const wanted = config(params);
+  await prepare(wanted);
+  const { domid } = domains.create(wanted, {
     source,
     paused: params.paused === true,
     unattended: params.unattended === true,
