@@ -105,7 +105,8 @@ import { host } from '../shared/host';
 import { Domain, domain_kick, DOMAIN_SERVICE, DOMAIN_SHUTDOWN, domain_vcpu } from './domain';
 import { copy_from_guest, copy_to_guest } from './guest_access';
 import { hypercall_continue } from './hypercall';
-import { cpu_of, Vcpu, vcpu_arg, vcpu_unblock, VCPU_UP } from './vcpu';
+import { vcpu_unblock } from './sched/core';
+import { cpu_of, Vcpu, vcpu_arg, VCPU_UP } from './vcpu';
 import { cpu_record_save } from './vcpu_context';
 
 /** As domain_info: a service's vCPU runs while it asks. */

@@ -42,15 +42,7 @@ import { copy_from_guest, get_guest, get_long, guest_word, handle_to_gpa } from 
 import { p2m_own_ram } from './p2m';
 import { vcpu_look, vcpu_unblock } from './sched/core';
 import { area_second, runstate_fill, runstate_publish, runstate_size, system_time, time_publish } from './time';
-import {
-  cpu_of,
-  NEVER,
-  Vcpu,
-  vcpu_arg,
-  VCPU_INFO_REGISTERED,
-  VCPU_INITIALISED,
-  VCPU_UP,
-} from './vcpu';
+import { cpu_of, NEVER, Vcpu, vcpu_arg, VCPU_INFO_REGISTERED, VCPU_INITIALISED, VCPU_UP } from './vcpu';
 import { vcpu_initialise } from './vcpu_context';
 
 /** Shorter periods would let a guest keep the hypervisor busy with its own timer. */

@@ -103,7 +103,7 @@ export class Hypercalls {
 
   /** Gives up an end of a channel. */
   closePort(port: number): void {
-    this.#op('event_channel_op', 'EVTCHNOP_close', eventChannel.evtchn_close, (a) => {
+    this.op('event_channel_op', 'EVTCHNOP_close', eventChannel.evtchn_close, (a) => {
       a.port = port;
     });
   }
@@ -161,7 +161,7 @@ export class Hypercalls {
   }
 
   pause(domid: number): void {
-    this.#domctl('XEN_DOMCTL_pausedomain', domid);
+    this.domctl('XEN_DOMCTL_pausedomain', domid);
   }
 
   unpause(domid: number): void {

@@ -115,10 +115,6 @@ export class ControlCalls extends Hypercalls {
     }
   }
 
-  pause(domid: number): void {
-    this.domctl('XEN_DOMCTL_pausedomain', domid);
-  }
-
   vcpu(domid: number, vcpu: number): VcpuInfo | undefined {
     try {
       const v = this.domctl('XEN_DOMCTL_getvcpuinfo', domid, (d) => {

@@ -12,7 +12,6 @@ import { loadCore } from '../../platform/core.ts';
 import { Machine } from '../../platform/machine.ts';
 import { buildDomain, extractElf, type Plan } from '../../services/domain_builder/protocol/index.ts';
 import { Host, type Guest } from '../../services/xenops/host.ts';
-import { walk } from '../../services/xenstore/protocol/tree.ts';
 import { random } from '../hypervisor.ts';
 import { invariants } from '../invariants.ts';
 
@@ -191,7 +190,7 @@ class Bed {
     collect();
     return {
       free: this.host.machine.core.frames_free(),
-      nodes: [...walk(this.host.store.tree.root, '/')].length,
+      nodes: this.host.store.tree.size,
       connections: this.host.store.connections.size,
       files: readdirSync('/proc/self/fd').length,
       ports,
