@@ -11,7 +11,7 @@ import { list_empty, list_pop, list_push, list_push_front, list_remove } from '.
 export const RR_SLICE: i64 = 5000000;
 export const RR_BOOST: i64 = 1000000;
 /** What a vCPU may owe for having run too long (an instruction or a hypercall is not interrupted): so many slices. */
-const DEBT_MAX: i64 = 64;
+const DEBT_MAX: i64 = 16;
 
 /** The pCPU's area: who woke, and two lists of which one is this round's and the other the next one's. */
 const WOKEN: u32 = 0;
@@ -76,20 +76,19 @@ export function rr_pick(p: Pcpu): Vcpu | null {
   const woken = list_pop(list(p, WOKEN));
   if (woken != null) return woken;
   const r = rr(p);
-  for (let n: i64 = 0; n <= DEBT_MAX; ) {
+  // Each round gives a slice to whoever is left, and a debt is bounded: this ends.
+  while (true) {
     const v = list_pop(list(p, r.active));
     if (v == null) {
       if (list_empty(list(p, 3 - r.active))) return null;
       r.active = 3 - r.active;
       r.round++;
-      n++;
       continue;
     }
     refill(p, v);
     if (v.sched_left > 0) return v;
     list_push(list(p, 3 - r.active), v); // it owes more than this slice
   }
-  return null;
 }
 
 export function rr_put(p: Pcpu, v: Vcpu, yields: bool): void {

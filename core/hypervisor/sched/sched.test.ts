@@ -126,6 +126,16 @@ test('time that was taken beyond the slice is given back', () => {
   assert.equal(turns, 10);
 });
 
+test('who owes more than can be owed runs all the same when nobody else wants to', () => {
+  const { m, domains } = bed(1);
+  for (const slices of [1, 15, 16, 17, 18, 64, 65, 66, 1000]) {
+    assert.equal(m.x.test_turn(), domains[0], `${slices}`);
+    m.clock += slices * SLICE;
+    m.x.test_turn_end(slices * SLICE, -1);
+  }
+  assert.equal(m.x.test_turn(), domains[0]);
+});
+
 test('who yields comes behind the others', () => {
   const { m, domains } = bed(3);
   const order = [];
