@@ -6,6 +6,8 @@ import type { Disassemble } from './disassemble.ts';
 import { consoleText, LogReader, type LogRecord } from './log_reader.ts';
 import { Writer } from './writer.ts';
 
+const PAGE = 4096;
+
 export type TraceKind = 'hypercalls' | 'events' | 'xenstore' | 'insn';
 interface Traced {
   machine: Machine;
@@ -53,8 +55,10 @@ export class Tracer {
   readonly #instruction: TraceInstruction = (low, high, at, length) => {
     const { memory } = this.#machine!;
     const rip = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
-    const bytes = new Uint8Array(memory.buffer, at >>> 0, length || 1).slice();
-    const decoded = this.#disassemble(bytes, rip > 0xffff_ffffn ? 64 : 32, rip);
+    // Of an instruction on two pages only those of the first one are known here, and its length is not.
+    const here = length || PAGE - ((at >>> 0) % PAGE);
+    const bytes = new Uint8Array(memory.buffer, at >>> 0, here).slice();
+    const decoded = length ? this.#disassemble(bytes, rip > 0xffff_ffffn ? 64 : 32, rip) : { text: 'on two pages' };
     this.#line(
       `${rip.toString(16).padStart(16, '0')} ${Buffer.from(bytes).toString('hex').padEnd(24)} ${decoded?.text ?? '?'}`,
     );
