@@ -55,6 +55,7 @@ export function domain_soft_reset(d: Domain): i32 {
   d.vm_assist = 0;
   const rc = shared_info_leaves(d);
   if (rc) return rc;
+  d.shared_info_gfn = ~0;
   memory.fill(d.shared_info, 0, PAGE_SIZE);
   d.flags &= ~(DOMAIN_SHUTDOWN | DOMAIN_32BIT);
   d.shutdown_code = NO_SHUTDOWN_CODE;
