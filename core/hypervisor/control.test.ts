@@ -143,7 +143,10 @@ test('physinfo and the scheduler', () => {
   );
   assert.equal(
     u32('capabilities'),
-    N.XEN_SYSCTL_PHYSCAP_hvm | N.XEN_SYSCTL_PHYSCAP_hap | N.XEN_SYSCTL_PHYSCAP_gnttab_v1,
+    N.XEN_SYSCTL_PHYSCAP_hvm |
+      N.XEN_SYSCTL_PHYSCAP_hap |
+      N.XEN_SYSCTL_PHYSCAP_gnttab_v1 |
+      N.XEN_SYSCTL_PHYSCAP_gnttab_v2,
   );
   assert.equal(Number(u.getBigUint64(N.xen_sysctl_physinfo__free_pages, true)), m.x.frames_free());
   assert.ok(u.getBigUint64(N.xen_sysctl_physinfo__total_pages, true) > 0n);
