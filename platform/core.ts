@@ -73,6 +73,10 @@ export interface Core {
   region_epoch(): number;
   /** A place in the table that a dead region had, told once; 0 = there is none. */
   region_vacant(): number;
+  pcpu_one_run(on: number): void;
+  cpu_stop_at(retired: number): void;
+  regions_one_by_one(on: number): void;
+  regions_ended_slice(): number;
   translator_count(what: number): number;
   region_count(pcpu: number, counter: number): number;
 }

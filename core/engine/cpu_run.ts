@@ -42,6 +42,7 @@ import { brk, cross, goto, resync } from './pseudo';
 import { tlb_attach, tlb_enter, tlb_flush, tlb_forget_code } from './tlb_sets';
 import {
   region_begin,
+  region_ends_slice,
   region_near_limit,
   region_original,
   region_run,
@@ -103,6 +104,13 @@ function see_changed_code(cpu: Cpu): void {
   seen_smc = seq;
   tlb_forget_code();
   regions_changed();
+}
+
+/** For tests: where a slice ends although it has not been used up. */
+let stop_at: u64 = ~0;
+/** Run to the first place where a slice may end at which so many instructions have been retired over the vCPU's life; -1 = as far as the slice goes. */
+export function cpu_stop_at(retired: f64): void {
+  stop_at = retired < 0 ? ~0 : <u64>retired;
 }
 
 /** A pending interrupt the vCPU would take now: its vector, or -1. */
@@ -176,7 +184,8 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
   while (true) {
     // The budget first: whoever kicks after this is heard, and what was pending before is seen below.
     atomic.store<i32>(changetype<usize>(cpu) + CPU_SLICE, left);
-    const piece = sampling() ? min(left, sample_wait()) : left;
+    let piece = sampling() ? min(left, sample_wait()) : left;
+    if (stop_at - cpu.retired < <u64>piece) piece = <i32>(stop_at - cpu.retired);
     atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), piece);
     // A kick that came just before has been overwritten; who it was for is asked for here.
     if (engine_wanted(cpu)) return EXIT_BUDGET;
@@ -227,7 +236,8 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     if (debug_reason) r = r == EXIT_NONE ? EXIT_DEBUG : dropped(r);
     if (stepping && r == EXIT_NONE && why != EXIT_RETRY) return EXIT_BUDGET;
     if (r != EXIT_NONE) return r;
-    if (left <= 0 || (why == EXIT_BUDGET && engine_wanted(cpu))) return EXIT_BUDGET;
+    if (cpu.retired >= stop_at) return EXIT_BUDGET;
+    if (left <= 0 || (why == EXIT_BUDGET && (region_ends_slice || engine_wanted(cpu)))) return EXIT_BUDGET;
   }
 }
 

@@ -72,6 +72,12 @@ export function pcpu_deadline(id: u32): f64 {
   return at == NEVER ? -1 : time_to_clock(at);
 }
 
+/** For tests: a stretch ends when guest code is left. */
+let one_run: bool = false;
+export function pcpu_one_run(on: i32): void {
+  one_run = on != 0;
+}
+
 /** What is left of the stretches that pcpu_run was asked for. */
 let stretches: i32 = 0;
 
@@ -153,7 +159,7 @@ function stretch(p: Pcpu, v: Vcpu, cpu: Cpu, n: i32): bool {
     if (why == EXIT_BUDGET) break;
     if (!go_on) return false;
     calls++;
-  } while (left > 0 && calls < CALLS_MAX && !p.look && !v.yields && !v.blocked && vcpu_may_run(v));
+  } while (left > 0 && calls < CALLS_MAX && !p.look && !v.yields && !v.blocked && !one_run && vcpu_may_run(v));
   return !v.blocked && vcpu_may_run(v);
 }
 

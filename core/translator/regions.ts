@@ -90,6 +90,17 @@ export let regions_full: bool = false;
 export let region_run: i32 = 0;
 /** Set when a region_enter() since then would not, because the slice is nearly used. */
 export let region_near_limit: bool = false;
+/** For tests: what runs behind a region ends its slice at the next place where a slice may end. */
+let one_region: bool = false;
+export function regions_one_by_one(on: i32): void {
+  one_region = on != 0;
+}
+/** Set when a slice is to end for that. */
+export let region_ends_slice: bool = false;
+/** Has the last slice ended for that? */
+export function regions_ended_slice(): i32 {
+  return region_ends_slice ? 1 : 0;
+}
 /** Set when a region has left because somebody wants the vCPU's attention. */
 export let region_kicked: bool = false;
 
@@ -106,7 +117,7 @@ export function regions_attach(pcpu_area: usize): void {
 }
 export function region_begin(): void {
   region_run = 0;
-  region_near_limit = region_kicked = false;
+  region_near_limit = region_kicked = region_ends_slice = false;
 }
 
 /** All decoded code goes, and the entries in it. */
@@ -173,13 +184,19 @@ export function region_enter(cpu: Cpu, u: usize): usize {
   if (left <= 0 || cpu.mode & (MODE_BREAK | MODE_ALIGN)) return <usize>load<u32>(u, 8);
   let t = u;
   do t = pass(cpu, t);
-  while (t && uop_form(t) == FORM_REGION);
+  while (t && uop_form(t) == FORM_REGION && !one_region);
   region_run += cpu.n - before;
   counters.retired += cpu.n - before;
   // what they retired does not bring the next sample nearer
   const slice = atomic.load<i32>(changetype<usize>(cpu) + CPU_SLICE);
   cpu.limit = cpu.n + left < slice ? cpu.n + left : slice;
   region_kicked = slice == 0;
+  if (one_region && cpu.limit > cpu.n) {
+    // at least one instruction more, or it would begin with the same region again
+    cpu.limit = cpu.n + 1;
+    region_ends_slice = true;
+    if (t && uop_form(t) == FORM_REGION) t = <usize>load<u32>(t, 8);
+  }
   return t;
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { buildGuest, guestNames } from '../../guests/build.ts';
 import { guestImage } from '../../guests/image/index.ts';
-import { lockstep } from './lockstep.ts';
+import { lockstep, regionByRegion } from './lockstep.ts';
 
 test('the unikernel runs alike in both tiers', async () => {
   const { outcome, output, counts } = await lockstep({
@@ -29,4 +29,15 @@ test('the first 100 million instructions of Debian are alike in both tiers', asy
     `${((100 * counts.retired) / instructions).toFixed(0)} % of ${instructions} in ${counts.installed} regions`,
   );
   assert.ok(instructions >= 100_000_000 && counts.retired > instructions / 2);
+});
+
+test('the unikernel runs alike behind every region', async (t) => {
+  const { slices, outcome, counts } = await regionByRegion({
+    kernel: buildGuest('unikernel'),
+    cmdline: 'test=all',
+    memory: 32,
+  });
+  t.diagnostic(`${slices} steps, ${counts.entries} regions run`);
+  assert.equal(outcome, 'poweroff');
+  assert.ok(counts.entries > 1000);
 });
