@@ -9,12 +9,16 @@ import { checkModule } from './wasm.ts';
 const PART = 50_000;
 
 for (let i = 0; i < 20; i++)
-  test(`random programs, part ${i + 1} of 20`, (t) => {
+  test(`random programs, part ${i + 1} of 20`, async (t) => {
     const found = { state: 0, probes: 0, accesses: 0 };
     const pair = { plain: new Bed(false), translated: new Bed(true) };
-    const totals = compareMany(pair, program, 100 + i, 0, PART, (module) => checkModule(module, found));
+    let modules = 0;
+    const totals = compareMany(pair, program, 100 + i, 0, PART, (module) => {
+      if (modules++ % 8 === 0) checkModule(module, found);
+    });
     t.diagnostic(`${totals.retired} instructions, ${totals.inRegions} of them in ${totals.regions} regions`);
     assert.ok(totals.inRegions > totals.retired * 0.55);
+    await new Promise(setImmediate); // or nobody is told before the last part has ended
   });
 
 test('random bytes as code', () => {
