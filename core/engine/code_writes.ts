@@ -7,7 +7,7 @@
 import { FORM_BRK, FORM_CROSS, FORM_GP, FORM_REGION, FORM_RESYNC, FORM_UD, FORM_UNIT } from '../gen/forms';
 import { CODE_SEVERAL, Frame, frame, frame_stale, frame_written, granules } from '../shared/frame_table';
 import { Mfn, ptr_to_mfn } from '../shared/memory';
-import { regions_dead } from '../translator/regions';
+import { region_original, regions_dead } from '../translator/regions';
 import { sample_forget } from '../translator/sampler';
 import { CodePage, MAX_LENGTH, code_first, code_next, code_slot } from './code_cache';
 import { tlb_protect_frame } from './tlb_sets';
@@ -116,6 +116,8 @@ export function code_drop(page: CodePage): void {
 function extent(u: usize): u32 {
   const form = uop_form(u);
   if (form == FORM_BRK) return extent(u + UOP_SIZE);
+  // a way into a region says nothing of its own: what stood there may be an instruction on two pages
+  if (form == FORM_REGION) return extent(region_original(u));
   if (form == FORM_UD || form == FORM_GP || form == FORM_UNIT || form == FORM_CROSS) return MAX_LENGTH;
   return uop_len(u);
 }

@@ -21,6 +21,15 @@ test('20,000 random programs leave the same state in both tiers, slice by slice'
   assert.ok(found.probes > 10_000 && found.accesses > found.probes && found.state > 10_000);
 });
 
+test('programs that write an instruction on two pages where a region begins', () => {
+  // both began in a region whose first instruction lies on two pages, and whose bytes behind the first were written
+  for (const [seed, number] of [
+    [110, 15166],
+    [113, 8856],
+  ] as const)
+    compareMany(pair(), program, seed, number, 1);
+});
+
 test('random bytes as code leave the same state in both tiers, in rings 0 and 3', (t) => {
   const totals = compareMany(pair(), junk, 2, 0, 5_000);
   t.diagnostic(`${totals.retired} instructions, ${totals.regions} regions`);
