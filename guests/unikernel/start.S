@@ -1,23 +1,7 @@
 /* The unikernel's entry, hypercall gates and interrupt stubs. */
 #include "pvh.inc"
 
-  PVH_NOTE _start
-  BOOT_TABLES
-
-  .text
-  .code32
-  .globl _start
-_start:
-  cld
-  movl $stack_top, %esp
-  ENTER_LONG_MODE start64
-
-  .code64
-start64:
-  movq $stack_top, %rsp
-  movl %ebx, %edi
-  call guest_main
-  ud2
+  PVH_MAIN_64
 
 /* long hypercall(nr, a1, a2, a3): number in EAX, arguments in RDI, RSI, RDX, result in RAX */
   .globl hypercall
