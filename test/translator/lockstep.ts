@@ -47,72 +47,69 @@ export interface Lockstep {
   counts: RegionCounts;
 }
 
-/**
- * The translated side runs to the first place behind a region where a slice may end, the other side as many instructions: what they
- * differ in is that region's. Throws at the first one.
- */
-export async function regionByRegion(boot: Boot, instructions = Infinity): Promise<Lockstep> {
-  const image = loadCore();
-  const sides = [side(boot, image, false), side(boot, image, true)] as const;
-  const [plain, translated] = sides;
-  const count = ({ machine, cpu }: Side): number =>
-    Number(new DataView(machine.memory.buffer).getBigUint64(cpu + 304, true));
-  translated.machine.core.regions_one_by_one(1);
-  for (const { machine } of sides) machine.core.pcpu_one_run(1);
-  let steps = 0;
-  try {
-    while (sides.every(({ guest }) => guest.outcome === null) && count(plain) < instructions) {
-      const before = count(translated);
-      const more = translated.machine.step();
-      translated.host.pump();
-      // a slice that ends by itself ends so on the other side, too
-      plain.machine.core.cpu_stop_at(translated.machine.core.regions_ended_slice() ? count(translated) : -1);
-      assert.equal(plain.machine.step(), more);
-      plain.host.pump();
-      steps++;
-      const differs = cpuDifference(plain.machine.memory, plain.cpu, translated.machine.memory, translated.cpu);
-      assert.equal(
-        differs,
-        '',
-        `step ${steps}, ${count(translated)} instructions, ${count(translated) - before} in it`,
-      );
-      for (let i = 0; !more && i < 1000 && sides.map(({ host }) => host.pump()).some(Boolean); i++);
-    }
-    assert.equal(plain.guest.outcome, translated.guest.outcome);
-    assert.ok(plain.output().equals(translated.output()), 'the consoles differ');
-    const counts = regionCounts(translated.machine.core, 0);
-    const output = plain.output().toString();
-    return { instructions: count(plain), slices: steps, outcome: plain.guest.outcome, output, counts };
-  } finally {
-    for (const { host } of sides) await host.stop();
-  }
+/** The other side's turn and the translated one's: true = there is more to do at once. */
+type Turn = (plain: Side, translated: Side) => readonly [boolean, boolean];
+
+const retired = ({ machine, cpu }: Side): number =>
+  Number(new DataView(machine.memory.buffer).getBigUint64(cpu + 304, true));
+
+function step({ machine, host }: Side): boolean {
+  const more = machine.step();
+  host.pump();
+  return more;
 }
 
-/** Runs to the guest's end, or until `instructions` have retired. Throws at the first slice that differs. */
-export async function lockstep(boot: Boot, instructions = Infinity): Promise<Lockstep> {
+/** Turns to the guest's end, or until `instructions` have retired. Throws behind the first one after which the sides differ. */
+async function turns(boot: Boot, instructions: number, begin: (side: Side) => void, turn: Turn): Promise<Lockstep> {
   const image = loadCore();
   const sides = [side(boot, image, false), side(boot, image, true)] as const;
   const [plain, translated] = sides;
-  const retired = (): number => Number(new DataView(plain.machine.memory.buffer).getBigUint64(plain.cpu + 304, true));
+  sides.forEach(begin);
   let slices = 0;
   try {
-    while (sides.every(({ guest }) => guest.outcome === null) && retired() < instructions) {
-      const more = sides.map(({ machine, host }) => {
-        const one = machine.step();
-        host.pump();
-        return one;
-      });
+    while (sides.every(({ guest }) => guest.outcome === null) && retired(plain) < instructions) {
+      const more = turn(plain, translated);
       slices++;
       const differs = cpuDifference(plain.machine.memory, plain.cpu, translated.machine.memory, translated.cpu);
-      assert.equal(differs, '', `slice ${slices}, ${retired()} instructions`);
+      assert.equal(differs, '', `turn ${slices}, ${retired(translated)} instructions`);
       assert.equal(more[0], more[1]);
       for (let i = 0; !more[0] && i < 1000 && sides.map(({ host }) => host.pump()).some(Boolean); i++);
     }
     assert.equal(plain.guest.outcome, translated.guest.outcome);
     assert.ok(plain.output().equals(translated.output()), 'the consoles differ');
     const counts = regionCounts(translated.machine.core, 0);
-    return { instructions: retired(), slices, outcome: plain.guest.outcome, output: plain.output().toString(), counts };
+    const output = plain.output().toString();
+    return { instructions: retired(plain), slices, outcome: plain.guest.outcome, output, counts };
   } finally {
     for (const { host } of sides) await host.stop();
   }
 }
+
+/** Slice by slice. */
+export const lockstep = (boot: Boot, instructions = Infinity): Promise<Lockstep> =>
+  turns(
+    boot,
+    instructions,
+    () => {},
+    (plain, translated) => [step(plain), step(translated)],
+  );
+
+/**
+ * The translated side runs to the first place behind a region where a slice may end, the other side as many instructions: what they
+ * differ in is that region's.
+ */
+export const regionByRegion = (boot: Boot): Promise<Lockstep> =>
+  turns(
+    boot,
+    Infinity,
+    ({ machine }) => {
+      machine.core.pcpu_one_run(1);
+      machine.core.regions_one_by_one(1);
+    },
+    (plain, translated) => {
+      const more = step(translated);
+      // a slice that ends by itself ends so on the other side, too
+      plain.machine.core.cpu_stop_at(translated.machine.core.regions_ended_slice() ? retired(translated) : -1);
+      return [step(plain), more];
+    },
+  );
