@@ -1,5 +1,5 @@
 // Linear addresses of memory operands, the general way: any address size, segments that are not flat.
-import { Cpu, SEG_CS, SEG_FS } from '../arch/x86/cpu';
+import { Cpu, EXIT_EXCEPTION, SEG_CS, SEG_FS } from '../arch/x86/cpu';
 import { MODE_CS64, MODE_FLAT } from '../arch/x86/modes';
 import { seg_check } from '../arch/x86/segments';
 import { UOP_SPECIAL, reg_get, uop_b, uop_disp, uop_m, uop_x } from './uop';
@@ -9,6 +9,11 @@ export const X_ADDR16: u32 = 1;
 
 /** What address generation gives after a segment violation: not canonical, and probes know that the exception is already pending. */
 export const FAULT_ADDRESS: u64 = 0x8000000000000001;
+
+/** Is that what has come of a segment violation? 64-bit code may name this very address, with no exception pending. */
+@inline export function violated(cpu: Cpu, va: u64): bool {
+  return va == FAULT_ADDRESS && cpu.exit == EXIT_EXCEPTION;
+}
 
 @inline function address_mask(u: usize): u64 {
   return uop_x(u) & X_ADDR16 ? 0xffff : 0xffffffff;

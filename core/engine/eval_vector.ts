@@ -3,7 +3,7 @@
 // converts floating point in semantics/sse_float*.ts.
 import { CPU_FPR, CPU_FSW, CPU_FTW, CPU_XMM, Cpu } from '../arch/x86/cpu';
 import { EXC_GP, EXC_MF, raise } from '../arch/x86/exceptions';
-import { FAULT_ADDRESS, address_width_mask, ea_slow, linear } from './address';
+import { address_width_mask, ea_slow, linear, violated } from './address';
 import { EvalFloat } from './eval_float';
 import { BOUNCE_LIMIT } from './layout';
 import { canonical, commit_slow, probe_range, read_ptr, st, write_ptr } from './mem';
@@ -485,7 +485,7 @@ export function vector_memory(cpu: Cpu, u: usize, bytes: i32, write: bool): usiz
 /** The same for one that must be 16-byte aligned, which is checked before the page tables are asked (SDM vol. 1, 11.4.1.1). */
 export function vector_aligned(cpu: Cpu, u: usize, bytes: i32, write: bool): usize {
   const va = ea_slow(cpu, u, bytes, write);
-  if (va & 15 && va != FAULT_ADDRESS) {
+  if (va & 15 && !violated(cpu, va)) {
     raise(cpu, EXC_GP, 0);
     return 0;
   }

@@ -6,7 +6,7 @@ import { EXC_AC, raise } from '../arch/x86/exceptions';
 import { mmio_gpa, tlb_fill } from '../arch/x86/mmu/fill';
 import { MODE_ALIGN, MODE_WATCH } from '../arch/x86/modes';
 import { engine_mmio } from '../hypervisor/engine';
-import { FAULT_ADDRESS } from './address';
+import { violated } from './address';
 import { code_written } from './code_writes';
 import { debug_note, debug_page_watched, debug_watches } from './debug';
 import { BOUNCE_AREA, BOUNCE_BASE, BOUNCE_LIMIT } from './layout';
@@ -130,7 +130,7 @@ export function misaligned(cpu: Cpu, va: u64, align: i32): bool {
 
 /** #GP(0), marked so that the loop turns it into #SS(0) where the access was to the stack (SDM vol. 1, 3.3.7.1). Always false. */
 function non_canonical(cpu: Cpu, va: u64): bool {
-  if (va == FAULT_ADDRESS) return false;
+  if (violated(cpu, va)) return false;
   raise(cpu, 13, 0);
   cpu.exc_flags |= EXC_NON_CANONICAL;
   cpu.cr2_candidate = va;

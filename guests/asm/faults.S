@@ -4,6 +4,7 @@
   .text
   .code64
   .set NONCANONICAL, 0x0000800000000000
+  .set ENGINES_OWN, 0x8000000000000001   /* FAULT_ADDRESS of core/engine/address.ts */
 
 tests:
   /* #DE: quotient too large, or divisor zero (2A, DIV, IDIV) */
@@ -74,6 +75,23 @@ tests:
 1: CHECK_FAULT "ss.noncanonical_call", SS, 0, 2b
   SET_IST SS, 0
   movq %r14, %rsp
+  /* The same for the address that the engine itself takes for a segment violation */
+  movabsq $ENGINES_OWN, %rcx
+  FAULT "gp.engines_own_read", GP, 0, movq (%rcx), %rax
+  FAULT "gp.engines_own_write", GP, 0, movq %rax, (%rcx)
+  FAULT "gp.engines_own_fxsave", GP, 0, fxsave (%rcx)
+  SET_IST SS, 1
+  RESUME_AT 1f
+  movq %rcx, %rsp
+2: ret
+1: CHECK_FAULT "ss.engines_own_ret", SS, 0, 2b
+  RESUME_AT 1f
+  leaq 8(%rcx), %rsp
+2: enter $16, $0
+1: CHECK_FAULT "ss.engines_own_enter", SS, 0, 2b
+  SET_IST SS, 0
+  movq %r14, %rsp
+  movabsq $NONCANONICAL, %rcx
   FAULT "gp.jump_noncanonical", GP, 0, jmp *%rcx
   FAULT "gp.call_noncanonical", GP, 0, call *%rcx
   pushq %rcx

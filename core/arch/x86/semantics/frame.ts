@@ -1,7 +1,7 @@
 // PUSHA, POPA and ENTER: several stack slots at once (SDM vol. 2).
 import { Cpu } from '../cpu';
 import { probe_range, ld, st } from '../../../engine/mem';
-import { FAULT_ADDRESS } from '../../../engine/address';
+import { violated } from '../../../engine/address';
 import { stack_add, stack_mask, stack_slow } from '../../../engine/stack';
 import { reg_get, reg_set, uop_imm } from '../../../engine/uop';
 
@@ -13,7 +13,7 @@ import { reg_get, reg_set, uop_imm } from '../../../engine/uop';
 export function PUSHA<T>(cpu: Cpu, u: usize): i32 {
   for (let i = 1; i <= 8; i++) {
     const va = slot<T>(cpu, -i * <i64>sizeof<T>());
-    if (va == FAULT_ADDRESS || !probe_range(cpu, va, sizeof<T>(), true, sizeof<T>())) return 1;
+    if (violated(cpu, va) || !probe_range(cpu, va, sizeof<T>(), true, sizeof<T>())) return 1;
   }
   for (let i = 1; i <= 8; i++) st<T>(cpu, slot<T>(cpu, -i * <i64>sizeof<T>()), reg_get<T>(cpu, (<u32>(i - 1)) << 3));
   stack_add(cpu, -8 * <i64>sizeof<T>());
@@ -24,7 +24,7 @@ export function PUSHA<T>(cpu: Cpu, u: usize): i32 {
 export function POPA<T>(cpu: Cpu, u: usize): i32 {
   for (let i = 0; i < 8; i++) {
     const va = slot<T>(cpu, i * <i64>sizeof<T>());
-    if (va == FAULT_ADDRESS || !probe_range(cpu, va, sizeof<T>(), false, sizeof<T>())) return 1;
+    if (violated(cpu, va) || !probe_range(cpu, va, sizeof<T>(), false, sizeof<T>())) return 1;
     if (i != 3) reg_set<T>(cpu, (<u32>(7 - i)) << 3, ld<T>(cpu, va));
   }
   stack_add(cpu, 8 * <i64>sizeof<T>());
@@ -34,7 +34,7 @@ export function POPA<T>(cpu: Cpu, u: usize): i32 {
 /** One push below `n` bytes from the stack pointer, which stays where it is. */
 function push_at<T>(cpu: Cpu, n: i64, v: T): bool {
   const va = slot<T>(cpu, n);
-  if (va == FAULT_ADDRESS || !probe_range(cpu, va, sizeof<T>(), true, sizeof<T>())) return false;
+  if (violated(cpu, va) || !probe_range(cpu, va, sizeof<T>(), true, sizeof<T>())) return false;
   st<T>(cpu, va, v);
   return true;
 }
@@ -53,13 +53,13 @@ export function ENTER<T>(cpu: Cpu, u: usize): i32 {
   if (!push_at<T>(cpu, -w, <T>cpu.rbp)) return 1;
   for (let i: i64 = 1; i < <i64>level; i++) {
     const va = slot<T>(cpu, <i64>display - i * w);
-    if (va == FAULT_ADDRESS || !probe_range(cpu, va, sizeof<T>(), false, sizeof<T>())) return 1;
+    if (violated(cpu, va) || !probe_range(cpu, va, sizeof<T>(), false, sizeof<T>())) return 1;
     if (!push_at<T>(cpu, -w - i * w, ld<T>(cpu, va))) return 1;
   }
   if (level && !push_at<T>(cpu, -w * <i64>(level + 1), <T>frame)) return 1;
   // the final stack pointer must be writable too
   const end = slot<T>(cpu, -(w * <i64>(level ? level + 1 : 1)) - size);
-  if (end == FAULT_ADDRESS || !probe_range(cpu, end, 1, true, sizeof<T>())) return 1;
+  if (violated(cpu, end) || !probe_range(cpu, end, 1, true, sizeof<T>())) return 1;
   stack_add(cpu, -(w * <i64>(level ? level + 1 : 1)) - size);
   if (sizeof<T>() == 2) cpu.rbp = (cpu.rbp & ~0xffff) | (frame & 0xffff);
   else cpu.rbp = mask == 0xffff ? (cpu.rbp & ~mask) | frame : frame;

@@ -17,7 +17,7 @@ import {
 import { CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE } from '../control';
 import { raise, EXC_NM } from '../exceptions';
 import { gp0, long_code, mem_write, rm_read, ud } from './system_common';
-import { ea_slow, FAULT_ADDRESS } from '../../../engine/address';
+import { ea_slow, violated } from '../../../engine/address';
 import { canonical, commit, ld, misaligned, probe_range, st } from '../../../engine/mem';
 
 const X87: u64 = 1;
@@ -35,7 +35,7 @@ function image(cpu: Cpu, u: usize, size: i32, align: u64, write: bool, first: u6
   if (va & (align - 1)) {
     // A segment violation has raised its own exception. Under alignment checking FXSAVE and FXRSTOR may raise #AC instead (SDM vol. 2):
     // a processor does so below a multiple of 4.
-    if (va != FAULT_ADDRESS && !(align == 16 && misaligned(cpu, va, 4))) gp0(cpu);
+    if (!violated(cpu, va) && !(align == 16 && misaligned(cpu, va, 4))) gp0(cpu);
     return 0;
   }
   // Linear address 0 can hold an image, too: bit 0 marks success.
