@@ -1,6 +1,7 @@
 // A host whose memory has all been in use once: what is freed serves again, singly and in pairs.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { createDomain, destroyDomain, Machine, random } from '../../test/hypervisor.ts';
 import { invariants } from '../../test/invariants.ts';
 
@@ -38,4 +39,23 @@ test('domains of all sizes come and go in memory that is nearly full', () => {
   for (const d of alive) destroyDomain(dom0, d);
   sound(m);
   assert.ok(m.x.frames_free() >= free - 1);
+});
+
+test('memory that a pCPU may still know is waited for', async () => {
+  const m = new Machine(1536);
+  const dom0 = m.service(0, 1);
+  const large = Math.floor(m.x.frames_free() * 0.95);
+  const one = createDomain(dom0, large);
+  const at = m.x.test_in_guest(0) >>> 2;
+  Atomics.store(new Int32Array(m.memory.buffer), at, 1);
+  destroyDomain(dom0, one);
+  const leave = `const { workerData: w } = require('node:worker_threads');
+    const words = new Int32Array(w.memory);
+    Atomics.wait(words, w.at, 1, 50);
+    Atomics.store(words, w.at, 0);`;
+  const pcpu = new Worker(leave, { eval: true, workerData: { memory: m.memory.buffer, at } });
+  await new Promise((resolve) => pcpu.once('online', resolve));
+  destroyDomain(dom0, createDomain(dom0, large));
+  sound(m);
+  await pcpu.terminate();
 });

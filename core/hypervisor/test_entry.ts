@@ -7,7 +7,7 @@ import { hypercall_exit } from './hypercall';
 import { domain_cpu } from './inspect';
 import { ioreq_waiting } from './ioreq';
 import { host_lock, host_unlock } from '../shared/host';
-import { pcpu_get } from '../shared/pcpu';
+import { Pcpu, pcpu_get } from '../shared/pcpu';
 import { Domain, domain_find, domain_vcpu } from './domain';
 import { timers_expire, turn_begin, turn_end, vcpu_unblock } from './sched/core';
 import { sched_charge, sched_init, sched_left, sched_pick } from './sched/interface';
@@ -24,6 +24,11 @@ import { Active } from './grant_table';
 import { p2m_get, p2m_mfn } from './p2m';
 
 export * from './index';
+
+/** Address of the word that says whether guest code runs on the pCPU. */
+export function test_in_guest(id: u32): usize {
+  return changetype<usize>(pcpu_get(id)) + offsetof<Pcpu>('in_guest');
+}
 
 /** Do to the host what only a wrong core would: the invariant walker has to find it. */
 export function test_plant(domid: u32, what: i32): void {

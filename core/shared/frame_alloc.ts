@@ -2,12 +2,15 @@
 // pCPU has flushed, and is scrubbed before it serves somebody else; a never-touched one reads as zero already.
 import { HOST_BASE } from '../engine/layout';
 import { frame, FRAME_FREE, FRAME_LIMBO, frame_written, FRAME_XENHEAP } from './frame_table';
-import { host, Host, host_raise_flush } from './host';
+import { host, Host, HOST_BASE_FLUSH, host_raise_flush } from './host';
 import { lock_acquire, lock_release } from './lock';
 import { INVALID_MFN, Mfn, mfn_to_ptr, PAGE_SIZE, ptr_to_mfn } from './memory';
 import { pcpus_passed } from './pcpu';
 
 const ALLOC_LOCK: usize = HOST_BASE + offsetof<Host>('alloc_lock');
+/** How long is waited for a pCPU, and how often: seconds, as it may have lost its place on the machine below. */
+const WAIT_NS: i64 = 100000;
+const WAITS: i32 = 50000;
 
 /** Frames that could be handed out now or after a flush. */
 export function frames_free(): u32 {
@@ -57,6 +60,20 @@ function reclaim(h: Host): void {
   }
 }
 
+/**
+ * The same where nothing else is left: wait for the pCPUs to leave guest code, which none runs for longer than a stretch. They need no
+ * lock for that. False if there is nothing to wait for, or in vain: a pCPU is gone.
+ */
+function reclaim_wait(h: Host): bool {
+  const before = h.limbo_count;
+  for (let n = 0; n < WAITS && h.limbo_head != INVALID_MFN; n++) {
+    reclaim(h);
+    if (h.limbo_count != before) return true;
+    atomic.wait<u32>(HOST_BASE_FLUSH, atomic.load<u32>(HOST_BASE_FLUSH), WAIT_NS);
+  }
+  return false;
+}
+
 function take(h: Host): Mfn {
   if (h.free_head == INVALID_MFN) reclaim(h);
   if (h.free_head == INVALID_MFN && h.next_fresh < h.memory_frames) return h.next_fresh++;
@@ -65,6 +82,7 @@ function take(h: Host): Mfn {
     release(h, pair + 1);
     release(h, pair);
   }
+  if (h.free_head == INVALID_MFN) reclaim_wait(h);
   const mfn = h.free_head;
   if (mfn == INVALID_MFN) return mfn;
   unlink(h, mfn);
@@ -84,10 +102,7 @@ let rover: Mfn = 0;
 
 /** Two free frames that are neighbours, once all memory has been touched: a look at the table from where the last ones were. */
 function neighbours(h: Host): Mfn {
-  for (let left = -1; h.limbo_head != INVALID_MFN && left != <i32>h.limbo_count; ) {
-    left = h.limbo_count;
-    reclaim(h);
-  }
+  while (reclaim_wait(h)) {}
   if (h.free_count < 2) return INVALID_MFN;
   const first = h.first_frame;
   const count = h.next_fresh - first - 1;
