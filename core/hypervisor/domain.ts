@@ -158,6 +158,11 @@ export function domain_by_id(caller: Domain, domid: u32): Domain | null {
   return (d.flags & DOMAIN_PRIVILEGED) != 0;
 }
 
+/** It sees machine frames and has no p2m (docs/design/pv.md). */
+@inline export function is_pv(d: Domain): bool {
+  return (d.flags & (DOMAIN_HVM | DOMAIN_SERVICE)) == 0;
+}
+
 /** First domid at or after the last one used that is free; ids are not reused before they wrap. */
 function pick_domid(): i32 {
   const h = host();

@@ -1,4 +1,4 @@
-// The frame table: who owns a frame of machine memory, what it is and how many mappings hold it. 24 bytes a frame.
+// The frame table: who owns a frame of machine memory, what it is and how many mappings hold it. 32 bytes a frame.
 import { HOST_BASE } from '../engine/layout';
 import { FRAME_ENTRY_SIZE, host, Host } from './host';
 import { Mfn, ptr_to_mfn } from './memory';
@@ -17,6 +17,13 @@ export class Frame {
   link: u32;
   /** Parts of 64 bytes in which some pCPU may have decoded code: writes to them have to be announced. */
   granules: u64;
+  /** A PV domain's frame: what it is used as, PGT_* and its flags (hypervisor/pv/page_type.ts). */
+  pt_type: u8;
+  pt_flags: u8;
+  /** Of a page table that is being validated or given up: entries that are done. */
+  partial: u16;
+  /** Uses of that type. */
+  pt_count: u32;
 }
 
 /** Never handed out or free. */

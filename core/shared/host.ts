@@ -80,6 +80,8 @@ export class Host {
   claimed: u32;
   /** Bytes of a pCPU's arena of decoded code. */
   code_arena: u32;
+  /** The directory of the M2P's pages (hypervisor/pv/m2p.ts), 0 = no PV domain has been made yet. */
+  m2p: u32;
 }
 
 /** Time comes from the instruction count. */
@@ -112,7 +114,7 @@ export const MAILBOX_SIZE: u32 = MAILBOX_HEADER + MAILBOX_DATA;
 export const HOST_BASE_FLUSH: usize = HOST_BASE + offsetof<Host>('flush_epoch');
 
 const HOST_MAGIC: u32 = 0x6e6f6c78;
-export const FRAME_ENTRY_SIZE: u32 = 24;
+export const FRAME_ENTRY_SIZE: u32 = 32;
 const PAGES_PER_WASM_PAGE: u32 = 16;
 
 @inline export function host(): Host {

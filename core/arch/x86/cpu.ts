@@ -215,8 +215,10 @@ export const CPU_CPUID: usize = 3232;
 export const CPU_TARGET: usize = 3248;
 /** As `limit`, but the interpreter may be stopped earlier by that one, to look where it stands: i32. */
 export const CPU_SLICE: usize = 3256;
-/** Bytes 3264..4095 are free for the arch layer. */
-export const CPU_FREE: usize = 3264;
+/** A PV vCPU's own part (pv/state.ts). */
+export const CPU_PV: usize = 3264;
+/** Bytes from here to 4095 are free for the arch layer. */
+export const CPU_FREE: usize = 3584;
 export const CPU_SIZE: usize = 4096;
 
 /** Why cpu_run or the loop left. */
