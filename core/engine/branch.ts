@@ -4,9 +4,17 @@ import { Cpu, EXC_NON_CANONICAL, EXIT_EXCEPTION, EXIT_NONE, PACE_FREE, seg, SEG_
 import { raise } from '../arch/x86/exceptions';
 import { tlb_fill } from '../arch/x86/mmu/fill';
 import { MODE_BREAK, MODE_CODE_KEY, MODE_CS64 } from '../arch/x86/modes';
-import { FORM_GOTO, FORM_PSEUDO_FIRST, FORM_PSEUDO_LAST, form_uses_stack } from '../gen/forms';
+import {
+  FORM_GOTO,
+  FORM_PSEUDO_FIRST,
+  FORM_PSEUDO_LAST,
+  KIND_INDIRECT,
+  form_kind,
+  form_uses_stack,
+} from '../gen/forms';
 import { mfn_to_ptr, ptr_to_mfn } from '../shared/memory';
 import { ea } from './address';
+import { target_seen, targets_attach } from './branch_targets';
 import { CodePage, MAX_LENGTH, PAGE_OFFSETS, code_at, code_cover, code_epoch, code_page, pseudo } from './code_cache';
 import { decode } from './decode';
 import { PCPU_SCRATCH } from './layout';
@@ -18,6 +26,7 @@ let scratch: usize = 0;
 
 export function branch_attach(area: usize): void {
   scratch = area + PCPU_SCRATCH;
+  targets_attach(area);
 }
 
 /** Where the scratch micro-ops lie that single steps and page-crossing instructions use. */
@@ -137,7 +146,11 @@ export function target_ok_slow(cpu: Cpu, u: usize, t: u64): bool {
 /** An indirect branch to offset `target` in CS. */
 export function indirect(cpu: Cpu, u: usize, target: u64): usize {
   // where it leads is a hint to the translator: the micro-op has no immediate
-  store<i32>(u, <i32>(target - cpu.page_va), 12);
+  const distance = <i32>(target - cpu.page_va);
+  if (load<i32>(u, 12) != distance) {
+    store<i32>(u, distance, 12);
+    if (form_kind(uop_form(u)) == KIND_INDIRECT) target_seen(u, distance);
+  }
   return indirect_quiet(cpu, u, target);
 }
 

@@ -44,6 +44,24 @@ export class Eval extends EvalVector {
   @inline set_lfc(v: i64): void {
     changetype<Cpu>(this).lfc = <u64>v;
   }
+  /** What the flags come of, and conditions of it: the evaluator takes them as they are. */
+  @inline flags_of_sum<T>(x: i64, r: i64): void {}
+  @inline flags_of_difference<T>(x: i64, y: i64): void {}
+  @inline flag_below(c: i64): i64 {
+    return c;
+  }
+  @inline flag_below_equal(c: i64): i64 {
+    return c;
+  }
+  @inline flag_sign(c: i64): i64 {
+    return c;
+  }
+  @inline flag_less(c: i64): i64 {
+    return c;
+  }
+  @inline flag_less_equal(c: i64): i64 {
+    return c;
+  }
   /** RFLAGS' other bits (DF IF …). */
   @inline rflags(): i64 {
     return <i64>changetype<Cpu>(this).rflags;

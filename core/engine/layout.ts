@@ -42,7 +42,10 @@ export const PCPU_REGIONS_SIZE: usize = 0x400000;
 export const PCPU_WRITABLE: usize = PCPU_REGIONS + PCPU_REGIONS_SIZE;
 /** What it has counted (core/translator/counters.ts). */
 export const PCPU_COUNTERS: usize = PCPU_WRITABLE + 0x20000;
+/** Where indirect jumps have led (branch_targets.ts). */
+export const PCPU_TARGETS: usize = PCPU_COUNTERS + 0x1000;
+export const TARGET_SITES: usize = 2048; // of 32 bytes
 /** Decoded code, to the area's end: an eighth of the host's memory within these bounds, for many guests have much code. */
-export const PCPU_CODE_ARENA: usize = PCPU_COUNTERS + 0x1000;
+export const PCPU_CODE_ARENA: usize = PCPU_TARGETS + TARGET_SITES * 32;
 export const CODE_ARENA_MIN: u32 = 0x2000000; // 32 MiB
 export const CODE_ARENA_MAX: u32 = 0x8000000; // 128 MiB

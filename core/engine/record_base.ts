@@ -56,7 +56,7 @@ export const SLOTS: u32 = 64;
 /** Vector slots. */
 const VECTORS: u32 = 32;
 /** A recorder: its fields, the current node of each slot and vector slot, the same as the micro-op found them, offsets of the vector slots. */
-const CURRENT: usize = 64;
+const CURRENT: usize = 96;
 const CURRENT_V: usize = CURRENT + 4 * SLOTS;
 const CURRENT_SIZE: usize = 4 * (SLOTS + VECTORS);
 const SAVED: usize = CURRENT + CURRENT_SIZE;
@@ -92,6 +92,8 @@ export class RecordBase {
   mode: u32;
   /** The block has checked the floating-point environment. */
   float_checked: bool;
+  /** What the flags come of (record_flags.ts). */
+  flags_kind: u32;
 
   // ---- a block: start; for each micro-op begin, its body, finish; close unless finish said that it is ended
   start(buffer: usize, bytes: usize, mode: u32): void {
@@ -100,6 +102,7 @@ export class RecordBase {
     this.sets = this.count = 0;
     this.mode = mode;
     this.float_checked = false;
+    this.flags_kind = 0;
     memory.fill(changetype<usize>(this) + CURRENT, 0, CURRENT_SIZE);
   }
   begin(u: usize): void {

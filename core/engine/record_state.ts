@@ -3,7 +3,7 @@ import { Cpu, SEG_DS, SEG_ES, SEG_SS } from '../arch/x86/cpu';
 import { MODE_CS64, MODE_FLAT, MODE_VM86 } from '../arch/x86/modes';
 import { X_ADDR16 } from './address';
 import { Node } from './ir';
-import { RecordLanes } from './record_lanes';
+import { RecordFlags } from './record_flags';
 import { UOP_SPECIAL, uop_b, uop_disp, uop_m, uop_x } from './uop';
 
 // Slots of Cpu (core/arch/x86/cpu.ts).
@@ -14,8 +14,6 @@ export const RBX: u32 = 3;
 export const RSP: u32 = 4;
 const ZERO: u32 = 16;
 export const PAGE_VA: u32 = 17;
-const LFR: u32 = 20;
-const LFC: u32 = 21;
 const RFLAGS: u32 = 23;
 const BASE: u32 = 24;
 export const BASE_CS: u32 = 25;
@@ -27,24 +25,12 @@ export const LOW32: i64 = 0xffffffff;
 export const GP: i32 = 13;
 
 @unmanaged
-export class RecordState extends RecordLanes {
+export class RecordState extends RecordFlags {
   // ---- state
   /** A slot, 0 where it always is: the absent register, and bases that 64-bit mode does not have. */
   fixed(i: u32): Node {
     if (i == ZERO || i >= BASE_NONE || (i >= BASE && i < BASE_FS && this.mode & MODE_CS64)) return this.k(0);
     return this.slot(i);
-  }
-  lfr(): Node {
-    return this.slot(LFR);
-  }
-  lfc(): Node {
-    return this.slot(LFC);
-  }
-  set_lfr(v: Node): void {
-    this.set_slot(LFR, v);
-  }
-  set_lfc(v: Node): void {
-    this.set_slot(LFC, v);
   }
   rflags(): Node {
     return this.slot(RFLAGS);

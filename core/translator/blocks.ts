@@ -27,6 +27,7 @@ import {
   page_head,
   page_known,
   page_last_target,
+  page_target,
   page_visited,
   pages_begin,
 } from './pages';
@@ -57,6 +58,8 @@ export class Block {
   /** Its nodes. */
   first: u32;
   end: u32;
+  /** Offset of its last micro-op, if that is a branch. */
+  end_at: u32;
   /** KIND_* of its last micro-op, 0 if it just goes on. */
   kind: u32;
   flags: u32;
@@ -65,7 +68,7 @@ export class Block {
   taken: u32;
   next_at: i64;
   taken_at: i64;
-  /** For RET: blocks behind the calls it may return from. */
+  /** For RET: blocks behind the calls it may return from; for an indirect jump: its other targets. */
   returns: u32;
   return0: u32;
   return1: u32;
@@ -268,6 +271,11 @@ function target_of(page: u32, u: usize, kind: u32): i64 {
 function follow(page: u32, u: usize, kind: u32, after: i64, max_entries: u32): void {
   const to = target_of(page, u, kind);
   const inside = to != UNKNOWN && lead_at(to, false, max_entries);
+  if (kind == KIND_INDIRECT) {
+    let t: i64;
+    for (let k: u32 = 0; (t = page_target(page, uop_pos(u), k)) != 0; k++)
+      lead_at(distance(page, t), false, max_entries);
+  }
   if (kind == KIND_JCC) lead_at(after, false, max_entries);
   else if (is_call(kind)) lead_at(after, !inside, max_entries);
 }
@@ -309,6 +317,7 @@ function record_block(page: u32, first: u32, nodes: usize, room: usize): usize {
       if (changetype<Node>(<usize>r.cursor - NODE_SIZE).op == IR_LEAVE) break;
       b.kind = form_kind(uop_form(u));
       b.taken_at = target_of(page, u, b.kind);
+      b.end_at = off;
     }
     off += uop_len(u);
     if (open && (off >= 4096 || load<u8>(marks(page, off)) & LEADER || load<u32>(uop_at(page, off)) == 0)) {
@@ -335,6 +344,21 @@ function link(b: Block): void {
   if (op == IR_LEAVE) return;
   if (b.kind == 0 || b.kind == KIND_JCC || is_call(b.kind)) b.next = block_of(b.next_at);
   if (b.kind && b.taken_at != UNKNOWN) b.taken = block_of(b.taken_at);
+  if (b.kind == KIND_INDIRECT) jumps(b);
+}
+
+function add_return(b: Block, to: u32): void {
+  store<u32>(changetype<usize>(b) + offsetof<Block>('return0') + ((<usize>b.returns) << 2), to);
+  b.returns++;
+}
+
+/** Where else an indirect jump may lead. */
+function jumps(b: Block): void {
+  let t: i64;
+  for (let k: u32 = 0; (t = page_target(b.page, b.end_at, k)) != 0 && b.returns < MAX_RETURNS; k++) {
+    const to = block_of(distance(b.page, t));
+    if (to != NOWHERE && to != b.taken) add_return(b, to);
+  }
 }
 
 // ---- returns: a RET is compared with what lies behind the calls of the function it is in
@@ -354,6 +378,7 @@ function spread(call: Block): void {
     const to = is_call(b.kind) || b.kind == KIND_RET ? NOWHERE : b.taken;
     n = reach(list, n, to, bit);
     n = reach(list, n, b.next, bit);
+    for (let i: u32 = 0; b.kind == KIND_INDIRECT && i < b.returns; i++) n = reach(list, n, block_return(b, i), bit);
   }
 }
 
@@ -370,7 +395,6 @@ function returns(b: Block): void {
     if (!is_call(call.kind) || call.taken == NOWHERE || call.next == NOWHERE) continue;
     if (call.next == b.taken) continue;
     if (!(b.within & (1 << (call.taken & 31)))) continue;
-    store<u32>(changetype<usize>(b) + offsetof<Block>('return0') + ((<usize>b.returns) << 2), call.next);
-    b.returns++;
+    add_return(b, call.next);
   }
 }

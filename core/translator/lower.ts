@@ -446,8 +446,76 @@ function other_conditions(p: u32): void {
 }
 
 // ---- effects
-/** The only place where a guest's address becomes a pointer: an entry of the TLB with the right tag says where its page lies. */
+/**
+ * The only place where a guest's address becomes a pointer: an entry of the TLB with the right tag says where its page lies. Where a pointer
+ * so many bytes away has been made in this block already, it serves while the page is the same.
+ */
 function probe(n: Node): void {
+  const root = root_of(n.a);
+  const near = neighbour(n, root, root_distance);
+  if (near == null) return find(n);
+  const from = temp32(temp_of(near) - 1);
+  const distance = <i32>(root_distance - near_distance);
+  w.local_get(from);
+  w.i32_const(4095);
+  w.byte(w.I32_AND);
+  w.i32_const(distance);
+  w.byte(w.I32_ADD);
+  w.i32_const(4096 - <i32>n.size);
+  w.byte(w.I32_GT_U);
+  w.if_();
+  structure_enter();
+  find(n);
+  w.else_();
+  w.local_get(from);
+  w.i32_const(distance);
+  w.byte(w.I32_ADD);
+  w.local_set(temp32(temp_of(n) - 1));
+  w.end();
+  structure_leave();
+}
+
+/** The value that an address is a constant's distance from: root_distance. */
+function root_of(p: u32): u32 {
+  root_distance = 0;
+  let n = node(p);
+  while ((n.op == IR_ADD || n.op == IR_SUB) && node(n.b).op == IR_CONST) {
+    root_distance += n.op == IR_ADD ? node(n.b).k : -node(n.b).k;
+    p = n.a;
+    n = node(p);
+  }
+  return p;
+}
+let root_distance: i64 = 0;
+
+/** Are two nodes the same value? A slot that is read twice has not been written between: a SET's value is used then. */
+function same_value(p: u32, q: u32): bool {
+  return p == q || (node(p).op == IR_GET && node(q).op == IR_GET && node(p).k == node(q).k);
+}
+
+/** The last probe of the block before `n` whose pointer is near and may be used the same way; near_distance is its distance from `root`. */
+function neighbour(n: Node, root: u32, at: i64): Node | null {
+  if (!(n.flags & NODE_HOT)) return null;
+  let tries = 0;
+  for (let p = changetype<usize>(n) - NODE_SIZE; p >= <usize>here.first && tries < NEAR_TRIES; p -= NODE_SIZE) {
+    const m = changetype<Node>(p);
+    if (m.op != IR_PROBE || !(m.flags & NODE_HOT)) continue;
+    tries++;
+    if ((m.flags ^ n.flags) & NODE_WRITE) continue;
+    if (!same_value(root_of(m.a), root)) continue;
+    near_distance = root_distance;
+    root_distance = at;
+    if (at - near_distance < NEAR && near_distance - at < NEAR) return m;
+  }
+  root_distance = at;
+  return null;
+}
+let near_distance: i64 = 0;
+const NEAR: i64 = 1024;
+const NEAR_TRIES: i32 = 16;
+
+/** Make a probe's pointer from the TLB. */
+function find(n: Node): void {
   const size = <i64>n.size;
   value(n.a);
   w.local_tee(ADDRESS);

@@ -1,12 +1,14 @@
 // The pages of the region in work. Where a linear page lies is read from the TLB of the pCPU that asks, while it runs: what comes of it
 // is a guess that the pCPU checks before it uses the region.
 import { MODE_CS64 } from '../arch/x86/modes';
+import { target_known } from '../engine/branch_targets';
 import { CodePage, PAGE_OFFSETS } from '../engine/code_cache';
 import { TLB_ADDEND, TLB_CODE, TLB_X, tlb_exec_entry } from '../engine/tlb';
 import { uop_form } from '../engine/uop';
 import { FORM_REGION } from '../gen/forms';
 import { host } from '../shared/host';
 import { ptr_to_mfn } from '../shared/memory';
+import { pcpu_area } from '../shared/pcpu';
 import { MAX_PAGES, RegionPage, Request, request_page } from './layout';
 import { work_clear_page } from './work';
 
@@ -66,12 +68,21 @@ export function page_visited(i: u32, off: u32): bool {
   return load<u32>(<usize>request_page(request, i).code + PAGE_OFFSETS + ((<usize>off) << 2)) != 0;
 }
 
+/** The interpreter's micro-op at an offset, 0 = none; an entry's is kept elsewhere. */
+function interpreted(i: u32, off: u32): usize {
+  const u = <usize>load<u32>(<usize>request_page(request, i).code + PAGE_OFFSETS + ((<usize>off) << 2));
+  return u && uop_form(u) == FORM_REGION ? <usize>load<u32>(u, 8) : u;
+}
+
 /** Where the indirect branch at an offset led when it was interpreted last, from the start of its page; 0 = not known. */
 export function page_last_target(i: u32, off: u32): i64 {
-  let u = <usize>load<u32>(<usize>request_page(request, i).code + PAGE_OFFSETS + ((<usize>off) << 2));
-  // an entry's micro-op is kept elsewhere
-  if (u && uop_form(u) == FORM_REGION) u = <usize>load<u32>(u, 8);
+  const u = interpreted(i, off);
   return u ? <i64>load<i32>(u, 12) : 0;
+}
+
+/** The same of whatever it led to before, the `k`-th; 0 = there are no more. */
+export function page_target(i: u32, off: u32, k: u32): i64 {
+  return <i64>target_known(pcpu_area(request.pcpu), interpreted(i, off), k);
 }
 
 /** Are so many bytes at the page's beginning known to be the end of an instruction of the page before? */

@@ -102,6 +102,9 @@ export function if_(): void {
   byte(0x04);
   byte(0x40);
 }
+export function else_(): void {
+  byte(0x05);
+}
 export function end(): void {
   byte(0x0b);
 }
@@ -126,6 +129,7 @@ export const I64_STORE16: u32 = 0x3d;
 export const I64_STORE32: u32 = 0x3e;
 export const I32_EQZ: u32 = 0x45;
 export const I32_GT_S: u32 = 0x4a;
+export const I32_GT_U: u32 = 0x4b;
 export const I32_GE_S: u32 = 0x4e;
 export const I32_GE_U: u32 = 0x4f;
 export const I64_EQZ: u32 = 0x50;

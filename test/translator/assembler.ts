@@ -34,6 +34,7 @@ export interface Taste {
 /** Code at a fixed address, with labels by number. */
 export class Assembler {
   readonly mode: bed.Mode;
+  #last: { target: number; base: number } | null = null;
   readonly r: Random;
   readonly taste: Taste;
   readonly at: number;
@@ -179,14 +180,17 @@ export class Assembler {
   memoryOperand(reg: number, size: number, aligned: boolean, legacy: number[]): { bytes: number[]; rex: number } {
     const { r, mode } = this;
     const kind = r.below(20);
-    const target = this.place(size, aligned);
+    // often near the one before, and off the same base: such pointers serve each other
+    const near = !aligned && kind >= 9 && this.#last !== null && r.chance(0.6) ? this.#last : null;
+    const target = near ? near.target + r.range(-70, 70) : this.place(size, aligned);
     if (kind < 3) return { bytes: this.absolute(reg, target), rex: 0 };
     if (kind < 5 && mode === 64) {
       // the field counts from the instruction's end, which is near enough
       return { bytes: [(reg << 3) | 5, ...bytesLe(BigInt(target - (this.here + 8)), 4)], rex: 0 };
     }
     if (kind === 5 && mode === 64) legacy.push(r.pick([0x64, 0x65]));
-    const base = r.pick([RBX, RBP]);
+    const base = near?.base ?? r.pick([RBX, RBP]);
+    this.#last = { target, base };
     const disp = target - (base === RBX ? bed.DATA + 0x1000 : bed.DATA + 0x3000);
     if (kind >= 6 && kind < 9) {
       // an index of at most 255

@@ -154,12 +154,14 @@ function terminator(a: Assembler, blocks: number, functions: number, i: number):
     a.reference(any(), true);
     a.emit(0xc3);
   } else if (kind < 89) {
-    // SETcc al; movzx eax, al; jmp [table + eax * 8 or * 4]
-    a.emit(0x0f, 0x90 | r.below(16), 0xc0, 0x0f, 0xb6, 0xc0, 0xff, 0x24, mode === 64 ? 0xc5 : 0x85);
+    // SETcc al; movzx eax, al, or and eax, 15; jmp [table + eax * 8 or * 4]
+    const wide = r.chance(0.5);
+    a.emit(...(wide ? [0x83, 0xe0, 15] : [0x0f, 0x90 | r.below(16), 0xc0, 0x0f, 0xb6, 0xc0]));
+    a.emit(0xff, 0x24, mode === 64 ? 0xc5 : 0x85);
     const table = 300 + i;
     a.reference(table, true);
     a.label(table);
-    for (let j = 0; j < 2; j++) {
+    for (let j = 0; j < (wide ? 16 : 2); j++) {
       a.reference(any(), true);
       if (mode === 64) a.dword(0);
     }

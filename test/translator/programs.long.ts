@@ -10,7 +10,7 @@ const PART = 50_000;
 
 for (let i = 0; i < 20; i++)
   test(`random programs, part ${i + 1} of 20`, async (t) => {
-    const found = { state: 0, probes: 0, accesses: 0 };
+    const found = { state: 0, probes: 0, neighbours: 0, accesses: 0 };
     const pair = { plain: new Bed(false), translated: new Bed(true) };
     let modules = 0;
     const totals = compareMany(pair, program, 100 + i, 0, PART, (module) => {

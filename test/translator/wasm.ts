@@ -25,7 +25,9 @@ const OP = {
 const [GET, SET, TEE] = [0x20, 0x21, 0x22];
 const [SIMD, ATOMIC, MISC] = [0xfd00, 0xfe00, 0xfc00];
 const [I32_LOAD, I64_LOAD, I32_CONST, I64_CONST] = [0x28, 0x29, 0x41, 0x42];
-const [I32_ADD, I32_AND, I64_ADD, I64_AND, I64_SHR_U, I64_NE, WRAP] = [0x6a, 0x71, 0x7c, 0x83, 0x88, 0x52, 0xa7];
+const [I32_ADD, I32_AND, I32_GT_U, I64_ADD, I64_AND, I64_SHR_U, I64_NE, WRAP] = [
+  0x6a, 0x71, 0x4b, 0x7c, 0x83, 0x88, 0x52, 0xa7,
+];
 
 /** Offsets in the Cpu and in an entry of the TLB (core/arch/x86/cpu.ts, core/engine/tlb.ts). */
 const CPU_TLB = 256n;
@@ -146,6 +148,7 @@ interface Scope {
 export interface Found {
   state: number;
   probes: number;
+  neighbours: number;
   accesses: number;
 }
 
@@ -181,10 +184,42 @@ class Checker {
   run(): void {
     this.#scopes.push({ op: OP.block, height: 0, pointers: new Map() });
     while (this.#at < this.#code.length) {
-      if (!this.#probe()) this.#one(this.#code[this.#at]!);
+      if (!this.#probe() && !this.#neighbour()) this.#one(this.#code[this.#at]!);
       this.#at++;
     }
     if (this.#scopes.length !== 0) this.#fail('blocks are open');
+  }
+
+  /** A pointer some bytes from one that there is: used if both are on one page, else found by a sequence of its own. */
+  #neighbour(): boolean {
+    const code = this.#code;
+    const start = this.#at;
+    const near = code[start]!;
+    if (near.op !== GET || code[start + 6]?.op !== I32_GT_U || code[start + 7]?.op !== OP.if) return false;
+    let at = start + 1;
+    const is = (op: number, imm?: bigint): bigint => {
+      const i = code[(this.#at = at++)]!;
+      if (i.op !== op || (imm !== undefined && i.imm !== imm)) this.#fail('no neighbour');
+      return i.imm;
+    };
+    is(I32_CONST, 4095n), is(I32_AND); // prettier-ignore
+    const distance = is(I32_CONST);
+    is(I32_ADD);
+    const size = 4096 - Number(is(I32_CONST));
+    is(I32_GT_U), is(OP.if); // prettier-ignore
+    const from = this.#pointers.get(near.imm);
+    for (this.#at = at; !this.#probe(); this.#at++) {
+      if (code[this.#at]!.op === OP.else || code[this.#at]!.op === OP.end) this.#fail('nothing is found');
+      this.#one(code[this.#at]!);
+    }
+    const pointer = code[this.#at]!.imm;
+    const found = this.#pointers.get(pointer);
+    if (from?.kind !== 'pointer' || found?.kind !== 'pointer' || found.size !== size || found.write !== from.write)
+      this.#fail('another pointer than was asked for');
+    at = this.#at + 1;
+    is(OP.else), is(GET, near.imm), is(I32_CONST, distance), is(I32_ADD), is(SET, pointer), is(OP.end); // prettier-ignore
+    this.#found.neighbours++;
+    return true;
   }
 
   /** From the instruction behind `local.tee address` on: the sequence of `probe` in core/translator/lower.ts, as a whole. */
@@ -302,7 +337,7 @@ export function checkModule(module: Uint8Array, found: Found): void {
   new Checker(region!, found).run();
   // the high half of a product: it has no memory
   for (const other of others) {
-    const none = { state: 0, probes: 0, accesses: 0 };
+    const none = { state: 0, probes: 0, neighbours: 0, accesses: 0 };
     new Checker(other, none).run();
     if (none.state + none.probes + none.accesses) throw new Error('a helper that accesses memory');
   }

@@ -25,6 +25,17 @@
   b.set_lfc(carries<B, V, T>(b, sub_borrows<B, V>(b, x, y, r)));
 }
 
+/** Flags of x + y = r and of x - y = r, nothing carried in: conditions of them are comparisons, which a builder may know. */
+@inline export function flags_sum<B, V, T>(b: B, x: V, y: V, r: V): void {
+  flags_add<B, V, T>(b, x, y, r);
+  b.flags_of_sum<T>(x, r);
+}
+
+@inline export function flags_difference<B, V, T>(b: B, x: V, y: V, r: V): void {
+  flags_sub<B, V, T>(b, x, y, r);
+  b.flags_of_difference<T>(x, y);
+}
+
 @inline export function flags_logic<B, V, T>(b: B, r: V): void {
   b.set_lfr(b.sx<T>(r));
   b.set_lfc(b.k(0));
@@ -49,7 +60,7 @@
 }
 
 @inline export function cf<B, V>(b: B): V {
-  return b.shr(b.lfc(), b.k(63));
+  return b.flag_below(b.shr(b.lfc(), b.k(63)));
 }
 
 /** The six flags in RFLAGS' positions. */

@@ -1,4 +1,6 @@
-// Conditions and the instructions that test one (SDM vol. 1, appendix B). A condition is 0 or 1.
+// Conditions and the instructions that test one (SDM vol. 1, appendix B). A condition is 0 or 1. A builder that knows what the flags come of
+// may put a comparison in the place of some (b.flag_*).
+import { cf } from './alu';
 
 @inline function cO<B, V>(b: B): V {
   return b.xor(b.shr(b.lfc(), b.k(63)), b.and(b.shr(b.lfc(), b.k(62)), b.k(1)));
@@ -9,7 +11,7 @@
 }
 
 @inline function cB<B, V>(b: B): V {
-  return b.shr(b.lfc(), b.k(63));
+  return cf<B, V>(b);
 }
 
 @inline function cNB<B, V>(b: B): V {
@@ -25,7 +27,7 @@
 }
 
 @inline function cBE<B, V>(b: B): V {
-  return b.or(cB<B, V>(b), cZ<B, V>(b));
+  return b.flag_below_equal(b.or(cB<B, V>(b), cZ<B, V>(b)));
 }
 
 @inline function cNBE<B, V>(b: B): V {
@@ -33,7 +35,7 @@
 }
 
 @inline function cS<B, V>(b: B): V {
-  return b.and(b.xor(b.shr(b.lfr(), b.k(63)), b.shr(b.lfc(), b.k(16))), b.k(1));
+  return b.flag_sign(b.and(b.xor(b.shr(b.lfr(), b.k(63)), b.shr(b.lfc(), b.k(16))), b.k(1)));
 }
 
 @inline function cNS<B, V>(b: B): V {
@@ -49,7 +51,7 @@
 }
 
 @inline function cL<B, V>(b: B): V {
-  return b.xor(cS<B, V>(b), cO<B, V>(b));
+  return b.flag_less(b.xor(cS<B, V>(b), cO<B, V>(b)));
 }
 
 @inline function cNL<B, V>(b: B): V {
@@ -57,7 +59,7 @@
 }
 
 @inline function cLE<B, V>(b: B): V {
-  return b.or(cL<B, V>(b), cZ<B, V>(b));
+  return b.flag_less_equal(b.or(cL<B, V>(b), cZ<B, V>(b)));
 }
 
 @inline function cNLE<B, V>(b: B): V {

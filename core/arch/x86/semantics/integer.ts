@@ -7,7 +7,9 @@ import {
   flags_add,
   flags_logic,
   flags_mul,
+  flags_difference,
   flags_sub,
+  flags_sum,
   flags_zf,
   set_flags6,
 } from './alu';
@@ -22,7 +24,7 @@ import { Xa } from '../../../engine/operand';
   const y = b.rd<T, S>(u, q);
   const r = b.add(x, y);
   if (!b.swap<T, D>(u, p, x, r)) return b.retry();
-  flags_add<B, V, T>(b, x, y, r);
+  flags_sum<B, V, T>(b, x, y, r);
   return 0;
 }
 
@@ -48,7 +50,7 @@ import { Xa } from '../../../engine/operand';
   const y = b.rd<T, S>(u, q);
   const r = b.sub(x, y);
   if (!b.swap<T, D>(u, p, x, r)) return b.retry();
-  flags_sub<B, V, T>(b, x, y, r);
+  flags_difference<B, V, T>(b, x, y, r);
   return 0;
 }
 
@@ -72,7 +74,7 @@ import { Xa } from '../../../engine/operand';
   if (b.bad(q)) return 1;
   const x = b.rd<T, D>(u, p);
   const y = b.rd<T, S>(u, q);
-  flags_sub<B, V, T>(b, x, y, b.sub(x, y));
+  flags_difference<B, V, T>(b, x, y, b.sub(x, y));
   return 0;
 }
 
@@ -334,7 +336,7 @@ import { Xa } from '../../../engine/operand';
   else if (!b.swap<T, D>(u, p, x, b.sel(same, y, x))) return b.retry();
   if (sizeof<T>() == 4) b.setr<u64>(0, b.sel(same, b.getr<u64>(0), x));
   else b.setr<T>(0, b.sel(same, b.getr<T>(0), x));
-  flags_sub<B, V, T>(b, a, x, b.sub(a, x));
+  flags_difference<B, V, T>(b, a, x, b.sub(a, x));
   return 0;
 }
 
