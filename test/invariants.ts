@@ -18,6 +18,11 @@ const TEXTS = [
   "domain %a's port %b does not fit its other end",
   "domain %a's VIRQ %b names a port that is not bound to it",
   'domains claim %a frames, the host counts %b',
+  'frame %a is used as writable memory, and its type is %b',
+  'frame %a has %b uses of its type more than there are reasons for',
+  'page table %a has a wrong entry %b: what it names is not of the type that it needs',
+  'page table %a maps by entry %b a frame that nobody has granted to its domain',
+  'descriptor page %a has a descriptor %b that its guest must not have',
 ] as const;
 
 interface Walker {

@@ -15,9 +15,9 @@ import {
 import { mfn_to_ptr, ptr_to_mfn } from '../shared/memory';
 import { ea } from './address';
 import { target_seen, targets_attach } from './branch_targets';
-import { CodePage, MAX_LENGTH, PAGE_OFFSETS, code_at, code_cover, code_epoch, code_page, pseudo } from './code_cache';
+import { CodePage, PAGE_OFFSETS, code_at, code_cover, code_epoch, code_page, pseudo } from './code_cache';
 import { decode } from './decode';
-import { PCPU_SCRATCH } from './layout';
+import { MAX_LENGTH, PCPU_SCRATCH } from './layout';
 import { canonical } from './mem';
 import { TLB_ADDEND, TLB_CODE, TLB_X, tlb_exec_entry, tlb_pointer, tlb_table } from './tlb';
 import { UOP_MEM, UOP_SIZE, reg_get, this_rip, uop_disp, uop_form, uop_m, uop_pos, uop_r, uop_x } from './uop';

@@ -12,7 +12,7 @@ import { debug_break_offset, debug_breaks } from './debug';
 import { decode, decoded_attrs } from './decode';
 import { A_END } from './decode_table';
 import { host } from '../shared/host';
-import { PCPU_CODE_ARENA, PCPU_CODE_HASH } from './layout';
+import { PCPU_CODE_ARENA, PCPU_CODE_HASH, MAX_LENGTH } from './layout';
 import { tlb_forget_code } from './tlb_sets';
 import { UOP_SIZE, uop_len, uop_pos } from './uop';
 import { regions_flush } from '../translator/regions';
@@ -49,7 +49,6 @@ const HASH_SIZE: u32 = 4096;
 const MAX_RUN: u32 = 64;
 /** A run's micro-ops, the one at its end, and what FORM_CROSS keeps. */
 const RUN_SIZE: usize = (<usize>MAX_RUN + 6) * UOP_SIZE;
-export const MAX_LENGTH: u32 = 15;
 
 let hash: usize = 0;
 let arena: usize = 0;

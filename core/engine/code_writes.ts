@@ -9,7 +9,8 @@ import { CODE_SEVERAL, Frame, frame, frame_stale, frame_written, granules } from
 import { Mfn, ptr_to_mfn } from '../shared/memory';
 import { region_original, regions_dead } from '../translator/regions';
 import { sample_forget } from '../translator/sampler';
-import { CodePage, MAX_LENGTH, code_first, code_next, code_slot } from './code_cache';
+import { MAX_LENGTH } from './layout';
+import { CodePage, code_first, code_next, code_slot } from './code_cache';
 import { tlb_protect_frame } from './tlb_sets';
 import { UOP_SIZE, uop_form, uop_len } from './uop';
 

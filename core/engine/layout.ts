@@ -6,6 +6,8 @@ export const BOUNCE_AREA: usize = 256;
 export const MAX_PCPUS: i32 = 64;
 /** Host pointers below this are bounce buffers: a store through one has to be committed. */
 export const BOUNCE_LIMIT: usize = 0x14000;
+/** The longest instruction, in bytes. */
+export const MAX_LENGTH: u32 = 15;
 /** One word: held while a misaligned or 16-byte locked operation runs. */
 export const BUS_LOCK: usize = 0x13ff0;
 /** The Host structure. */
@@ -40,8 +42,10 @@ export const PCPU_REGIONS: usize = PCPU_SAMPLES + 0x4000;
 export const PCPU_REGIONS_SIZE: usize = 0x400000;
 /** A bit a frame: some TLB entry may let it be written. */
 export const PCPU_WRITABLE: usize = PCPU_REGIONS + PCPU_REGIONS_SIZE;
+/** The same, checked writes to decoded code included: who takes the right to write a frame has to look for it. */
+export const PCPU_STORED: usize = PCPU_WRITABLE + 0x20000;
 /** What it has counted (core/translator/counters.ts). */
-export const PCPU_COUNTERS: usize = PCPU_WRITABLE + 0x20000;
+export const PCPU_COUNTERS: usize = PCPU_STORED + 0x20000;
 /** Where indirect jumps have led (branch_targets.ts). */
 export const PCPU_TARGETS: usize = PCPU_COUNTERS + 0x1000;
 export const TARGET_SITES: usize = 2048; // of 32 bytes

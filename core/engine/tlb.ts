@@ -4,7 +4,7 @@ import { Cpu } from '../arch/x86/cpu';
 import { MODE_ALIGN } from '../arch/x86/modes';
 import { PCPU_TLB_NONE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_EXEC_ENTRIES, TLB_TABLE_SIZE } from './layout';
 import { mfn_to_ptr, ptr_to_mfn } from '../shared/memory';
-import { set_current, set_flags_at, set_inserted, set_logged, set_writable } from './tlb_sets';
+import { set_current, set_flags_at, set_inserted, set_logged, set_stored, set_writable } from './tlb_sets';
 
 export const TLB_R: usize = 0;
 export const TLB_W: usize = 8;
@@ -92,6 +92,14 @@ export function table_protect(t: usize, host: u32): void {
   }
 }
 
+/** The frame at `host` may be written no more: a table's entries for it lose that right. */
+export function table_revoke(t: usize, host: u32): void {
+  for (let e = t; e < t + <usize>TLB_ENTRIES * TLB_ENTRY_SIZE; e += TLB_ENTRY_SIZE) {
+    const w = load<u64>(e, TLB_W);
+    if (w != NO_TAG && <u32>(w & ~TLB_CHECKED) + load<u32>(e, TLB_ADDEND) == host) store<u64>(e, NO_TAG, TLB_W);
+  }
+}
+
 /** Forget a table's links to code pages. */
 export function table_forget_code(t: usize): void {
   for (let e = t; e < t + TLB_TABLE_SIZE; e += TLB_ENTRY_SIZE) store<u32>(e, 0, TLB_CODE);
@@ -123,7 +131,10 @@ export function tlb_insert(
   const tag = va & ~0xfff;
   const e = exec ? tlb_exec_entry(table(tab), tag) : tlb_entry(table(tab), tag);
   const addend = <u32>mfn_to_ptr(mfn) - <u32>tag;
-  if (perms & 2 && !exec && !checked) set_writable(mfn);
+  if (perms & 2 && !exec) {
+    set_stored(mfn);
+    if (!checked) set_writable(mfn);
+  }
   const same = load<u32>(e, TLB_ADDEND) == addend && (load<u64>(e, TLB_R) == tag || load<u64>(e, TLB_X) == tag);
   if (!same) {
     if (entry_empty(e)) set_logged(tab, e);

@@ -9,6 +9,7 @@ import {
   ENTRY_HUGE,
   ENTRY_LARGE,
   PCPU_TLB,
+  PCPU_STORED,
   PCPU_TLB_SETS,
   PCPU_WRITABLE,
   TLB_ENTRIES,
@@ -36,6 +37,7 @@ import {
   table_clear,
   table_forget_code,
   table_protect,
+  table_revoke,
   tables_attach,
   tlb_entry,
   tlb_exec_entry,
@@ -74,6 +76,8 @@ const PCIDE: u64 = 0x20000;
 let sets: usize = 0;
 /** This pCPU's bits of frames that may be written. */
 let writable: usize = 0;
+/** The same, whatever is done at the write. */
+let stored: usize = 0;
 let clock: u32 = 0;
 let current: TlbSet = changetype<TlbSet>(0);
 /** Tables of the present set. */
@@ -83,7 +87,9 @@ export function tlb_attach(pcpu_area: usize): void {
   tables_attach(pcpu_area);
   sets = pcpu_area + PCPU_TLB_SETS;
   writable = pcpu_area + PCPU_WRITABLE;
+  stored = pcpu_area + PCPU_STORED;
   memory.fill(writable, 0, 0x20000);
+  memory.fill(stored, 0, 0x20000);
   for (let i = 0; i < TLB_SETS; i++) {
     const s = set_at(i);
     memory.fill(changetype<usize>(s), 0, HEADER);
@@ -133,6 +139,13 @@ export function set_logged(tab: i32, e: usize): void {
 /** An entry of a frame that may be written: tlb_protect_frame has to look for it. */
 export function set_writable(mfn: u32): void {
   const p = writable + ((<usize>mfn) >>> 3);
+  const bit: u32 = 1 << (mfn & 7);
+  store<u8>(p, <u8>(load<u8>(p) | bit));
+}
+
+/** An entry of a frame that may be written, checked or not: tlb_revoke_write has to look for it. */
+export function set_stored(mfn: u32): void {
+  const p = stored + ((<usize>mfn) >>> 3);
   const bit: u32 = 1 << (mfn & 7);
   store<u8>(p, <u8>(load<u8>(p) | bit));
 }
@@ -388,4 +401,33 @@ export function tlb_forget_code(): void {
     const s = set_at(i);
     for (let k = 0; k < TLB_TABLES; k++) if (s.used & (1 << k)) table_forget_code(table_of(s, k));
   }
+}
+
+/** Does this instance run guest code, and so have a TLB? Services' do not. */
+export function tlb_here(): bool {
+  return sets != 0;
+}
+
+/** Frame `mfn` may be written no more by any guest: no entry of this pCPU's lets it be. */
+export function tlb_revoke_write(mfn: u32): void {
+  if (!sets) return;
+  const p = stored + ((<usize>mfn) >>> 3);
+  const bit: u32 = 1 << (mfn & 7);
+  if (!(load<u8>(p) & bit)) return;
+  store<u8>(p, <u8>(load<u8>(p) & ~bit));
+  const host = <u32>mfn_to_ptr(mfn);
+  for (let i = 0; i < TLB_SETS; i++) {
+    const s = set_at(i);
+    for (let k = 0; k < TLB_TABLES; k++) if (s.used & (1 << k)) table_revoke(table_of(s, k), host);
+  }
+}
+
+/** Forget all translations that this pCPU has of a vCPU, which need not be the one that runs. */
+export function tlb_forget_vcpu(cpu: Cpu): void {
+  if (!sets) return;
+  for (let i = 0; i < TLB_SETS; i++) {
+    const s = set_at(i);
+    if (of_vcpu(s, cpu)) s.vcpu = 0;
+  }
+  regions_changed();
 }

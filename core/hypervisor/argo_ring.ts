@@ -17,14 +17,15 @@ import {
   xen_argo_ring_message_header__message_type,
   xen_argo_ring_message_header__source,
 } from '../gen/abi';
-import { FRAME_RAM, frame_written } from '../shared/frame_table';
+import { frame_written } from '../shared/frame_table';
 import { xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
 import { INVALID_MFN, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
-import { Domain, domain_find, domain_first, domain_next, domain_vcpu, page_get, page_put } from './domain';
+import { Domain, domain_find, domain_first, domain_next, domain_vcpu } from './domain';
 import { send_vcpu_virq } from './event_channel';
 import { copy_from_guest, get_guest, guest_word } from './guest_access';
-import { invariant_hold, invariant_page } from './invariants';
+import { invariant_page, invariant_use } from './invariants';
 import { p2m_own_ram } from './p2m';
+import { page_get_writable, page_put_writable } from './pv/page_type';
 import { Vcpu } from './vcpu';
 
 /** A page of the hypervisor's: this, the addresses of the tables of frames, and who waits for room. */
@@ -99,7 +100,7 @@ export function argo_create(d: Domain, aport: u32, partner: u32, len: u32): Argo
 }
 
 function drop_frames(r: ArgoRing): void {
-  for (let i: u32 = 0; i < r.pages; i++) page_put(load<u32>(frame_slot(r, i)));
+  for (let i: u32 = 0; i < r.pages; i++) page_put_writable(load<u32>(frame_slot(r, i)));
   r.pages = 0;
 }
 
@@ -118,8 +119,7 @@ export function argo_fill(d: Domain, v: Vcpu, r: ArgoRing, gfns: u64): i32 {
     if (get_guest<u64>(v, gfns + ((<u64>i) << 3))) {
       const mfn = p2m_own_ram(d, guest_word);
       rc = -EINVAL;
-      if (mfn != INVALID_MFN) {
-        page_get(mfn);
+      if (mfn != INVALID_MFN && page_get_writable(mfn)) {
         store<u32>(frame_slot(r, i), mfn);
         r.pages = i + 1;
         continue;
@@ -266,6 +266,6 @@ export function argo_holds(d: Domain): void {
   for (let r = argo_first(d); r != null; r = argo_next(r)) {
     invariant_page(changetype<usize>(r));
     for (let i: u32 = 0; i < TABLES_MAX; i++) invariant_page(load<u32>(table(r, i)));
-    for (let i: u32 = 0; i < r.pages; i++) invariant_hold(load<u32>(frame_slot(r, i)), FRAME_RAM);
+    for (let i: u32 = 0; i < r.pages; i++) invariant_use(load<u32>(frame_slot(r, i)));
   }
 }

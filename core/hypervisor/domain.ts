@@ -12,6 +12,7 @@ import { grant_table_destroy } from './grant_map';
 import { grant_table_init, grant_table_release } from './grant_table';
 import { ioreq_destroy } from './ioreq';
 import { p2m_destroy, p2m_init } from './p2m';
+import { m2p_forget, m2p_init } from './pv/m2p';
 import { domain_look } from './sched/core';
 import { vcpu_destroy, vcpu_create, Vcpu, vcpu_kick } from './vcpu';
 
@@ -196,7 +197,7 @@ function build(d: Domain): bool {
   d.shared_info = <u32>mfn_to_ptr(info);
   d.dummy_info = <u32>xenheap_alloc(d.domid);
   d.evtchn_dir = <u32>xenheap_alloc(d.domid);
-  return d.dummy_info != 0 && d.evtchn_dir != 0 && p2m_init(d) && grant_table_init(d);
+  return d.dummy_info != 0 && d.evtchn_dir != 0 && (is_pv(d) ? m2p_init() : p2m_init(d)) && grant_table_init(d);
 }
 
 /** What the last created domain's address is; domain_create's result is an errno. */
@@ -292,6 +293,7 @@ export function page_put(mfn: Mfn): void {
   const owner = f.owner;
   const shared = f.type == FRAME_SHARED;
   if (!frame_put(mfn)) return;
+  m2p_forget(mfn);
   frame_free(mfn);
   const d = domain_find(owner);
   if (d == null) return;

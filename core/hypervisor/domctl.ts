@@ -122,8 +122,10 @@ import {
   domain_unpause,
   domain_vcpu,
   DOMAIN_XENSTORE,
+  is_pv,
   MAX_VCPUS,
 } from './domain';
+import { ptr_to_mfn } from '../shared/memory';
 import { grant_grow } from './grant_table';
 import { copy_from_guest, copy_to_guest } from './guest_access';
 import {
@@ -142,6 +144,7 @@ import { log_message } from './log';
 import { LOG_CREATED, LOG_DESTROYED } from './log_codes';
 import { domain_soft_reset } from './soft_reset';
 import { wallclock_publish, time_publish } from './time';
+import { PV_GUEST, PV_KERNEL, pv_of } from '../arch/x86/pv/state';
 import { vcpu_reset_state } from './vcpu_context';
 import { vcpu_affinity, vcpu_context_get, vcpu_info_get, vcpu_trigger } from './domctl_vcpu';
 import { cpu_of, Vcpu, vcpu_arg, vcpu_domain, VCPU_UP } from './vcpu';
@@ -214,10 +217,11 @@ export function do_domctl(d: Domain, v: Vcpu, arg: u64): i64 {
 
 function create(a: usize, u: usize): i64 {
   const flags = load<u32>(u, xen_domctl_createdomain__flags);
-  // Translated guests only: PV is not offered.
-  if (!(flags & XEN_DOMCTL_CDF_hvm) || flags & ~(XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap | XEN_DOMCTL_CDF_xs_domain))
-    return -EINVAL;
-  let kind = DOMAIN_HVM;
+  if (flags & ~(XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap | XEN_DOMCTL_CDF_xs_domain)) return -EINVAL;
+  // Only a translated guest has what HAP is about.
+  const hvm = (flags & XEN_DOMCTL_CDF_hvm) != 0;
+  if (!hvm && flags & XEN_DOMCTL_CDF_hap) return -EINVAL;
+  let kind: u32 = hvm ? DOMAIN_HVM : 0;
   if (flags & XEN_DOMCTL_CDF_hap) kind |= DOMAIN_HAP;
   if (flags & XEN_DOMCTL_CDF_xs_domain) kind |= DOMAIN_XENSTORE;
   const rc = domain_create(
@@ -247,6 +251,7 @@ function create(a: usize, u: usize): i64 {
     }
     const v = changetype<Vcpu>(domain_vcpu(d, i));
     vcpu_reset_state(cpu_of(v));
+    if (!hvm) pv_of(cpu_of(v)).flags = PV_GUEST | PV_KERNEL;
     time_publish(v);
   }
   store<u16>(a, d.domid, xen_domctl__domain);
@@ -341,7 +346,8 @@ export function domain_info(t: Domain, u: usize, caller: Domain): void {
   store<u32>(u, flags, xen_domctl_getdomaininfo__flags);
   store<u64>(u, t.tot_pages, xen_domctl_getdomaininfo__tot_pages);
   store<u64>(u, t.max_pages, xen_domctl_getdomaininfo__max_pages);
-  store<u64>(u, t.shared_info_gfn, xen_domctl_getdomaininfo__shared_info_frame);
+  const info = is_pv(t) ? <u64>ptr_to_mfn(t.shared_info) : t.shared_info_gfn;
+  store<u64>(u, info, xen_domctl_getdomaininfo__shared_info_frame);
   store<u64>(u, time, xen_domctl_getdomaininfo__cpu_time);
   store<u32>(u, online, xen_domctl_getdomaininfo__nr_online_vcpus);
   store<u32>(u, t.max_vcpus - 1, xen_domctl_getdomaininfo__max_vcpu_id);

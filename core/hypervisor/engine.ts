@@ -12,10 +12,11 @@ import { host_lock, host_unlock } from '../shared/host';
 import { Mfn } from '../shared/memory';
 import { Pcpu } from '../shared/pcpu';
 import { DEBUG_HELD } from './debug';
-import { domain_param } from './domain';
+import { domain_param, is_pv } from './domain';
 import { io_access, io_data } from './ioreq';
 import { log_console } from './log';
 import { p2m_frame, p2m_writable } from './p2m';
+import { pv_frame } from './pv/frame';
 import { vcpu_tsc } from './time';
 import { trace_interrupt, tracing_runs } from './trace';
 import { Vcpu, vcpu_arg, vcpu_domain, vcpu_of, vcpu_pcpu } from './vcpu';
@@ -25,7 +26,12 @@ export let engine_port_value: u32 = 0;
 
 /** The frame behind a guest-physical frame number; INVALID_MFN if there is no RAM, or none that may be written for a write. */
 export function engine_gfn_frame(cpu: Cpu, gfn: u64, write: bool): Mfn {
-  const mfn = p2m_frame(vcpu_domain(vcpu_of(cpu)), gfn);
+  const d = vcpu_domain(vcpu_of(cpu));
+  if (is_pv(d)) {
+    engine_frame_writable = write;
+    return pv_frame(d, gfn, write);
+  }
+  const mfn = p2m_frame(d, gfn);
   engine_frame_writable = p2m_writable;
   return write && !p2m_writable ? <Mfn>0xffffffff : mfn;
 }

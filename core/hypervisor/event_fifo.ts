@@ -19,13 +19,13 @@ import {
 } from '../gen/abi';
 import { INVALID_MFN, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
 import { xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
-import { Domain, domain_vcpu, page_get, page_put } from './domain';
+import { Domain, domain_vcpu } from './domain';
 import { check_pollers, Evtchn, evtchn_at, mark_events_pending } from './event_channel';
 import { l2_is_pending, l2_ports } from './event_2l';
 import { p2m_own_ram } from './p2m';
+import { page_get_writable, page_put_writable } from './pv/page_type';
 import { Vcpu, VCPU_FIFO } from './vcpu';
-import { FRAME_RAM } from '../shared/frame_table';
-import { invariant_hold, invariant_page } from './invariants';
+import { invariant_page, invariant_use } from './invariants';
 
 const PENDING: u32 = (<u32>1) << EVTCHN_FIFO_PENDING;
 const MASKED: u32 = (<u32>1) << EVTCHN_FIFO_MASKED;
@@ -146,13 +146,15 @@ export function fifo_init_control(d: Domain, v: Vcpu, gfn: u64, offset: u32): i3
   if (offset > PAGE_SIZE - sizeof_evtchn_fifo_control_block || offset & 7) return -EINVAL;
   if (v.fifo_control) return -EINVAL;
   const mfn = p2m_own_ram(d, gfn);
-  if (mfn == INVALID_MFN) return -EINVAL;
+  if (mfn == INVALID_MFN || !page_get_writable(mfn)) return -EINVAL;
   if (!d.evtchn_fifo) {
     d.evtchn_fifo = <u32>xenheap_alloc(d.domid);
-    if (!d.evtchn_fifo) return -ENOMEM;
+    if (!d.evtchn_fifo) {
+      page_put_writable(mfn);
+      return -ENOMEM;
+    }
     take_over(d);
   }
-  page_get(mfn);
   v.fifo_mfn = mfn;
   v.fifo_control = <u32>mfn_to_ptr(mfn) + offset;
   memory.fill(changetype<usize>(v) + VCPU_FIFO, 0, 128);
@@ -174,8 +176,7 @@ export function fifo_expand_array(d: Domain, gfn: u64): i32 {
   const n = pages(d);
   if (n >= MAX_PAGES) return -ENOSPC;
   const mfn = p2m_own_ram(d, gfn);
-  if (mfn == INVALID_MFN) return -EINVAL;
-  page_get(mfn);
+  if (mfn == INVALID_MFN || !page_get_writable(mfn)) return -EINVAL;
   store<u32>(page_mfn(d, n), mfn);
   store<u32>(<usize>d.evtchn_fifo, n + 1);
   const end = (n + 1) * WORDS_PER_PAGE;
@@ -197,10 +198,10 @@ export function fifo_destroy(d: Domain): void {
     const v = domain_vcpu(d, i);
     if (v == null || !v.fifo_control) continue;
     v.fifo_control = 0;
-    page_put(v.fifo_mfn);
+    page_put_writable(v.fifo_mfn);
     v.fifo_mfn = INVALID_MFN;
   }
-  for (let i: u32 = 0; i < n; i++) page_put(load<u32>(page_mfn(d, i)));
+  for (let i: u32 = 0; i < n; i++) page_put_writable(load<u32>(page_mfn(d, i)));
   d.evtchn_fifo = 0;
   xenheap_free(page);
 }
@@ -208,5 +209,5 @@ export function fifo_destroy(d: Domain): void {
 /** The invariant walker's part. */
 export function fifo_holds(d: Domain): void {
   invariant_page(d.evtchn_fifo);
-  for (let i: u32 = 0; i < pages(d); i++) invariant_hold(load<u32>(page_mfn(d, i)), FRAME_RAM);
+  for (let i: u32 = 0; i < pages(d); i++) invariant_use(load<u32>(page_mfn(d, i)));
 }

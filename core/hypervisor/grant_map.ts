@@ -18,6 +18,7 @@ import {
 } from '../gen/abi';
 import { XSM_grant_mapref, XSM_grant_unmapref } from '../gen/xsm';
 import { xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
+import { Mfn } from '../shared/memory';
 import { Domain, DOMAIN_DYING, domain_find, domain_first, domain_next } from './domain';
 import { grant_active, grant_begin, grant_end, grant_mfn, grant_shared, grant_uses_left } from './grant_table';
 import { invariant_broken, invariant_page, INVARIANT_GRANT_MAPPING, invariant_step } from './invariants';
@@ -166,4 +167,15 @@ function track_use(d: Domain, h: u32): void {
     invariant_broken(INVARIANT_GRANT_MAPPING, d.domid, h);
   if (readonly) a.readers += invariant_step;
   else a.writers += invariant_step;
+}
+
+/** Has the domain a mapping of `mfn` by a grant, one to write by if asked for? For the invariant walker: it looks at all of them. */
+export function grant_maps(d: Domain, mfn: Mfn, write: bool): bool {
+  for (let h: u32 = 0; h < d.maptrack_frames * TRACKS_PER_PAGE; h++) {
+    const t = track(d, h);
+    if (!(t.flags & TRACK_USED) || (write && t.flags & TRACK_READONLY)) continue;
+    const rd = domain_find(t.domid);
+    if (rd != null && grant_shared(rd, t.ref) && grant_active(rd, t.ref).mfn == mfn) return true;
+  }
+  return false;
 }

@@ -3,8 +3,9 @@
 import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
 import { frame_written } from '../shared/frame_table';
 import { INVALID_MFN, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
-import { Domain, DOMAIN_SERVICE } from './domain';
+import { Domain, DOMAIN_SERVICE, is_pv } from './domain';
 import { p2m_frame, p2m_writable } from './p2m';
+import { pv_reached } from './pv/frame';
 import { cpu_of, Vcpu, vcpu_domain } from './vcpu';
 
 const NOWHERE: u64 = ~0;
@@ -14,6 +15,18 @@ function page_part(d: Domain, gpa: u64, host_ptr: usize, len: u32, write: bool):
   const mfn = p2m_frame(d, gpa >> 12);
   if (mfn == INVALID_MFN || (write && !p2m_writable)) return false;
   const p = mfn_to_ptr(mfn) + ((<usize>gpa) & 0xfff);
+  if (write) {
+    memory.copy(p, host_ptr, len);
+    frame_written(p, len);
+  } else memory.copy(host_ptr, p, len);
+  return true;
+}
+
+/** The same at a machine address that a PV guest's page tables, which are checked when they are made, have just led to. */
+function frame_part(ma: u64, host_ptr: usize, len: u32, write: bool): bool {
+  const mfn = pv_reached(ma >> 12, write);
+  if (mfn == INVALID_MFN) return false;
+  const p = mfn_to_ptr(mfn) + ((<usize>ma) & 0xfff);
   if (write) {
     memory.copy(p, host_ptr, len);
     frame_written(p, len);
@@ -46,10 +59,12 @@ export function handle_to_gpa(v: Vcpu, addr: u64, write: bool): u64 {
 
 function access(v: Vcpu, addr: u64, host_ptr: usize, len: u32, write: bool): bool {
   const d = vcpu_domain(v);
+  const pv = is_pv(d);
   while (len) {
     const n = part(addr, len);
     const gpa = handle_to_gpa(v, addr, write);
-    if (gpa == NOWHERE || !page_part(d, gpa, host_ptr, n, write)) return false;
+    if (gpa == NOWHERE || !(pv ? frame_part(gpa, host_ptr, n, write) : page_part(d, gpa, host_ptr, n, write)))
+      return false;
     addr += n;
     host_ptr += n;
     len -= n;

@@ -13,10 +13,10 @@ import {
 } from '../gen/abi';
 import { Cpu } from '../arch/x86/cpu';
 import { MODE_CS64, MODE_PE } from '../arch/x86/modes';
-import { GUEST_hvm, hypercall_dispatch } from '../gen/hypercalls';
+import { GUEST_hvm, GUEST_pv, hypercall_dispatch } from '../gen/hypercalls';
 import { host, HOST_TRACE_HYPERCALLS } from '../shared/host';
 import { do_dm_op } from './dm_op';
-import { Domain } from './domain';
+import { Domain, is_pv } from './domain';
 import { do_domctl } from './domctl';
 import { get_multicall_entry, size_multicall_entry } from '../gen/compat';
 import { put_long } from './guest_access';
@@ -28,9 +28,18 @@ import { cpu_of, Vcpu, VCPU_CALLS, vcpu_domain, VCPU_MULTICALL, VCPU_RING } from
 /** Give way: the call is made again with these first arguments. The value is for `return`. */
 export function hypercall_continue(v: Vcpu, a0: u64, a1: u64, a2: u64): i64 {
   v.restart = 1;
+  v.cont_four = 0;
   v.cont_cmd = a0;
   v.cont_arg1 = a1;
   v.cont_arg2 = a2;
+  return 0;
+}
+
+/** The same for a call whose fourth argument changes, too. */
+export function hypercall_continue4(v: Vcpu, a0: u64, a1: u64, a2: u64, a3: u64): i64 {
+  hypercall_continue(v, a0, a1, a2);
+  v.cont_four = 1;
+  v.cont_arg3 = a3;
   return 0;
 }
 
@@ -44,7 +53,7 @@ function dispatch(d: Domain, v: Vcpu, nr: u32, a0: u64, a1: u64, a2: u64, a3: u6
     case __HYPERVISOR_dm_op:
       return do_dm_op(d, v, (<u32>a0) & 0xffff, <u32>a1, a2);
     default:
-      return hypercall_dispatch(d, v, GUEST_hvm, nr, a0, a1, a2, a3, a4);
+      return hypercall_dispatch(d, v, is_pv(d) ? GUEST_pv : GUEST_hvm, nr, a0, a1, a2, a3, a4);
   }
 }
 
@@ -97,6 +106,7 @@ export function do_multicall(d: Domain, v: Vcpu, list: u64, n: u32): i64 {
       // The entry says where it goes on; the multicall gives way with it. (An entry is an array of longs: op, result, arguments.)
       if (!put_long(v, at, 2, v.cont_cmd) || !put_long(v, at, 3, v.cont_arg1) || !put_long(v, at, 4, v.cont_arg2))
         return -EFAULT;
+      if (v.cont_four && !put_long(v, at, 5, v.cont_arg3)) return -EFAULT;
       return hypercall_continue(v, at, n - i, 0);
     }
     if (!put_long(v, at, 1, result)) return -EFAULT;
@@ -131,6 +141,7 @@ function call64(v: Vcpu, cpu: Cpu): void {
   cpu.rdi = v.cont_cmd;
   cpu.rsi = v.cont_arg1;
   cpu.rdx = v.cont_arg2;
+  if (v.cont_four) cpu.r10 = v.cont_arg3;
 }
 
 /** The first argument of a hypercall by 32-bit code: a timer's 64 bits come as two. */
@@ -152,4 +163,5 @@ function call32(v: Vcpu, cpu: Cpu): void {
   cpu.rbx = <u32>v.cont_cmd;
   cpu.rcx = <u32>v.cont_arg1;
   cpu.rdx = <u32>v.cont_arg2;
+  if (v.cont_four) cpu.rsi = <u32>v.cont_arg3;
 }

@@ -9,3 +9,5 @@ export { do_memory_op } from './memory_op';
 export { do_sched_op } from './sched_op';
 export { do_set_timer_op, do_vcpu_op } from './vcpu_op';
 export { do_vm_assist, do_xen_version } from './version_op';
+export { do_mmu_update, do_update_va_mapping, do_update_va_mapping_otherdomain } from './pv/mmu_update';
+export { do_mmuext_op } from './pv/mmuext';

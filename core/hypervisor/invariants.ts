@@ -12,7 +12,7 @@ import {
 } from '../shared/frame_table';
 import { host, HOST_DOMAINS, host_lock, host_unlock } from '../shared/host';
 import { INVALID_MFN, Mfn, ptr_to_mfn } from '../shared/memory';
-import { Domain, domain_find, domain_first, domain_next, domain_vcpu } from './domain';
+import { Domain, domain_find, domain_first, domain_next, domain_vcpu, is_pv } from './domain';
 import { argo_holds } from './argo_ring';
 import { evtchn_invariants, evtchn_pages } from './event_channel';
 import { fifo_holds } from './event_fifo';
@@ -20,6 +20,9 @@ import { grant_track_holds, grant_uses } from './grant_map';
 import { grant_holds } from './grant_table';
 import { ioreq_holds } from './ioreq';
 import { p2m_holds } from './p2m';
+import { pv_holds, pv_vcpu_holds } from './pv/invariants';
+import { m2p_holds } from './pv/m2p';
+import { PGT_writable } from './pv/page_type';
 import { VCPU_OFFSET } from './vcpu';
 
 /** What can be wrong; the texts are the tests' (test/invariants.ts). a and b say where. */
@@ -38,6 +41,11 @@ export const INVARIANT_GRANT_MAPPING: i32 = 12;
 export const INVARIANT_PORT: i32 = 13;
 export const INVARIANT_VIRQ: i32 = 14;
 export const INVARIANT_CLAIM: i32 = 15;
+export const INVARIANT_PAGE_TYPE: i32 = 16;
+export const INVARIANT_USES: i32 = 17;
+export const INVARIANT_PTE: i32 = 18;
+export const INVARIANT_PTE_FOREIGN: i32 = 19;
+export const INVARIANT_DESCRIPTOR: i32 = 20;
 
 let found: i32 = 0;
 let where_a: u32 = 0;
@@ -65,6 +73,19 @@ export function invariant_hold(mfn: Mfn, type: u8): void {
   if (f.type == FRAME_RAM || f.type == FRAME_SHARED || f.type == FRAME_XENHEAP) f.refcount += invariant_step;
 }
 
+/** One reason for a use of `mfn` as writable memory. */
+export function invariant_writable(mfn: Mfn): void {
+  const f = frame(mfn);
+  if (f.pt_type != PGT_writable) invariant_broken(INVARIANT_PAGE_TYPE, mfn, f.pt_type);
+  else f.pt_count += invariant_step;
+}
+
+/** Memory of a guest's that the hypervisor holds to write it. */
+export function invariant_use(mfn: Mfn): void {
+  invariant_hold(mfn, FRAME_RAM);
+  invariant_writable(mfn);
+}
+
 /** A page of the hypervisor's own; each hangs off exactly one place. 0 is none. */
 export function invariant_page(p: usize): void {
   if (p) invariant_hold(ptr_to_mfn(p), FRAME_XENHEAP);
@@ -76,8 +97,9 @@ function vcpus(d: Domain): void {
     if (v == null) continue;
     invariant_page(changetype<usize>(v) - VCPU_OFFSET);
     invariant_page(changetype<usize>(v));
-    if (v.info_mfn != INVALID_MFN) invariant_hold(v.info_mfn, FRAME_RAM);
-    if (v.fifo_mfn != INVALID_MFN) invariant_hold(v.fifo_mfn, FRAME_RAM);
+    if (v.info_mfn != INVALID_MFN) invariant_use(v.info_mfn);
+    if (v.fifo_mfn != INVALID_MFN) invariant_use(v.fifo_mfn);
+    pv_vcpu_holds(v);
   }
 }
 
@@ -92,7 +114,8 @@ function domain(d: Domain): void {
   ioreq_holds(d);
   argo_holds(d);
   vcpus(d);
-  p2m_holds(d);
+  if (is_pv(d)) pv_holds(d);
+  else p2m_holds(d);
 }
 
 /** Everything that the host itself or one of its domains holds. */
@@ -102,6 +125,7 @@ function walk(): void {
   invariant_page(h.xsm_rules);
   invariant_page(h.debug_table);
   invariant_page(h.debug_buffer);
+  m2p_holds();
   for (let mfn = h.pair_head; mfn != INVALID_MFN; mfn = frame(mfn).link) {
     invariant_hold(mfn, FRAME_XENHEAP);
     invariant_hold(mfn + 1, FRAME_XENHEAP);
@@ -141,6 +165,7 @@ function counts(): void {
     const f = frame(mfn);
     if (f.type == FRAME_FREE || f.type == FRAME_LIMBO) continue;
     if (f.refcount) invariant_broken(INVARIANT_COUNT, mfn, f.refcount);
+    if (f.pt_count) invariant_broken(INVARIANT_USES, mfn, f.pt_count);
     if (f.type != FRAME_RAM) continue;
     const owner = domain_find(f.owner);
     if (owner == null) invariant_broken(INVARIANT_OWNER, mfn, f.owner);

@@ -28,13 +28,13 @@ import {
 } from '../gen/abi';
 import { xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
 import { INVALID_MFN, Mfn, mfn_to_ptr } from '../shared/memory';
-import { Domain, domain_param, domain_vcpu, page_get, page_put } from './domain';
+import { Domain, domain_param, domain_vcpu } from './domain';
 import { evtchn_alloc_unbound, evtchn_close, evtchn_notify_consumer } from './event_channel';
 import { p2m_own_ram } from './p2m';
+import { page_get_writable, page_put_writable } from './pv/page_type';
 import { vcpu_unblock } from './sched/core';
 import { Vcpu, vcpu_domain } from './vcpu';
-import { FRAME_RAM } from '../shared/frame_table';
-import { invariant_hold, invariant_page } from './invariants';
+import { invariant_page, invariant_use } from './invariants';
 
 @unmanaged
 export class IoreqServer {
@@ -109,8 +109,7 @@ export function ioreq_page(d: Domain, s: IoreqServer): i32 {
       if (o.mfn != INVALID_MFN && o.gfn == <u32>(base + i)) used = true;
     if (used) continue;
     const mfn = p2m_own_ram(d, base + i);
-    if (mfn == INVALID_MFN) return -EINVAL;
-    page_get(mfn);
+    if (mfn == INVALID_MFN || !page_get_writable(mfn)) return -EINVAL;
     s.mfn = mfn;
     s.gfn = <u32>(base + i);
     memory.fill(mfn_to_ptr(mfn), 0, 4096);
@@ -137,7 +136,7 @@ export function ioreq_remove(d: Domain, id: u16): i32 {
       const port = load<u32>(port_slot(s, i));
       if (port) evtchn_close(d, port, false);
     }
-    if (s.mfn != INVALID_MFN) page_put(s.mfn);
+    if (s.mfn != INVALID_MFN) page_put_writable(s.mfn);
     xenheap_free(changetype<usize>(s));
     wake_all(d); // whoever waits for it finds it gone and reads all ones
     return 0;
@@ -252,6 +251,6 @@ export function ioreq_notified(d: Domain, id: u32): void {
 export function ioreq_holds(d: Domain): void {
   for (let s = changetype<IoreqServer | null>(<usize>d.ioreq_servers); s != null; s = next_of(s)) {
     invariant_page(changetype<usize>(s));
-    if (s.mfn != INVALID_MFN) invariant_hold(s.mfn, FRAME_RAM);
+    if (s.mfn != INVALID_MFN) invariant_use(s.mfn);
   }
 }

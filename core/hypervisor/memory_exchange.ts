@@ -17,12 +17,14 @@ import {
 import { get_xen_memory_exchange, put_xen_memory_exchange } from '../gen/compat';
 import { XSM_memory_exchange } from '../gen/xsm';
 import { frame } from '../shared/frame_table';
-import { INVALID_MFN } from '../shared/memory';
-import { Domain, domain_by_id, is_privileged } from './domain';
-import { get_long, guest_word } from './guest_access';
+import { INVALID_MFN, Mfn } from '../shared/memory';
+import { Domain, domain_by_id, is_privileged, is_pv, page_put } from './domain';
+import { get_long, guest_word, put_long } from './guest_access';
 import { hypercall_continue } from './hypercall';
 import { CONTROL_MAX_ORDER, GUEST_MAX_ORDER, populate_extent } from './memory_op';
 import { p2m_clear, p2m_get, P2M_GRANT_RW, P2M_MAX_GFN, p2m_own_ram, p2m_type } from './p2m';
+import { pv_allocate, pv_release, pv_sole } from './pv/memory';
+import { FRAME_ALLOCATED } from './pv/page_type';
 import { Vcpu, vcpu_arg } from './vcpu';
 import { xsm_check } from './xsm';
 
@@ -61,7 +63,10 @@ export function memory_exchange(d: Domain, v: Vcpu, arg: u64): i64 {
   const wanted = load<u64>(to, xen_memory_reservation__extent_start);
   let budget = BATCH;
   for (; done < extents && rc == 0 && budget > 0; budget -= (<i64>1) << order) {
-    rc = chunk(t, v, list, done, from_order, wanted, (done << from_order) >> to_order, to_order, order);
+    const j = (done << from_order) >> to_order;
+    rc = is_pv(t)
+      ? chunk_pv(t, v, list, done, from_order, wanted, j, to_order, order)
+      : chunk(t, v, list, done, from_order, wanted, j, to_order, order);
     if (rc == 0) done += step;
   }
   store<u64>(a, done, xen_memory_exchange__nr_exchanged);
@@ -101,6 +106,74 @@ function chunk(
   for (let k: u64 = 0; k < taken; k++) {
     if (!get_long(v, wanted, j + k)) return -EFAULT;
     if (!populate_extent(t, guest_word, to_order)) return -ENOMEM;
+  }
+  return 0;
+}
+
+// A PV domain's exchange: frames that nothing else names for others. Both kinds hang in a chain (Frame.link) until all are there.
+let given_head: Mfn = INVALID_MFN;
+let taken_head: Mfn = INVALID_MFN;
+let taken_tail: Mfn = INVALID_MFN;
+
+function chunk_pv(
+  t: Domain,
+  v: Vcpu,
+  list: u64,
+  i: u64,
+  from_order: u32,
+  wanted: u64,
+  j: u64,
+  to_order: u32,
+  order: u32,
+): i64 {
+  given_head = taken_head = taken_tail = INVALID_MFN;
+  let rc = give(t, v, list, i, from_order, (<u64>1) << (order - from_order));
+  if (rc == 0) rc = take(t, v, wanted, j, to_order, (<u64>1) << (order - to_order));
+  while (given_head != INVALID_MFN) {
+    const mfn = given_head;
+    const f = frame(mfn);
+    given_head = f.link;
+    f.link = INVALID_MFN;
+    if (rc) f.pt_flags |= FRAME_ALLOCATED;
+    else page_put(mfn);
+  }
+  for (let k: u64 = 0; taken_head != INVALID_MFN; k++) {
+    const mfn = taken_head;
+    taken_head = frame(mfn).link;
+    frame(mfn).link = INVALID_MFN;
+    if (rc) for (let n: u32 = 0; n < (<u32>1) << to_order; n++) pv_release(t, mfn + n);
+    else if (!put_long(v, wanted, j + k, mfn)) told = false;
+  }
+  const all = told;
+  told = true;
+  return rc == 0 && !all ? -EFAULT : rc;
+}
+let told: bool = true;
+
+/** Take the frames of `n` extents from the domain; their allocation's hold is the chain's. */
+function give(t: Domain, v: Vcpu, list: u64, i: u64, order: u32, n: u64): i64 {
+  for (let k: u64 = 0; k < n; k++) {
+    if (!get_long(v, list, i + k)) return -EFAULT;
+    const first = guest_word;
+    for (let m: u64 = 0; m < (<u64>1) << order; m++) {
+      if (!pv_sole(t, first + m)) return -EINVAL;
+      const f = frame(<u32>(first + m));
+      f.pt_flags &= ~FRAME_ALLOCATED;
+      f.link = given_head;
+      given_head = <u32>(first + m);
+    }
+  }
+  return 0;
+}
+
+function take(t: Domain, v: Vcpu, wanted: u64, j: u64, order: u32, n: u64): i64 {
+  for (let k: u64 = 0; k < n; k++) {
+    if (!get_long(v, wanted, j + k)) return -EFAULT;
+    const mfn = pv_allocate(t, guest_word, order);
+    if (mfn == INVALID_MFN) return -ENOMEM;
+    if (taken_tail == INVALID_MFN) taken_head = mfn;
+    else frame(taken_tail).link = mfn;
+    taken_tail = mfn;
   }
   return 0;
 }

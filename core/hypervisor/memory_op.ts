@@ -58,6 +58,19 @@ import {
   xen_remove_from_physmap__gpfn,
   XENMEMF_populate_on_demand,
   ENOENT,
+  EACCES,
+  arch_shared_info__max_pfn,
+  shared_info__arch,
+  sizeof_xen_machphys_mapping,
+  sizeof_xen_machphys_mfn_list,
+  xen_machphys_mapping__max_mfn,
+  xen_machphys_mapping__v_end,
+  xen_machphys_mapping__v_start,
+  xen_machphys_mfn_list__extent_start,
+  xen_machphys_mfn_list__max_extents,
+  xen_machphys_mfn_list__nr_extents,
+  XENMEM_machphys_mapping,
+  XENMEM_machphys_mfn_list,
 } from '../gen/abi';
 import {
   get_xen_memory_reservation,
@@ -90,11 +103,12 @@ import {
   E820_MAX,
   GRANT_FRAMES_MAX,
   is_privileged,
+  is_pv,
   page_get,
   page_put,
 } from './domain';
 import { grant_map_frame } from './grant_table';
-import { copy_from_guest, copy_to_guest, get_guest, get_long, guest_word, put_guest } from './guest_access';
+import { copy_from_guest, copy_to_guest, get_guest, get_long, guest_word, put_guest, put_long } from './guest_access';
 import { hypercall_continue } from './hypercall';
 import { memory_exchange } from './memory_exchange';
 import { memory_acquire_resource } from './memory_resource';
@@ -113,6 +127,8 @@ import {
   p2m_type,
   P2M_MAX_GFN,
 } from './p2m';
+import { M2P_END, m2p_frame, M2P_INVALID, m2p_pages, M2P_START } from './pv/m2p';
+import { pv_populate, pv_release } from './pv/memory';
 import { Vcpu, vcpu_arg } from './vcpu';
 import { xsm_check } from './xsm';
 
@@ -148,6 +164,10 @@ export function do_memory_op(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
       return op_claim(d, v, arg);
     case XENMEM_acquire_resource:
       return memory_acquire_resource(d, v, arg);
+    case XENMEM_machphys_mapping:
+      return machphys_mapping(v, arg);
+    case XENMEM_machphys_mfn_list:
+      return machphys_mfn_list(v, arg);
     case XENMEM_memory_map:
       return op_memory_map(d, v, arg);
     case XENMEM_set_memory_map:
@@ -159,6 +179,7 @@ export function do_memory_op(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
 
 /** Allocate one frame for the domain and map it. 0 or an errno. */
 export function populate_one(d: Domain, gfn: u64): i32 {
+  if (is_pv(d)) return pv_populate(d, gfn, 0) == INVALID_MFN ? -ENOMEM : 0;
   if (gfn >= P2M_MAX_GFN) return -EINVAL;
   if (d.tot_pages >= d.max_pages) return -ENOMEM;
   // Memory that others have claimed is theirs.
@@ -213,16 +234,33 @@ function reservation(d: Domain, v: Vcpu, op: u32, cmd: u32, arg: u64): i64 {
   for (; i < extents; i++) {
     if (budget <= 0) return hypercall_continue(v, op | ((<u32>i) << EXTENT_SHIFT), arg, 0);
     budget -= (<i64>1) << order;
-    if (op == XENMEM_increase_reservation) {
-      // A translated guest's frames have places: memory without one would be out of its reach.
-      return i;
-    }
-    if (!get_long(v, list, i)) return i;
-    const gfn = guest_word;
-    const ok = op == XENMEM_populate_physmap ? populate_extent(t, gfn, order) : release_extent(t, gfn, order);
+    const ok = is_pv(t) ? extent_pv(v, t, op, list, i, order) : extent(v, t, op, list, i, order);
     if (!ok) return i;
   }
   return i;
+}
+
+function extent(v: Vcpu, t: Domain, op: u32, list: u64, i: u64, order: u32): bool {
+  // A translated guest's frames have places: memory without one would be out of its reach.
+  if (op == XENMEM_increase_reservation || !get_long(v, list, i)) return false;
+  const gfn = guest_word;
+  return op == XENMEM_populate_physmap ? populate_extent(t, gfn, order) : release_extent(t, gfn, order);
+}
+
+/** A PV domain is told which frames it has got: what it asked for by its own number, or for memory without one (a list need not be there). */
+function extent_pv(v: Vcpu, t: Domain, op: u32, list: u64, i: u64, order: u32): bool {
+  const increase = op == XENMEM_increase_reservation;
+  if (!increase && !get_long(v, list, i)) return false;
+  if (op == XENMEM_decrease_reservation) return release_pv(t, guest_word, order);
+  const mfn = pv_populate(t, increase ? M2P_INVALID : guest_word, order);
+  if (mfn == INVALID_MFN) return false;
+  return (increase && !list) || put_long(v, list, i, mfn);
+}
+
+function release_pv(t: Domain, mfn: u64, order: u32): bool {
+  const n = (<u64>1) << order;
+  for (let i: u64 = 0; i < n; i++) if (!pv_release(t, mfn + i)) return false;
+  return true;
 }
 
 /** Set memory aside for a domain that is being built: what it then populates comes from there. 0 pages give the rest up. */
@@ -263,9 +301,38 @@ function statistic(d: Domain, v: Vcpu, op: u32, arg: u64): i64 {
     case XENMEM_maximum_reservation:
       return t.max_pages;
     default:
-      return <i64>t.max_gfn - 1;
+      return is_pv(t) ? max_pfn(t) : <i64>t.max_gfn - 1;
   }
 }
+
+/** A PV guest says itself how many numbers it uses. */
+function max_pfn(t: Domain): i64 {
+  const n = load<u64>(<usize>t.shared_info, shared_info__arch + arch_shared_info__max_pfn);
+  return <i64>(n ? n - 1 : 0);
+}
+
+/** Where the M2P is. */
+function machphys_mapping(v: Vcpu, arg: u64): i64 {
+  const a = vcpu_arg(v);
+  store<u64>(a, M2P_START, xen_machphys_mapping__v_start);
+  store<u64>(a, M2P_END, xen_machphys_mapping__v_end);
+  store<u64>(a, ((M2P_END - M2P_START) >> 3) - 1, xen_machphys_mapping__max_mfn);
+  return copy_to_guest(v, arg, a, sizeof_xen_machphys_mapping) ? 0 : -EFAULT;
+}
+
+/** The M2P's frames: the first one of each 2 MiB of it. */
+function machphys_mfn_list(v: Vcpu, arg: u64): i64 {
+  const a = vcpu_arg(v);
+  if (!copy_from_guest(v, a, arg, sizeof_xen_machphys_mfn_list)) return -EFAULT;
+  const most = load<u32>(a, xen_machphys_mfn_list__max_extents);
+  const list = load<u64>(a, xen_machphys_mfn_list__extent_start);
+  let n: u32 = 0;
+  for (; n < most && n * M2P_CHUNK < m2p_pages(); n++)
+    if (!put_guest<u64>(v, list + ((<u64>n) << 3), m2p_frame(n * M2P_CHUNK))) return -EFAULT;
+  store<u32>(a, n, xen_machphys_mfn_list__nr_extents);
+  return copy_to_guest(v, arg, a, sizeof_xen_machphys_mfn_list) ? 0 : -EFAULT;
+}
+const M2P_CHUNK: u32 = 512;
 
 /** A page of the hypervisor's that the guest may map: shared_info or a frame of the grant table. */
 function special_frame(t: Domain, space: u32, idx: u64): Mfn {
@@ -336,6 +403,7 @@ function op_add_to_physmap(d: Domain, v: Vcpu, arg: u64): i64 {
   if (space == XENMAPSPACE_gmfn_foreign) return -ENOSYS;
   const t = domain_by_id(d, load<u16>(a, xen_add_to_physmap__domid));
   if (t == null) return -ESRCH;
+  if (is_pv(t)) return -EACCES; // it has no such map
   const rc = xsm_check(XSM_add_to_physmap, d, t);
   if (rc) return rc;
   const idx = load<u64>(a, xen_add_to_physmap__idx);
@@ -363,6 +431,7 @@ function op_add_batch(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
   if (space == XENMAPSPACE_gmfn_range) return -EINVAL;
   const t = domain_by_id(d, load<u16>(a, xen_add_to_physmap_batch__domid));
   if (t == null) return -ESRCH;
+  if (is_pv(t)) return -EACCES; // it has no such map
   const rc = xsm_check(XSM_add_to_physmap, d, t);
   if (rc) return rc;
   for (const stop = i + BATCH; i < size; i++) {
@@ -386,6 +455,7 @@ function op_remove(d: Domain, v: Vcpu, arg: u64): i64 {
   const gpfn = load<u64>(a, xen_remove_from_physmap__gpfn);
   const type = p2m_type(p2m_get(t, gpfn));
   if (type == 0) return -ENOENT;
+  if (is_pv(t)) return 0; // its frames have no places to be taken from: as in Xen nothing happens
   if (type >= P2M_GRANT_RW) return -EINVAL;
   p2m_clear(t, gpfn);
   return 0;

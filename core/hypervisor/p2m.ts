@@ -1,18 +1,22 @@
-// Guest frame → machine frame, a radix tree of three levels of 1024. An entry holds a reference on its frame. Lookups take no lock: entries
-// are words, tables are entered complete and leave only with their domain.
+// Guest frame → machine frame, a radix tree of three levels of 1024. An entry holds a reference on its frame, and if it lets one of another
+// domain be written, a use as writable memory, too (pv/page_type.ts). Lookups take no lock: entries are words, tables are entered complete and
+// leave only with their domain. A PV domain has no such tree: its frame numbers are machine frames (pv/memory.ts).
 import { EBUSY, EINVAL, ENOMEM } from '../gen/abi';
 import { frame, FRAME_RAM, FRAME_SHARED, frame_valid } from '../shared/frame_table';
 import { host_raise_flush } from '../shared/host';
 import { xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
 import { INVALID_MFN, Mfn } from '../shared/memory';
-import { Domain, domain_kick, page_get, page_put } from './domain';
+import { Domain, domain_kick, is_pv, page_get, page_put } from './domain';
 import {
   invariant_broken,
   invariant_hold,
   invariant_page,
+  invariant_writable,
   INVARIANT_P2M_ENTRY,
   INVARIANT_P2M_PAGES,
 } from './invariants';
+import { pv_open, pv_owned, pv_p2m_entry, pv_release, pv_relinquish } from './pv/memory';
+import { PGT_shared, type_open, writable_get, writable_put } from './pv/page_type';
 
 /** Bits 0-19 of an entry are the mfn, bits 20-23 its type; 0 is "nothing". */
 export const P2M_NONE: u32 = 0;
@@ -20,8 +24,10 @@ export const P2M_RAM_RW: u32 = 1;
 export const P2M_RAM_RO: u32 = 2;
 export const P2M_MMIO: u32 = 3;
 export const P2M_FOREIGN: u32 = 4;
-export const P2M_GRANT_RW: u32 = 5;
-export const P2M_GRANT_RO: u32 = 6;
+/** A page table of a PV domain's: to be looked at only. */
+export const P2M_FOREIGN_RO: u32 = 5;
+export const P2M_GRANT_RW: u32 = 6;
+export const P2M_GRANT_RO: u32 = 7;
 const TYPE_SHIFT: u32 = 20;
 const MFN_MASK: u32 = 0xfffff;
 
@@ -49,6 +55,10 @@ export function p2m_init(d: Domain): bool {
 
 /** The entry of `gfn`; 0 if nothing is there. */
 export function p2m_get(d: Domain, gfn: u64): u32 {
+  return is_pv(d) ? pv_p2m_entry(d, gfn) : lookup(d, gfn);
+}
+
+function lookup(d: Domain, gfn: u64): u32 {
   if (gfn >= P2M_MAX_GFN) return 0;
   const g = <u32>gfn;
   const mid = atomic.load<u32>(<usize>d.p2m_root + index(g, 2));
@@ -83,31 +93,53 @@ function changed(d: Domain): void {
   domain_kick(d);
 }
 
+/** Does an entry let memory of another domain be written? */
+@inline function writes_others(type: u32): bool {
+  return type == P2M_FOREIGN || type == P2M_GRANT_RW;
+}
+
+/** What an entry holds. False: the frame may not be written. */
+function hold(mfn: Mfn, type: u32): bool {
+  if (writes_others(type)) {
+    if (!writable_get(mfn)) return false;
+    frame(mfn).pt_flags |= PGT_shared;
+  }
+  page_get(mfn);
+  return true;
+}
+
+function let_go(e: u32): void {
+  if (writes_others(p2m_type(e))) writable_put(p2m_mfn(e));
+  page_put(p2m_mfn(e));
+}
+
 /** Map `mfn` at `gfn`, replacing what is there. Takes a reference. 0 or an errno; nothing changes on error. */
 export function p2m_set(d: Domain, gfn: u64, mfn: Mfn, type: u32): i32 {
-  if (gfn >= P2M_MAX_GFN || mfn > MFN_MASK) return -EINVAL;
+  if (gfn >= P2M_MAX_GFN || mfn > MFN_MASK || is_pv(d)) return -EINVAL;
+  if (type == P2M_FOREIGN && !type_open(frame(mfn))) type = P2M_FOREIGN_RO;
   const slot = slot_for(d, <u32>gfn);
   if (!slot) return -ENOMEM;
   const old = load<u32>(slot);
   // A grant's mapping is undone by its handle only: its counts would be lost.
   if (p2m_type(old) >= P2M_GRANT_RW) return -EBUSY;
-  page_get(mfn);
+  if (!hold(mfn, type)) return -EINVAL;
   atomic.store<u32>(slot, mfn | (type << TYPE_SHIFT));
   if (<u32>gfn >= d.max_gfn) d.max_gfn = <u32>gfn + 1;
   if (old) {
     changed(d);
-    page_put(p2m_mfn(old));
+    let_go(old);
   }
   return 0;
 }
 
 /** Empty `gfn` and drop its reference. False if nothing was there. */
 export function p2m_clear(d: Domain, gfn: u64): bool {
-  const e = p2m_get(d, gfn);
+  if (is_pv(d)) return pv_release(d, gfn);
+  const e = lookup(d, gfn);
   if (!e) return false;
   atomic.store<u32>(slot_for(d, <u32>gfn), 0);
   changed(d);
-  page_put(p2m_mfn(e));
+  let_go(e);
   return true;
 }
 
@@ -119,7 +151,12 @@ export let p2m_writable: bool = false;
  * cannot reach a page of the hypervisor's or of another domain. Sets p2m_writable.
  */
 export function p2m_frame(d: Domain, gfn: u64): Mfn {
-  const e = p2m_get(d, gfn);
+  if (is_pv(d)) {
+    const own = pv_owned(d, gfn);
+    p2m_writable = own != INVALID_MFN && pv_open(own);
+    return own;
+  }
+  const e = lookup(d, gfn);
   const type = p2m_type(e);
   if (type == P2M_NONE || type == P2M_MMIO) return INVALID_MFN;
   const mfn = p2m_mfn(e);
@@ -127,7 +164,7 @@ export function p2m_frame(d: Domain, gfn: u64): Mfn {
   const f = frame(mfn);
   if (f.type != FRAME_RAM && f.type != FRAME_SHARED) return INVALID_MFN;
   if (type <= P2M_RAM_RO && f.owner != d.domid) return INVALID_MFN;
-  p2m_writable = type != P2M_RAM_RO && type != P2M_GRANT_RO;
+  p2m_writable = type != P2M_RAM_RO && type != P2M_GRANT_RO && type != P2M_FOREIGN_RO;
   return mfn;
 }
 
@@ -135,11 +172,12 @@ export function p2m_frame(d: Domain, gfn: u64): Mfn {
 export function p2m_own_ram(d: Domain, gfn: u64): Mfn {
   const e = p2m_get(d, gfn);
   const mfn = p2m_type(e) == P2M_RAM_RW ? p2m_frame(d, gfn) : INVALID_MFN;
-  return mfn != INVALID_MFN && frame(mfn).type == FRAME_RAM ? mfn : INVALID_MFN;
+  return mfn != INVALID_MFN && p2m_writable && frame(mfn).type == FRAME_RAM ? mfn : INVALID_MFN;
 }
 
 /** Empty the next leaves of a dying domain's tree. True when all is gone. */
 export function p2m_destroy(d: Domain): bool {
+  if (is_pv(d)) return pv_relinquish(d);
   let budget = LEAVES_PER_STEP;
   for (; d.relinquish < 0x100000; d.relinquish++) {
     const mid = load<u32>(<usize>d.p2m_root + (((<usize>d.relinquish) >>> 10) << 2));
@@ -154,7 +192,7 @@ export function p2m_destroy(d: Domain): bool {
       for (let p = leaf; p < leaf + 4096; p += 4) {
         const e = load<u32>(p);
         store<u32>(p, 0);
-        if (e) page_put(p2m_mfn(e));
+        if (e) let_go(e);
       }
       store<u32>(slot, 0);
       xenheap_free(leaf);
@@ -171,6 +209,7 @@ export const P2M_NO_GFN: u64 = ~0;
 
 /** Some place of `mfn` in the domain's space, P2M_NO_GFN if it has none. Looks at all of it: for the control domain's rare operations. */
 export function p2m_find(d: Domain, mfn: Mfn): u64 {
+  if (is_pv(d)) return pv_owned(d, mfn) == INVALID_MFN ? P2M_NO_GFN : <u64>mfn;
   for (let g: u64 = 0; g < <u64>d.max_gfn; g++) {
     const mid = load<u32>(<usize>d.p2m_root + index(<u32>g, 2));
     const leaf = mid ? load<u32>(<usize>mid + index(<u32>g, 1)) : 0;
@@ -221,7 +260,8 @@ function entry_holds(d: Domain, e: u32, gfn: u32): void {
   }
   const f = frame(mfn);
   // The domain's own memory and special pages; a foreign mapping may name somebody else's of both, a grant only memory.
-  const good = type <= P2M_RAM_RO ? f.owner == d.domid : type == P2M_FOREIGN || f.type == FRAME_RAM;
+  const good = type <= P2M_RAM_RO ? f.owner == d.domid : type <= P2M_FOREIGN_RO || f.type == FRAME_RAM;
   if (!good) invariant_broken(INVARIANT_P2M_ENTRY, d.domid, gfn);
   invariant_hold(mfn, f.type == FRAME_SHARED ? FRAME_SHARED : FRAME_RAM);
+  if (writes_others(type)) invariant_writable(mfn);
 }

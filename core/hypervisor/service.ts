@@ -164,15 +164,17 @@ function whole_hypercall(v: Vcpu, c: ServiceCall): i64 {
   let a0 = c.a0;
   let a1 = c.a1;
   let a2 = c.a2;
+  let a3 = c.a3;
   let i = 0;
   while (true) {
     i++;
-    const r = hypercall(v, c.nr, a0, a1, a2, c.a3, c.a4);
+    const r = hypercall(v, c.nr, a0, a1, a2, a3, c.a4);
     if (!v.restart) return r;
     if (v.cont_cmd == a0 && v.cont_arg1 == a1 && v.cont_arg2 == a2 && i > RETRIES) return -EAGAIN;
     a0 = v.cont_cmd;
     a1 = v.cont_arg1;
     a2 = v.cont_arg2;
+    if (v.cont_four) a3 = v.cont_arg3;
     host_unlock();
     if (i > 64) atomic.wait<u32>(changetype<usize>(c) + offsetof<ServiceCall>('reserved'), c.reserved, RETRY_NS);
     host_lock();

@@ -10,12 +10,12 @@ import {
   DOMAIN_SHUTDOWN,
   domain_vcpu,
   NO_SHUTDOWN_CODE,
-  page_put,
 } from './domain';
 import { argo_destroy } from './argo_ring';
 import { evtchn_reset } from './event_channel';
 import { populate_one } from './memory_op';
 import { p2m_clear, p2m_find, P2M_NO_GFN } from './p2m';
+import { page_put_writable } from './pv/page_type';
 import { domain_look } from './sched/core';
 import { time_publish, wallclock_publish } from './time';
 import { NEVER, Vcpu, vcpu_default_info, VCPU_INFO_REGISTERED } from './vcpu';
@@ -24,7 +24,7 @@ function forget(d: Domain, v: Vcpu): void {
   v.runstate_gpa = v.time_gpa = NEVER;
   v.singleshot = v.periodic = v.poll_deadline = NEVER;
   v.upcall_vector = v.upcall_raise = v.poll_count = 0;
-  if (v.info_mfn != INVALID_MFN) page_put(v.info_mfn);
+  if (v.info_mfn != INVALID_MFN) page_put_writable(v.info_mfn);
   v.info_mfn = INVALID_MFN;
   v.info = vcpu_default_info(d, v.id);
   v.flags &= ~VCPU_INFO_REGISTERED;

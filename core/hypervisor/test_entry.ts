@@ -3,7 +3,10 @@ import { vcpu_of } from './vcpu';
 import { engine_port, engine_port_value, engine_upcall_vector } from './engine';
 import { Cpu } from '../arch/x86/cpu';
 import { hypercall_page_write } from './hypercall_page';
-import { hypercall_exit } from './hypercall';
+import { hypercall, hypercall_exit } from './hypercall';
+import { m2p_get } from './pv/m2p';
+import { type_begin, type_set_budget } from './pv/page_type';
+import { root_set } from './pv/vcpu';
 import { domain_cpu } from './inspect';
 import { ioreq_waiting } from './ioreq';
 import { host_lock, host_unlock } from '../shared/host';
@@ -84,6 +87,60 @@ export function test_upcall_vector(domid: u32): i32 {
 }
 export function test_hypercall_page(domid: u32, value: u64): bool {
   return hypercall_page_write(changetype<Cpu>(domain_cpu(domid, 0)), value);
+}
+/** vCPU 0 of a PV domain is as its kernel would be: 64-bit code, paging on. */
+export function test_pv_start(domid: u32): void {
+  const cpu = changetype<Cpu>(domain_cpu(domid, 0));
+  cpu.cr0 = 0x80010001;
+  cpu.cr4 = 0x20;
+  cpu.efer = 0xd00;
+  vcpu_at(domid).flags |= VCPU_UP;
+}
+/** It begins on this root. 0 or an errno. */
+export function test_pv_root(domid: u32, mfn: u32): i32 {
+  host_lock();
+  const v = vcpu_at(domid);
+  type_begin(v);
+  const rc = root_set(v, v, mfn);
+  host_unlock();
+  return rc;
+}
+let continued: u32 = 0;
+/** One hypercall of vCPU 0's, to its end, or for no more than `most` steps; then test_continued says that it would go on. */
+export function test_hypercall(domid: u32, nr: u32, a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, most: u32): i64 {
+  host_lock();
+  const v = vcpu_at(domid);
+  continued = 0;
+  let r = hypercall(v, nr, a0, a1, a2, a3, a4);
+  while (v.restart && ++continued < most) {
+    if (v.cont_four) a3 = v.cont_arg3;
+    r = hypercall(v, nr, v.cont_cmd, v.cont_arg1, v.cont_arg2, a3, a4);
+  }
+  host_unlock();
+  return r;
+}
+export function test_continued(): u32 {
+  return continued;
+}
+/** Entries of page tables that an operation looks at before it gives way. */
+export function test_type_budget(n: i32): void {
+  type_set_budget(n);
+}
+/** A frame's type, flags, uses and holds. */
+export function test_frame_type(mfn: u32): u32 {
+  return frame(mfn).pt_type;
+}
+export function test_frame_flags(mfn: u32): u32 {
+  return frame(mfn).pt_flags;
+}
+export function test_frame_uses(mfn: u32): u32 {
+  return frame(mfn).pt_count;
+}
+export function test_frame_holds(mfn: u32): u32 {
+  return frame(mfn).refcount;
+}
+export function test_m2p(mfn: u32): u64 {
+  return m2p_get(mfn);
 }
 /** VMCALL with what is in the registers. */
 export function test_vmcall(domid: u32): void {

@@ -6,7 +6,9 @@ import { xenheap_alloc_pair, xenheap_free_pair } from '../shared/frame_alloc';
 import { host, host_raise_flush } from '../shared/host';
 import { INVALID_MFN, Mfn, mfn_to_ptr } from '../shared/memory';
 import { Pcpu, pcpu_get } from '../shared/pcpu';
-import { Domain, DOMAIN_SERVICE, page_put } from './domain';
+import { Domain, DOMAIN_SERVICE } from './domain';
+import { page_put_writable } from './pv/page_type';
+import { pv_vcpu_release } from './pv/vcpu';
 import { system_time } from './time';
 import { sched_insert, sched_sleep } from './sched/interface';
 import { timers_remove } from './sched/timers';
@@ -103,6 +105,11 @@ export class Vcpu {
   timer_child: u32;
   timer_next: u32;
   timer_prev: u32;
+  /** A page table whose references this vCPU still has to take back (pv/page_type.ts), held; 0 = none. */
+  pv_old: Mfn;
+  /** A continued call's fourth argument is `cont_arg3`. */
+  cont_four: u32;
+  cont_arg3: u64;
 }
 
 /** Has been brought up (it takes part in scheduling). */
@@ -179,8 +186,9 @@ export function vcpu_create(d: Domain, id: u32): Vcpu | null {
 export function vcpu_destroy(v: Vcpu): void {
   sched_sleep(v);
   timers_remove(v);
-  if (v.info_mfn != INVALID_MFN) page_put(v.info_mfn);
-  if (v.fifo_mfn != INVALID_MFN) page_put(v.fifo_mfn);
+  if (v.info_mfn != INVALID_MFN) page_put_writable(v.info_mfn);
+  if (v.fifo_mfn != INVALID_MFN) page_put_writable(v.fifo_mfn);
+  pv_vcpu_release(v);
   xenheap_free_pair(changetype<usize>(v) - VCPU_OFFSET);
 }
 

@@ -35,11 +35,12 @@ import {
 import { get_vcpu_set_singleshot_timer, put_vcpu_runstate_info } from '../gen/compat';
 import { nmi_raise } from '../arch/x86/interrupts';
 import { INVALID_MFN, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
-import { Domain, domain_vcpu, page_get } from './domain';
+import { Domain, domain_vcpu } from './domain';
 import { l2_select_all } from './event_2l';
 import { mark_events_pending } from './event_channel';
 import { copy_from_guest, get_guest, get_long, guest_word, handle_to_gpa } from './guest_access';
 import { p2m_own_ram } from './p2m';
+import { page_get_writable } from './pv/page_type';
 import { vcpu_look, vcpu_unblock } from './sched/core';
 import { area_second, runstate_fill, runstate_publish, runstate_size, system_time, time_publish } from './time';
 import { cpu_of, NEVER, Vcpu, vcpu_arg, VCPU_INFO_REGISTERED, VCPU_INITIALISED, VCPU_UP } from './vcpu';
@@ -143,8 +144,7 @@ function register_info(caller: Vcpu, d: Domain, v: Vcpu, arg: u64): i64 {
   if (v.flags & VCPU_INFO_REGISTERED || offset & 7) return -EINVAL;
   if (v != caller && v.flags & VCPU_UP) return -EINVAL;
   const mfn = p2m_own_ram(d, load<u64>(a, vcpu_register_vcpu_info__mfn));
-  if (mfn == INVALID_MFN) return -EINVAL;
-  page_get(mfn);
+  if (mfn == INVALID_MFN || !page_get_writable(mfn)) return -EINVAL;
   const p = mfn_to_ptr(mfn) + offset;
   if (v.info == d.dummy_info) {
     memory.fill(p, 0, sizeof_vcpu_info);

@@ -45,6 +45,9 @@ function setup(mfn: Mfn, owner: u16, type: u8): void {
   frame_written(mfn_to_ptr(mfn), PAGE_SIZE);
   f.refcount = 1;
   f.link = INVALID_MFN;
+  f.pt_type = f.pt_flags = 0;
+  f.partial = 0;
+  f.pt_count = 0;
 }
 
 /** Move the limbo frames that every pCPU has forgotten to the free list; the list is in the order of its epochs. */
@@ -124,6 +127,49 @@ export function frame_alloc(owner: u16, type: u8): Mfn {
   if (mfn != INVALID_MFN) setup(mfn, owner, type);
   lock_release(ALLOC_LOCK);
   return mfn;
+}
+
+/** Candidates that are looked at for frames in a row, beyond those that were never used. */
+const RUN_TRIES: u32 = 64;
+
+/** 2^order zeroed frames in a row, aligned to their number, each with one hold; INVALID_MFN if they are not found at once. */
+export function frames_alloc(owner: u16, type: u8, order: u32): Mfn {
+  if (order == 0) return frame_alloc(owner, type);
+  lock_acquire(ALLOC_LOCK);
+  const h = host();
+  const n: u32 = 1 << order;
+  let mfn = run_fresh(h, n);
+  if (mfn == INVALID_MFN) mfn = run_freed(h, n);
+  if (mfn != INVALID_MFN) for (let i: u32 = 0; i < n; i++) setup(mfn + i, owner, type);
+  lock_release(ALLOC_LOCK);
+  return mfn;
+}
+
+/** From what was never used; the frames before the first aligned one are free like others from then on. */
+function run_fresh(h: Host, n: u32): Mfn {
+  const first = (h.next_fresh + n - 1) & ~(n - 1);
+  if (first >= h.memory_frames || n > h.memory_frames - first) return INVALID_MFN;
+  while (h.next_fresh < first) release(h, h.next_fresh++);
+  h.next_fresh = first + n;
+  return first;
+}
+
+/** From what is free again: a few places are looked at, from where the last look ended. */
+function run_freed(h: Host, n: u32): Mfn {
+  reclaim(h);
+  for (let k: u32 = 0; k < RUN_TRIES && h.free_count >= n; k++) {
+    let mfn = (rover + n - 1) & ~(n - 1);
+    if (mfn < h.first_frame || mfn + n > h.next_fresh) mfn = (h.first_frame + n - 1) & ~(n - 1);
+    if (mfn + n > h.next_fresh) return INVALID_MFN;
+    rover = mfn + n;
+    let i: u32 = 0;
+    while (i < n && frame(mfn + i).type == FRAME_FREE) i++;
+    if (i < n) continue;
+    for (i = 0; i < n; i++) unlink(h, mfn + i);
+    memory.fill(mfn_to_ptr(mfn), 0, (<usize>n) << 12);
+    return mfn;
+  }
+  return INVALID_MFN;
 }
 
 /** A frame that a guest may have mapped: reusable once every pCPU has flushed. */

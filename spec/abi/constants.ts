@@ -40,6 +40,16 @@ export const VMASST_TYPE_architectural_iopl = 4;
 export const VMASST_TYPE_runstate_update_flag = 5;
 export const VMASST_TYPE_m2p_strict = 32;
 
+export const MMU_NORMAL_PT_UPDATE = 0;
+export const MMU_MACHPHYS_UPDATE = 1;
+export const MMU_PT_UPDATE_PRESERVE_AD = 2;
+export const MMU_PT_UPDATE_NO_TRANSLATE = 3;
+export const UVMF_NONE = 0;
+export const UVMF_TLB_FLUSH = 1;
+export const UVMF_INVLPG = 2;
+export const UVMF_FLUSHTYPE_MASK = 3;
+export const UVMF_ALL = 4;
+
 export const XEN_LEGACY_MAX_VCPUS = 32;
 export const XEN_PVCLOCK_TSC_STABLE_BIT = 1;
 export const XEN_PVCLOCK_GUEST_STOPPED = 2;

@@ -10,6 +10,7 @@ import { EVENT_CHANNEL } from './event_channel.ts';
 import { GRANT_TABLE } from './grant_table.ts';
 import { HVM } from './hvm.ts';
 import { MEMORY } from './memory.ts';
+import { MMUEXT } from './mmuext.ts';
 import {
   own,
   xsm,
@@ -64,7 +65,14 @@ export const FURTHER_CHECKS: readonly XsmCheck[] = [
 
 export const HYPERCALLS: readonly Hypercall[] = [
   row(0, 'set_trap_table', 'pv', 'traps:ptr', ...pv()),
-  row(1, 'mmu_update', 'pv', 'ureqs:ptr count:u32 pdone:ptr foreigndom:u32', ...pv(xsm('mmu_update', 'TARGET'))),
+  row(
+    1,
+    'mmu_update',
+    'pv',
+    'ureqs:ptr count:u32 pdone:ptr foreigndom:u32',
+    { check: xsm('mmu_update', 'TARGET') },
+    { continuable: true },
+  ),
   row(2, 'set_gdt', 'pv', 'frame_list:ptr entries:u32', ...pv()),
   row(3, 'stack_switch', 'pv', 'ss:u64 esp:u64', ...pv()),
   row(4, 'set_callbacks', 'pv', 'event:u64 failsafe:u64 syscall:u64', ...pv()),
@@ -83,7 +91,7 @@ export const HYPERCALLS: readonly Hypercall[] = [
     { check: own('each entry is checked') },
     { continuable: true },
   ),
-  row(14, 'update_va_mapping', 'pv', 'va:u64 val:u64 flags:u64', ...pv(xsm('update_va_mapping', 'TARGET'))),
+  row(14, 'update_va_mapping', 'pv', 'va:u64 val:u64 flags:u64', { check: xsm('update_va_mapping', 'TARGET') }),
   row(15, 'set_timer_op', 'hvm pv', 'timeout:i64', { check: self }),
   row(16, 'event_channel_op_compat', 'pv', 'op:ptr', ...pv()),
   row(17, 'xen_version', 'hvm pv arm', 'cmd:op arg:ptr', { ops: VERSION }),
@@ -91,24 +99,13 @@ export const HYPERCALLS: readonly Hypercall[] = [
   row(19, 'physdev_op_compat', 'pv', 'op:ptr', ...pv()),
   row(20, 'grant_table_op', 'hvm pv arm', 'cmd:op uop:ptr count:u32', { ops: GRANT_TABLE }),
   row(21, 'vm_assist', 'hvm pv arm', 'cmd:u32 type:u32', { check: self }),
-  row(
-    22,
-    'update_va_mapping_otherdomain',
-    'pv',
-    'va:u64 val:u64 flags:u64 domid:domid',
-    ...pv(xsm('update_va_mapping', 'TARGET')),
-  ),
+  row(22, 'update_va_mapping_otherdomain', 'pv', 'va:u64 val:u64 flags:u64 domid:domid', {
+    check: xsm('update_va_mapping', 'TARGET'),
+  }),
   row(23, 'iret', 'pv', '', ...pv()),
   row(24, 'vcpu_op', 'hvm pv arm', 'cmd:op vcpuid:u32 arg:ptr', { ops: VCPU }),
   row(25, 'set_segment_base', 'pv', 'which:u32 base:u64', ...pv()),
-  row(
-    26,
-    'mmuext_op',
-    'hvm pv',
-    'uops:ptr count:u32 pdone:ptr foreigndom:u32',
-    { check: xsm('mmuext_op', 'TARGET') },
-    ENOSYS,
-  ),
+  row(26, 'mmuext_op', 'hvm pv', 'uops:ptr count:u32 pdone:ptr foreigndom:u32', { ops: MMUEXT }),
   row(27, 'xsm_op', 'hvm pv arm', 'op:ptr', { ops: XSM }, ENOSYS),
   row(28, 'nmi_op', 'pv', 'cmd:u32 arg:ptr', ...pv()),
   row(29, 'sched_op', 'hvm pv arm', 'cmd:op arg:ptr', { ops: SCHED }),

@@ -43,6 +43,8 @@ export interface SubOp {
   status: Status;
   /** May give way in the middle and be continued. */
   continuable: boolean;
+  /** Of a hypercall that other guests have too: for PV guests alone, the others get -EOPNOTSUPP. */
+  pvOnly: boolean;
 }
 
 /** Where the op number is and how it is spelled. */
@@ -86,18 +88,19 @@ type Row = readonly [
   arg: Struct<any> | Type | null,
   check: Check,
   status: Status,
-  continuable?: 'continuable',
+  how?: 'continuable' | 'pv' | 'continuable pv',
 ];
 
 /** Rows of a sub-op table. */
 export function subOps(prefix: string, how: Omit<SubOps, 'ops'>, rows: readonly Row[]): SubOps {
-  const ops = rows.map(([nr, name, arg, check, status, c]) => ({
+  const ops = rows.map(([nr, name, arg, check, status, how = '']) => ({
     nr,
     name: prefix + name,
     arg,
     check,
     status,
-    continuable: c === 'continuable',
+    continuable: how.startsWith('continuable'),
+    pvOnly: how.endsWith('pv'),
   }));
   return { ...how, ops };
 }

@@ -131,6 +131,7 @@ const verdict = (status: string) => (status === 'supported' ? '0' : `-${status}`
 
 /** What is answered before the handler runs: 0 to go on. */
 function opAnswer(op: SubOp): string {
+  if (op.pvOnly && op.status === 'supported') return 'return is_pv(d) ? 0 : -EOPNOTSUPP;';
   if (!isXsm(op.check) || op.check.by === 'handler') return `return ${verdict(op.status)};`;
   const check = `xsm_check(XSM_${op.check.hook}, d, null)`;
   return op.status === 'supported'
@@ -209,7 +210,7 @@ function hypercallsModule(): string {
       `//   do_${h.name}(${['d: Domain', 'v: Vcpu', ...h.args.map(([n, t]) => `${n}: ${CAST[t].type}`)].join(', ')}): i64`,
   );
   return `${HEADER}
-import { Domain } from '../hypervisor/domain';
+import { Domain, is_pv } from '../hypervisor/domain';
 import { Vcpu } from '../hypervisor/vcpu';
 import { xsm_check } from '../hypervisor/xsm';
 import {

@@ -51,7 +51,7 @@ function standIns(generated: string): Record<string, string> {
       ? `export function msr_read_${s.read}(cpu: Cpu, nr: u32): bool { special_value = nr; return true; }`
       : `export function msr_write_${(s as { write: string }).write}(cpu: Cpu, nr: u32, v: u64): bool { return v == nr; }`,
   );
-  const domain = '@unmanaged export class Domain { id: u32; }';
+  const domain = '@unmanaged export class Domain { id: u32; } export function is_pv(d: Domain): bool { return false; }';
   const vcpu = '@unmanaged export class Vcpu { id: u32; }';
   const imports = "import { Domain } from './domain'; import { Vcpu } from './vcpu';";
   const cpu = "import { Cpu } from './cpu';";

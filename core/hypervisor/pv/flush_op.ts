@@ -1,0 +1,36 @@
+// What a PV guest asks to be forgotten of its vCPUs' translations.
+import { pv_flush, pv_forget, pv_invlpg } from '../../arch/x86/pv/tlb';
+import { domain_vcpu } from '../domain';
+import { get_guest, guest_word } from '../guest_access';
+import { Vcpu, vcpu_domain } from '../vcpu';
+import { flush_wait } from './flush';
+
+/** Instead of an address: all translations. */
+export const ALL_PAGES: u64 = ~0;
+
+export function flush_local(v: Vcpu, va: u64): void {
+  if (va == ALL_PAGES) pv_flush(v);
+  else pv_invlpg(v, va);
+}
+
+/** On every vCPU of the domain, or on those whose bits are set at `bitmap`. False: it cannot be read. */
+export function flush_many(v: Vcpu, everybody: bool, bitmap: u64, va: u64): bool {
+  const d = vcpu_domain(v);
+  let elsewhere = false;
+  let word: u64 = ~0;
+  for (let id: u32 = 0; id < d.max_vcpus; id++) {
+    if (!everybody && (id & 63) == 0) {
+      if (!get_guest<u64>(v, bitmap + (id >>> 3))) return false;
+      word = guest_word;
+    }
+    if (!((word >> (id & 63)) & 1)) continue;
+    const other = domain_vcpu(d, id);
+    if (other == null) continue;
+    if (other == v) flush_local(v, va);
+    else if (other.pcpu != v.pcpu) elsewhere = true;
+    else if (va == ALL_PAGES) pv_forget(other);
+    else pv_invlpg(other, va);
+  }
+  if (elsewhere) flush_wait();
+  return true;
+}
