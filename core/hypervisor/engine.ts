@@ -9,14 +9,14 @@ import {
   XEN_HVM_DEBUGCONS_IOPORT,
 } from '../gen/abi';
 import { host_lock, host_unlock } from '../shared/host';
-import { Mfn } from '../shared/memory';
+import { INVALID_MFN, Mfn } from '../shared/memory';
 import { Pcpu } from '../shared/pcpu';
 import { DEBUG_HELD } from './debug';
 import { domain_param, is_pv } from './domain';
 import { io_access, io_data } from './ioreq';
 import { log_console } from './log';
 import { p2m_frame, p2m_writable } from './p2m';
-import { pv_frame } from './pv/frame';
+import { pv_frame, pv_leaf_frame } from './pv/frame';
 import { vcpu_tsc } from './time';
 import { trace_interrupt, tracing_runs } from './trace';
 import { Vcpu, vcpu_arg, vcpu_domain, vcpu_of, vcpu_pcpu } from './vcpu';
@@ -28,8 +28,9 @@ export let engine_port_value: u32 = 0;
 export function engine_gfn_frame(cpu: Cpu, gfn: u64, write: bool): Mfn {
   const d = vcpu_domain(vcpu_of(cpu));
   if (is_pv(d)) {
-    engine_frame_writable = write;
-    return pv_frame(d, gfn, write);
+    const own = pv_leaf_frame(cpu, gfn, write);
+    engine_frame_writable = write || pv_frame(d, gfn, true) != INVALID_MFN;
+    return own;
   }
   const mfn = p2m_frame(d, gfn);
   engine_frame_writable = p2m_writable;

@@ -19,7 +19,7 @@ import {
   gnttab_copy_ptr__u__ref,
 } from '../gen/abi';
 import { XSM_grant_copy } from '../gen/xsm';
-import { frame_written } from '../shared/frame_table';
+import { frame, frame_written } from '../shared/frame_table';
 import { INVALID_MFN, Mfn, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
 import { Domain, domain_by_id, domain_find, page_get, page_put } from './domain';
 import {
@@ -33,6 +33,7 @@ import {
   NOT_TRANSITIVE,
 } from './grant_table';
 import { p2m_frame, p2m_writable } from './p2m';
+import { type_open } from './pv/page_type';
 import { xsm_check } from './xsm';
 
 // One end, opened: its frame (held), the part of it that may be used, and whose reference is to be ended (0 = a page by its number).
@@ -62,7 +63,10 @@ function open_end(d: Domain, p: usize, gref: bool, write: bool): i32 {
       end_ref = grant_via_ref;
     }
     end_granter = <u32>changetype<usize>(granter);
-    return GNTST_okay;
+    // A PV domain may have made a table of it since the grant's first use began.
+    if (!write || type_open(frame(end_mfn))) return GNTST_okay;
+    close_end(end_granter, end_ref, write, end_mfn);
+    return GNTST_bad_page;
   }
   const mfn = p2m_frame(d, load<u64>(p, gnttab_copy_ptr__u__gmfn));
   if (mfn == INVALID_MFN || (write && !p2m_writable)) return GNTST_bad_page;

@@ -60,6 +60,7 @@ import {
   gnttab_unmap_and_replace__host_addr,
   gnttab_unmap_and_replace__new_addr,
   gnttab_unmap_and_replace__status,
+  gnttab_unmap_grant_ref__dev_bus_addr,
   gnttab_unmap_grant_ref__handle,
   gnttab_unmap_grant_ref__host_addr,
   gnttab_unmap_grant_ref__status,
@@ -89,9 +90,9 @@ import {
 import { XSM_grant_query_size, XSM_grant_setup } from '../gen/xsm';
 import { frame, FRAME_RAM, FRAME_SHARED, frame_valid } from '../shared/frame_table';
 import { PAGE_SIZE } from '../shared/memory';
-import { Domain, domain_by_id } from './domain';
+import { Domain, domain_by_id, is_pv } from './domain';
 import { grant_copy } from './grant_copy';
-import { grant_map, grant_unmap, map_handle } from './grant_map';
+import { grant_map, grant_unmap, map_handle, map_mfn } from './grant_map';
 import { grant_frame_mfn, grant_grow, grant_status_mfn, grant_swap } from './grant_table';
 import { grant_transfer } from './grant_transfer';
 import { grant_set_version } from './grant_version';
@@ -197,26 +198,29 @@ export function do_grant_table_op(d: Domain, v: Vcpu, cmd: u32, uop: u64, count:
 function one(d: Domain, v: Vcpu, op: u32, a: usize): i32 {
   switch (op) {
     case GNTTABOP_map_grant_ref:
-      map_one(d, a);
+      map_one(d, v, a);
       return 0;
     case GNTTABOP_unmap_grant_ref: {
       const rc = grant_unmap(
         d,
+        v,
         load<u64>(a, gnttab_unmap_grant_ref__host_addr),
+        load<u64>(a, gnttab_unmap_grant_ref__dev_bus_addr),
         load<u32>(a, gnttab_unmap_grant_ref__handle),
+        0,
       );
       store<i16>(a, <i16>rc, gnttab_unmap_grant_ref__status);
       return 0;
     }
     case GNTTABOP_unmap_and_replace: {
-      // A new place for the mapping's page is PV's: a page table entry.
-      let rc = GNTST_general_error;
-      if (load<u64>(a, gnttab_unmap_and_replace__new_addr) == 0)
-        rc = grant_unmap(
-          d,
-          load<u64>(a, gnttab_unmap_and_replace__host_addr),
-          load<u32>(a, gnttab_unmap_and_replace__handle),
-        );
+      const rc = grant_unmap(
+        d,
+        v,
+        load<u64>(a, gnttab_unmap_and_replace__host_addr),
+        0,
+        load<u32>(a, gnttab_unmap_and_replace__handle),
+        load<u64>(a, gnttab_unmap_and_replace__new_addr),
+      );
       store<i16>(a, <i16>rc, gnttab_unmap_and_replace__status);
       return 0;
     }
@@ -264,9 +268,10 @@ function table_op(d: Domain, v: Vcpu, op: u32, a: usize): i32 {
   }
 }
 
-function map_one(d: Domain, a: usize): void {
+function map_one(d: Domain, v: Vcpu, a: usize): void {
   const rc = grant_map(
     d,
+    v,
     load<u64>(a, gnttab_map_grant_ref__host_addr),
     load<u32>(a, gnttab_map_grant_ref__flags),
     load<u32>(a, gnttab_map_grant_ref__ref),
@@ -275,7 +280,8 @@ function map_one(d: Domain, a: usize): void {
   store<i16>(a, <i16>rc, gnttab_map_grant_ref__status);
   if (rc != GNTST_okay) return;
   store<u32>(a, map_handle, gnttab_map_grant_ref__handle);
-  store<u64>(a, 0, gnttab_map_grant_ref__dev_bus_addr);
+  // A translated guest has no use for a machine address.
+  store<u64>(a, is_pv(d) ? (<u64>map_mfn) << 12 : 0, gnttab_map_grant_ref__dev_bus_addr);
 }
 
 function query_size(d: Domain, a: usize): i32 {

@@ -151,3 +151,139 @@ test('tables with a mistake leave nothing behind', () => {
       assert.equal(invariants(m.x), null);
     }
 });
+
+/** The guest's grant table: entry `ref` lets `domid` have its frame. */
+function grant(g: PvGuest, ref: number, domid: number, mfn: number, readonly = false) {
+  const frames = g.va(0, 1024);
+  assert.equal(g.call('grant_table_op', N.GNTTABOP_setup_table, g.put(0, (1n << 32n) | BigInt(SELF), 0, frames), 1), 0);
+  const table = Number(g.get(1024));
+  g.words(table)[ref] = BigInt(readonly ? 5 : 1) | (BigInt(domid) << 16n) | (BigInt(mfn) << 32n);
+  return () => Number(g.words(table)[ref] & 0xffffn);
+}
+const mapFields = 'host_addr flags ref dom status handle dev_bus_addr'.split(' ');
+
+/** GNTTABOP_map_grant_ref by a PV guest: its status. */
+function map(g: PvGuest, addr: bigint, flags: number, ref: number, dom: number) {
+  const at = g.put(0, addr, BigInt(flags) | (BigInt(ref) << 32n), BigInt(dom), 0, 0);
+  assert.equal(mapFields.length, 7);
+  assert.equal(g.call('grant_table_op', N.GNTTABOP_map_grant_ref, at, 1), 0);
+  const status = Number(BigInt.asIntN(16, g.get(16) >> 16n));
+  return { status, handle: Number(g.get(16) >> 32n), bus: g.get(24) };
+}
+function unmap(g: PvGuest, addr: bigint, handle: number, bus = 0n) {
+  const at = g.put(0, addr, bus, handle);
+  assert.equal(g.call('grant_table_op', N.GNTTABOP_unmap_grant_ref, at, 1), 0);
+  return Number(BigInt.asIntN(16, g.get(16) >> 32n));
+}
+function replace(g: PvGuest, addr: bigint, handle: number, instead: bigint) {
+  const at = g.put(0, addr, instead, handle);
+  assert.equal(g.call('grant_table_op', N.GNTTABOP_unmap_and_replace, at, 1), 0);
+  return Number(BigInt.asIntN(16, g.get(16) >> 32n));
+}
+
+test('grants in page tables: by address, by entry, read-only, replaced', () => {
+  const { m, dom0, g } = guest();
+  const a = new PvGuest(m, dom0, 16);
+  a.tables(8);
+  const use = grant(a, 9, g.id, a.mfns[3]);
+  const l1 = g.words(g.roots[3]);
+  const HOST = 2;
+  const READONLY = 4;
+  const PTE = 16;
+  let r = map(g, g.va(5), HOST, 9, a.id);
+  assert.equal(r.status, 0);
+  assert.equal(r.bus, BigInt(a.mfns[3]) << 12n);
+  assert.equal(l1[5], entry(a.mfns[3], RW_PTE));
+  assert.equal(use(), 25);
+  assert.equal(g.holds(g.mfns[5]), 1, 'what was mapped there is so no more');
+  assert.equal(invariants(m.x), null);
+  assert.equal(unmap(g, g.va(6), r.handle), N.GNTST_general_error);
+  assert.equal(unmap(g, g.va(5), r.handle + 1), N.GNTST_bad_handle);
+  assert.equal(unmap(g, g.va(5), r.handle), 0);
+  assert.equal(l1[5], 0n);
+  assert.equal(use(), 1);
+  const pte = (BigInt(g.roots[3]) << 12n) | 40n;
+  r = map(g, pte, HOST | READONLY | PTE, 9, a.id);
+  assert.equal(r.status, 0);
+  assert.equal(l1[5], entry(a.mfns[3], RO_PTE | 0x40n));
+  assert.equal(g.set(g.roots[3], 5, entry(a.mfns[3], RW_PTE)), -N.EBUSY, 'the guest cannot make it writable');
+  assert.equal(g.map(6, entry(a.mfns[3], RO_PTE)), -N.EBUSY, 'nor map it elsewhere');
+  assert.equal(invariants(m.x), null);
+  assert.equal(replace(g, pte, r.handle, g.va(7)), N.GNTST_general_error, 'not by entry');
+  assert.equal(unmap(g, pte, r.handle), 0);
+  assert.equal(map(g, pte + 4n, HOST | PTE, 9, a.id).status, N.GNTST_general_error);
+  assert.equal(map(g, pte & ~0xfffn, HOST | PTE, 8, a.id).status, N.GNTST_general_error);
+  assert.equal(map(g, BigInt(g.mfns[20]) << 12n, HOST | PTE, 9, a.id).status, N.GNTST_general_error, 'no table');
+  assert.equal(map(g, BigInt(a.roots[3]) << 12n, HOST | PTE, 9, a.id).status, N.GNTST_general_error, "another's");
+  assert.equal(map(g, 0x1000n, HOST, 9, a.id).status, N.GNTST_general_error);
+  assert.equal(use(), 1);
+  r = map(g, g.va(5), HOST, 9, a.id);
+  assert.equal(replace(g, g.va(5), r.handle, g.va(7)), 0);
+  assert.equal(l1[5], entry(g.mfns[7], RW_PTE));
+  assert.equal(l1[7], 0n);
+  assert.equal(use(), 1);
+  assert.equal(invariants(m.x), null);
+  // Both parts, one after the other.
+  r = map(g, g.va(5), HOST | 1, 9, a.id);
+  assert.equal(r.status, 0);
+  assert.equal(unmap(g, g.va(5), r.handle, 4096n), N.GNTST_bad_dev_addr);
+  assert.equal(unmap(g, g.va(5), r.handle), 0);
+  assert.equal(use(), 25);
+  assert.equal(invariants(m.x), null);
+  assert.equal(unmap(g, 0n, r.handle, r.bus), 0);
+  assert.equal(use(), 1);
+  // A mapping that the guest has overwritten stays in use until it ends.
+  r = map(g, g.va(5), HOST, 9, a.id);
+  assert.equal(g.map(5, 0n), 0);
+  assert.equal(unmap(g, g.va(5), r.handle), N.GNTST_general_error);
+  assert.equal(invariants(m.x), null);
+  assert.equal(map(g, g.va(8), HOST, 9, a.id).status, 0);
+  assert.equal(destroyDomain(dom0, a.id), 0);
+  assert.equal(invariants(m.x), null);
+  assert.equal(l1[8], entry(a.mfns[3], RW_PTE), 'the frame lives as long as its mapping');
+  assert.equal(destroyDomain(dom0, g.id), 0);
+  assert.equal(invariants(m.x), null);
+  assert.equal(m.x.domain_state(a.id), -1);
+});
+
+test('what is written for others goes into no page table', () => {
+  const { m, dom0, g } = guest();
+  const s = m.service(5);
+  for (const mfn of [g.roots[3], g.roots[0]]) {
+    grant(g, 9, 5, mfn);
+    grant(g, 10, 5, mfn, true);
+    const ask = (flags: number, ref: number) => {
+      const fields = { host_addr: [8, 90 * 4096], flags: [4, flags], ref: [4, ref], dom: [2, g.id] } as Record<
+        string,
+        [number, number]
+      >;
+      s.op('grant_table_op', 'GNTTABOP_map_grant_ref', 'gnttab_map_grant_ref', fields, 1);
+      return s.get('gnttab_map_grant_ref', 'status', 2, true);
+    };
+    assert.equal(ask(2, 9), N.GNTST_bad_page);
+    assert.equal(ask(6, 9), 0, 'to be read it may be had');
+    const before = g.words(mfn)[3];
+    const v = new DataView(new ArrayBuffer(N.sizeof_gnttab_copy));
+    v.setUint16(N.gnttab_copy__source + N.gnttab_copy_ptr__domid, SELF, true);
+    v.setUint32(N.gnttab_copy__dest, 9, true);
+    v.setUint16(N.gnttab_copy__dest + N.gnttab_copy_ptr__domid, g.id, true);
+    v.setUint16(N.gnttab_copy__len, 64, true);
+    v.setUint16(N.gnttab_copy__flags, 2, true);
+    s.write(0, new Uint8Array(v.buffer));
+    assert.equal(s.hypercall(N.__HYPERVISOR_grant_table_op, N.GNTTABOP_copy, 0, 1), 0);
+    assert.equal(s.get('gnttab_copy', 'status', 2, true), N.GNTST_bad_page);
+    assert.equal(g.words(mfn)[3], before);
+
+    s.op('grant_table_op', 'GNTTABOP_unmap_grant_ref', 'gnttab_unmap_grant_ref', { handle: [4, 0] }, 1);
+  }
+  foreign(dom0, g.id, g.roots[3], 100);
+  assert.equal(dom0.write(100 * 4096, new Uint8Array(8)), false, 'the control domain reads tables only');
+  assert.ok(dom0.read(100 * 4096, 8));
+  const info = g.put(0, g.roots[3], 0);
+  assert.equal(g.call('vcpu_op', N.VCPUOP_register_vcpu_info, 0, info), -N.EINVAL);
+  assert.equal(g.call('vcpu_op', N.VCPUOP_register_vcpu_info, 0, g.put(0, g.mfns[9], 0)), 0);
+  assert.equal(g.map(9, entry(g.mfns[9], RO_PTE)), 0);
+  assert.equal(g.mmuext('PIN_L1_TABLE', g.mfns[9]), -N.EINVAL, 'vcpu_info is written for good');
+  assert.equal(g.call('xen_version', N.XENVER_extraversion, g.va(43)), -N.EFAULT, 'a handle that leads to a table');
+  assert.equal(invariants(m.x), null);
+});

@@ -145,6 +145,7 @@ export const GNTMAP_host_map = 2;
 export const GNTMAP_readonly = 4;
 export const GNTMAP_application_map = 8;
 export const GNTMAP_contains_pte = 16;
+export const _GNTMAP_guest_avail0 = 16;
 export const GNTCOPY_source_gref = 1;
 export const GNTCOPY_dest_gref = 2;
 export const GNTST_okay = 0;

@@ -7,7 +7,7 @@ import { Domain } from '../domain';
 import { vcpu_domain, vcpu_of } from '../vcpu';
 import { pv_owned } from './memory';
 import { PTE_P, pte_mfn, PTE_RW } from './entries';
-import { PGT_l1, PGT_validated, PGT_writable, type_open } from './page_type';
+import { PGT_l1, PGT_validated, PGT_writable, type_open, type_walkable } from './page_type';
 
 /** A frame of the domain's own, for the TLB: one that may be written is in use as writable memory. Callable without the lock. */
 export function pv_frame(d: Domain, mfn: u64, write: bool): Mfn {
@@ -19,7 +19,7 @@ export function pv_frame(d: Domain, mfn: u64, write: bool): Mfn {
  * The same for whatever an L1 entry names, frames of others that were granted included: the entry at the end of the walk that has just
  * been made (CPU_WALK, `depth` entries) still is in an L1 table, and so was checked when it was made. Takes the lock if it has to look.
  */
-export function pv_leaf_frame(cpu: Cpu, mfn: u64, write: bool, depth: i32): Mfn {
+export function pv_leaf_frame(cpu: Cpu, mfn: u64, write: bool, depth: i32 = 4): Mfn {
   const d = vcpu_domain(vcpu_of(cpu));
   const own = pv_frame(d, mfn, write);
   if (own != INVALID_MFN || mfn > 0xfffff || !frame_valid(<u32>mfn) || frame(<u32>mfn).owner == d.domid) return own;
@@ -46,4 +46,9 @@ export function pv_reached(mfn: u64, write: bool): Mfn {
   const f = frame(<u32>mfn);
   if (f.type != FRAME_RAM && f.type != FRAME_SHARED) return INVALID_MFN;
   return write && !type_open(f) ? INVALID_MFN : <u32>mfn;
+}
+
+/** Is the frame in use as a page table of this level? By a linear entry a higher one is. Callable without the lock. */
+export function pv_is_table(d: Domain, mfn: u64, level: i32): bool {
+  return type_walkable(d, mfn, level);
 }
