@@ -90,7 +90,7 @@ test('what is not understood is one sentence', () => {
     ['run --kernel k --memory 0x80', /--memory/],
     ['run --kernel k --timeout -1', /--timeout/],
     ['run --kernel k --timeout soon', /--timeout/],
-    ['run --kernel k --type hvm', /--type takes pvh/],
+    ['run --kernel k --type hvm', /--type takes pvh or pv, not 'hvm'/],
     ['run --kernel k --name a/b', /--name/],
     ['run --kernel k --trace all', /--trace takes hypercalls, .*not 'all'/],
     ['run --kernel k --deterministic=1', /--deterministic/],

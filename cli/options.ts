@@ -15,6 +15,9 @@ export const EXIT = {
 export const TRACES = ['hypercalls', 'events', 'xenstore', 'insn'] as const;
 export type Trace = (typeof TRACES)[number];
 
+const TYPES = ['pvh', 'pv'] as const;
+export type GuestType = (typeof TYPES)[number];
+
 export interface RunOptions {
   kernel: string;
   initrd: string | undefined;
@@ -22,7 +25,7 @@ export interface RunOptions {
   /** MiB */
   memory: number;
   name: string;
-  type: 'pvh';
+  type: GuestType;
   /** seconds */
   timeout: number | undefined;
   deterministic: boolean;
@@ -61,12 +64,12 @@ const MAX_MEMORY_MIB = 3072;
 const MAX_TIMEOUT_S = 2 ** 31 / 1000 - 1; // what a Node timer holds
 
 const RUN = {
-  kernel: { type: 'string', value: 'FILE', help: 'kernel: bzImage or ELF with a PVH note (needed)' },
+  kernel: { type: 'string', value: 'FILE', help: "kernel: bzImage or ELF with Xen's notes (needed)" },
   initrd: { type: 'string', value: 'FILE', help: 'initial RAM disk' },
   cmdline: { type: 'string', value: 'TEXT', help: "the kernel's command line (console=hvc0)" },
   memory: { type: 'string', value: 'MIB', help: `memory in MiB, ${MIN_MEMORY_MIB} to ${MAX_MEMORY_MIB} (256)` },
   name: { type: 'string', value: 'NAME', help: "the domain's name (guest)" },
-  type: { type: 'string', value: 'pvh', help: 'guest type; pvh is the only one yet' },
+  type: { type: 'string', value: TYPES.join('|'), help: `guest type (${TYPES[0]})` },
   timeout: { type: 'string', value: 'SECONDS', help: 'give up after this time: exit code 5' },
   deterministic: { type: 'boolean', help: 'time from the instruction count: equal runs give equal output' },
   'no-reboot': { type: 'boolean', help: 'a reboot ends the run: exit code 3' },
@@ -148,6 +151,12 @@ export function number(name: string, text: string, minimum: number, maximum: num
   return value;
 }
 
+function guestType(text: string): GuestType {
+  const known = TYPES.find((type) => type === text);
+  if (known) return known;
+  throw new UsageError(`--type takes ${TYPES.join(' or ')}, not '${text}'.`);
+}
+
 function traces(list: string[]): Trace[] {
   const known = (name: string): name is Trace => (TRACES as readonly string[]).includes(name);
   const names = list.flatMap((item) => item.split(','));
@@ -190,8 +199,8 @@ export function parseCommand(args: string[]): Command {
     throw new UsageError(`There is no command '${command}': \`xenolith --help\` shows what there is.`);
   if (rest.length > 0) throw new UsageError(`Nothing is known of '${rest[0]}': a value follows its option.`);
   if (!values.kernel) throw new UsageError('--kernel is missing: name a kernel file.');
-  const { name = 'guest', type = 'pvh' } = values;
-  if (type !== 'pvh') throw new UsageError(`--type takes pvh, not '${type}'.`);
+  const { name = 'guest' } = values;
+  const type = guestType(values.type ?? TYPES[0]);
   if (!/^[\w.+-]{1,64}$/.test(name)) {
     throw new UsageError("--name takes up to 64 letters, digits and '.', '_', '+', '-'.");
   }

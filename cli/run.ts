@@ -10,7 +10,7 @@ import type { TraceFile } from '../services/report/trace_file.ts';
 import { Host, type Guest, type Outcome } from '../services/xenops/host.ts';
 import { readInput, Unreadable } from '../toolstack/files.ts';
 import { checkOutput, Unavailable } from './files.ts';
-import { planSize, releasePlan } from '../toolstack/host/images.ts';
+import { releasePlan } from '../toolstack/host/images.ts';
 import { elfImage } from '../toolstack/kernel.ts';
 import { EXIT, type ProfileOptions, type RunOptions } from './options.ts';
 import { openTerminal, type Terminal } from './terminal.ts';
@@ -29,7 +29,8 @@ function fail(message: string, code: number): number {
 function plan(options: RunOptions): Plan {
   const kernel = elfImage(readInput('kernel', options.kernel));
   const initrd = options.initrd === undefined ? undefined : readInput('initrd', options.initrd);
-  return buildDomain({ kernel, initrd, cmdline: options.cmdline, memory: options.memory * MIB, vcpus: 1 });
+  const { type, cmdline, memory } = options;
+  return buildDomain({ type, kernel, initrd, cmdline, memory: memory * MIB, vcpus: 1 });
 }
 
 const CODES: Record<Outcome, number> = {
@@ -101,7 +102,7 @@ async function carryOut(options: RunOptions, profile: ProfileOptions | undefined
   const gdb = options.gdb && (await openDebugger(options.gdb, () => stop.abort()));
   const machine = new Machine(
     {
-      memory: planSize(made),
+      memory: made.size,
       deterministic: options.deterministic,
       trace: { ...tracer.machineOptions, ...traceFile?.machineOptions },
       ...(profile && { profile: profile.hz }),

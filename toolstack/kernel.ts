@@ -14,7 +14,7 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { compactElf, extractElf, isBzImage, parseElf } from '../services/domain_builder/protocol/index.ts';
+import { compactElf, extractElf, isPacked, parseElf } from '../services/domain_builder/protocol/index.ts';
 
 const FOLDER = fileURLToPath(new URL('../build/cache/kernels', import.meta.url));
 /** So many stay: the ones used last. */
@@ -22,9 +22,9 @@ const KEPT = 4;
 /** Counted up when what is kept changes its form. */
 const FORM = 1;
 
-/** The kernel file's ELF image: itself, or what a bzImage holds. The domain builder checks what it is. */
+/** The kernel file's ELF image: itself, or what a bzImage or a gzip file holds. The domain builder checks what it is. */
 export function elfImage(file: Uint8Array, folder = FOLDER): Uint8Array {
-  if (!isBzImage(file)) return file;
+  if (!isPacked(file)) return file;
   const path = placeOf(file, folder);
   const known = lookUp(path);
   if (known) return known;
@@ -45,7 +45,7 @@ const placeOf = (file: Uint8Array, folder: string): string =>
  * then finds it. A file that cannot be read or unpacked is `elfImage`'s to complain of.
  */
 export async function prepareKernel(file: Uint8Array, folder = FOLDER): Promise<void> {
-  if (!isBzImage(file) || existsSync(placeOf(file, folder))) return;
+  if (!isPacked(file) || existsSync(placeOf(file, folder))) return;
   const worker = new Worker(new URL('./kernel_worker.ts', import.meta.url), { workerData: { file, folder } });
   await new Promise<void>((resolve) => {
     worker.once('error', () => resolve());

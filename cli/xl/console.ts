@@ -25,7 +25,7 @@ export async function attach(client: ControlClient, domid: number, ready?: () =>
 
 async function console(xl: Xl, { options, args }: Given): Promise<number> {
   const type = options.get('t') ?? 'pv';
-  if (type !== 'pv') throw new Failure(`xl: a PVH guest has a pv console only, not '${String(type)}'.`);
+  if (type !== 'pv') throw new Failure(`xl: guests here have a pv console only, not '${String(type)}'.`);
   const number = String(options.get('n') ?? '0');
   if (number !== '0') throw new Failure(`xl: there is console 0 only, not '${number}'.`);
   const domid = await xl.domid(args[0]!);
@@ -46,7 +46,7 @@ export const CONSOLE: Verb[] = [
     usage: '[options] <Domain>',
     about: "Connect to a domain's console; Ctrl-] leaves it. What it said and nobody has seen yet comes first",
     options: [
-      { short: 't', value: 'TYPE', help: 'The type of console: pv is the only one of a PVH guest.' },
+      { short: 't', value: 'TYPE', help: 'The type of console: pv is the only one.' },
       { short: 'n', value: 'NUMBER', help: 'The number of the console: there is 0.' },
     ],
     needs: 1,

@@ -91,7 +91,7 @@ const asking = (name: string, about: string, doing: string): Verb => ({
   options: [
     { short: 'a', long: 'all', help: 'All guests.' },
     { short: 'w', long: 'wait', help: `Wait until the guests have done it.` },
-    { short: 'F', help: 'For HVM guests without PV drivers; a PVH guest is asked as always.' },
+    { short: 'F', help: 'For HVM guests without PV drivers; others are asked as always.' },
   ],
   completes: 'domain',
   run: ask(`domain.${name}`, doing, name),

@@ -71,7 +71,7 @@ async function create(xl: Xl, given: Given): Promise<number> {
   const { options } = given;
   const wants = (key: string): boolean => options.has(key);
   if (wants('vncviewer') || wants('vncviewer-autopass'))
-    throw new Failure('xl: there is no VNC display: a PVH guest has a console, -c connects to it.');
+    throw new Failure('xl: there is no VNC display: guests have a console, -c connects to it.');
   const dryRun = wants('dryrun') || xl.global.dryRun;
   const { config, source } = readConfig(xl, given, wants('quiet'));
   if (dryRun || wants('d')) xl.out(libxlJson(configJson({ ...config, uuid: config.uuid ?? crypto.randomUUID() })));

@@ -23,7 +23,7 @@ async function trigger(xl: Xl, { args }: Given): Promise<number> {
   const [name, what, cpu = '0'] = args as [string, string, string?];
   const domid = await xl.domid(name);
   const number = Object.hasOwn(TRIGGERS, what) ? TRIGGERS[what] : undefined;
-  if (what === 's3resume') throw new Failure('xl: a PVH guest does not sleep in S3: there is nothing to resume.');
+  if (what === 's3resume') throw new Failure('xl: no guest here sleeps in S3: there is nothing to resume.');
   if (number === undefined)
     throw new Failure(`Invalid trigger "${what}": there are ${Object.keys(TRIGGERS).join(', ')}.`);
   if (!/^\d{1,4}$/.test(cpu)) throw new Failure(`xl: '${cpu}' is no number of a vCPU.`);
@@ -88,7 +88,7 @@ export const DEBUG: Verb[] = [
   {
     name: 'trigger',
     usage: `<Domain> <${[...Object.keys(TRIGGERS), 's3resume'].join('|')}> [<VCPU>]`,
-    about: 'Send a trigger to a domain: an NMI is what a PVH guest takes',
+    about: 'Send a trigger to a domain: an NMI is what guests here take',
     needs: 2,
     completes: 'domain',
     run: trigger,

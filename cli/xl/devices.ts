@@ -67,7 +67,7 @@ const device = (kind: string, spec: string): Verb[] => {
 };
 
 const SAVING = 'domains cannot be saved, restored or migrated yet';
-const HVM = 'that is for HVM guests, and there are PVH guests only';
+const HVM = 'that is for HVM guests, and there are PVH and PV guests only';
 const PSR = 'the processor that guests see has no such resources';
 
 /** FLASK is off: in Xen's words and with its exit code. */

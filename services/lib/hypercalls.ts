@@ -7,6 +7,7 @@ import { domctl } from '../../spec/abi/structs/domctl.ts';
 import { eventChannel } from '../../spec/abi/structs/event_channel.ts';
 import { hvm } from '../../spec/abi/structs/hvm.ts';
 import { memory } from '../../spec/abi/structs/memory.ts';
+import { xen } from '../../spec/abi/structs/xen.ts';
 import type { Mailbox } from '../../platform/mailbox.ts';
 
 export class XenError extends Error {
@@ -38,7 +39,17 @@ function search(hypercall: string, op: string): { nr: number; cmd: number } {
 /** Extents in one memory hypercall: their list fits the argument area. */
 const BATCH = 512;
 const ARGUMENT = 0;
+const MMUEXT_OP = HYPERCALLS.find(({ name }) => name === 'mmuext_op')!.nr;
+const MMUEXT_PIN_L1_TABLE = 0;
 export const LIST = 1024;
+
+export interface NewDomainOptions {
+  handle: Uint8Array;
+  vcpus: number;
+  ssidref: number;
+  maxPort?: number;
+  pv?: boolean;
+}
 
 export class Hypercalls {
   readonly mailbox: Mailbox;
@@ -123,18 +134,19 @@ export class Hypercalls {
     });
   }
 
-  createDomain(options: { handle: Uint8Array; vcpus: number; ssidref: number; maxPort?: number }): number {
+  createDomain(options: NewDomainOptions): number {
     const v = this.domctl('XEN_DOMCTL_createdomain', 0, (d) => {
       const c = d.u.createdomain;
       c.ssidref = options.ssidref;
       options.handle.forEach((byte, i) => c.handle.set(i, byte));
-      c.flags = abi.XEN_DOMCTL_CDF_hvm | abi.XEN_DOMCTL_CDF_hap;
+      const { pv = false } = options;
+      c.flags = pv ? 0 : abi.XEN_DOMCTL_CDF_hvm | abi.XEN_DOMCTL_CDF_hap;
       c.max_vcpus = options.vcpus;
       c.max_evtchn_port = options.maxPort ?? 1023;
       c.max_grant_frames = 64;
       c.max_maptrack_frames = 1024;
       c.grant_opts = 1;
-      c.arch.emulation_flags = 1; // XEN_X86_EMU_LAPIC: all a PVH domain has
+      c.arch.emulation_flags = pv ? 0 : 1; // XEN_X86_EMU_LAPIC: all a PVH domain has
     });
     return v.domain;
   }
@@ -160,6 +172,30 @@ export class Hypercalls {
     });
   }
 
+  /** A PV domain's vCPU: struct vcpu_guest_context of the domain's width. */
+  setVcpuContext(domid: number, vcpu: number, context: Uint8Array): void {
+    const at = this.mailbox.ram.gpa + LIST;
+    this.mailbox.write(at, context);
+    this.domctl('XEN_DOMCTL_setvcpucontext', domid, (d) => {
+      d.u.vcpucontext.vcpu = vcpu;
+      d.u.vcpucontext.ctxt = BigInt(at);
+    });
+  }
+
+  /** 32 or 64: how wide a PV domain's addresses are. */
+  setAddressSize(domid: number, bits: number): void {
+    this.domctl('XEN_DOMCTL_set_address_size', domid, (d) => {
+      d.u.address_size.size = bits;
+    });
+  }
+
+  /** Has the hypervisor write its hypercall page into one of the domain's frames. */
+  initHypercallPage(domid: number, frame: number): void {
+    this.domctl('XEN_DOMCTL_hypercall_init', domid, (d) => {
+      d.u.hypercall_init.gmfn = BigInt(frame);
+    });
+  }
+
   pause(domid: number): void {
     this.domctl('XEN_DOMCTL_pausedomain', domid);
   }
@@ -180,20 +216,29 @@ export class Hypercalls {
     }
   }
 
-  domainInfo(domid: number): { flags: number; shutdown: number | null; pages: number; cpuTime: bigint } {
-    const {
-      flags,
-      tot_pages: pages,
-      cpu_time: cpuTime,
-    } = this.domctl('XEN_DOMCTL_getdomaininfo', domid).u.getdomaininfo;
+  domainInfo(domid: number): {
+    flags: number;
+    shutdown: number | null;
+    pages: number;
+    cpuTime: bigint;
+    sharedInfoFrame: number;
+  } {
+    const d = this.domctl('XEN_DOMCTL_getdomaininfo', domid).u.getdomaininfo;
+    const { flags, tot_pages: pages, cpu_time: cpuTime } = d;
     const down = flags & abi.XEN_DOMINF_shutdown;
     const code = (flags >>> abi.XEN_DOMINF_shutdownshift) & abi.XEN_DOMINF_shutdownmask;
-    return { flags, shutdown: down ? code : null, pages: Number(pages), cpuTime };
+    return {
+      flags,
+      shutdown: down ? code : null,
+      pages: Number(pages),
+      cpuTime,
+      sharedInfoFrame: Number(d.shared_info_frame),
+    };
   }
 
   // ---- memory
-  /** Gives the domain RAM at `gfns`. */
-  populate(domid: number, first: number, count: number): void {
+  /** Gives the domain RAM at `count` frames from `first`. `frames`: takes the machine frames, which a PV domain gets to know. */
+  populate(domid: number, first: number, count: number, frames?: Uint32Array): void {
     for (let done = 0; done < count; ) {
       const n = Math.min(BATCH, count - done);
       const list = this.#list(n, (i) => first + done + i);
@@ -203,15 +248,24 @@ export class Hypercalls {
         r.domid = domid;
       });
       if (this.result !== n) throw new XenError('XENMEM_populate_physmap', 12);
+      if (frames) {
+        const words = new Uint32Array(this.mailbox.read(list, 8 * n).slice().buffer);
+        for (let i = 0; i < n; i++) frames[done + i] = words[2 * i]!;
+      }
       done += n;
     }
   }
 
   /** Maps `count` frames of another domain, from `first`, at frame `at` of this one's pseudo-physical space; what was there goes. */
   mapForeign(domid: number, first: number, count: number, at: number): void {
+    this.mapForeignFrames(domid, (i) => first + i, count, at);
+  }
+
+  /** The same for frames that are in no order. */
+  mapForeignFrames(domid: number, frame: (i: number) => number, count: number, at: number): void {
     for (let done = 0; done < count; done += BATCH) {
       const n = Math.min(BATCH, count - done);
-      const idxs = this.#list(n, (i) => first + done + i);
+      const idxs = this.#list(n, (i) => frame(done + i));
       const gpfns = this.#list(n, (i) => at + done + i, LIST + 8 * BATCH);
       const errs = this.#list(n, () => 0, LIST + 16 * BATCH);
       this.op('memory_op', 'XENMEM_add_to_physmap_batch', memory.xen_add_to_physmap_batch, (a) => {
@@ -235,6 +289,29 @@ export class Hypercalls {
         r.domid = abi.DOMID_SELF;
         r.gpfn = BigInt(first + i);
       });
+  }
+
+  /** Maps the first frame of a domain's grant table at frame `at` of this one's space. */
+  mapGrantTable(domid: number, at: number): void {
+    const list = this.#list(1, () => at);
+    this.op('memory_op', 'XENMEM_acquire_resource', memory.xen_mem_acquire_resource, (r) => {
+      r.domid = domid;
+      r.type = abi.XENMEM_resource_grant_table;
+      r.id = abi.XENMEM_resource_grant_table_id_shared;
+      r.nr_frames = 1;
+      r.frame_list = BigInt(list);
+    });
+  }
+
+  /** Has the hypervisor check and keep a page table of another domain's: `level` 1 to 4. */
+  pinTable(domid: number, level: number, frame: number): void {
+    const at = this.mailbox.ram.gpa + ARGUMENT;
+    const { view: v, bytes } = make(xen.mmuext_op);
+    v.cmd = MMUEXT_PIN_L1_TABLE + level - 1;
+    v.arg1.mfn = BigInt(frame);
+    this.mailbox.write(at, bytes);
+    const r = Number(this.mailbox.hypercall(MMUEXT_OP, at, 1, 0, domid));
+    if (r < 0) throw new XenError(`MMUEXT_PIN_L${level}_TABLE`, -r);
   }
 
   setMemoryMap(domid: number, entries: readonly { addr: number; size: number; type: number }[]): void {

@@ -15,17 +15,20 @@ import {
 import { make } from '../../spec/abi/layout.ts';
 import { save } from '../../spec/abi/structs/save.ts';
 import type { Hypercalls } from '../lib/hypercalls.ts';
-import type { Plan, SegmentState } from '../domain_builder/protocol/index.ts';
+import type { Plan, PvhPlan, SegmentState } from '../domain_builder/protocol/index.ts';
+import { buildPvDomain } from './create_pv.ts';
+import { seedGrants } from './grants.ts';
+import { writeAll } from './window.ts';
 
 const PAGE = 4096;
-/** Frames of the guest mapped at once while it is loaded, and where. */
-const WINDOW = 256;
-const WINDOW_AT = 0x10000;
 
 export interface NewDomain {
   domid: number;
   storePort: number;
   consolePort: number;
+  /** The two rings' frames, as the guest names them to others: of a PV domain machine frames. */
+  storeFrame: number;
+  consoleFrame: number;
 }
 
 export interface Owners {
@@ -34,63 +37,61 @@ export interface Owners {
   console: number;
 }
 
-export function createDomain(
+export interface NewDomainOptions {
+  uuid: Uint8Array;
+  vcpus: number;
+  ssidref: number;
+}
+
+/** What one kind of guest needs beside what all do. */
+export type Builder<P extends Plan> = (
   dom0: Hypercalls,
-  plan: Plan,
-  options: { uuid: Uint8Array; vcpus: number; ssidref: number },
-  owners: Owners,
-): NewDomain {
-  const domid = dom0.createDomain({ handle: options.uuid, vcpus: options.vcpus, ssidref: options.ssidref });
+  plan: P,
+  domid: number,
+  ports: { store: number; console: number },
+) => { storeFrame: number; consoleFrame: number };
+
+export function createDomain(dom0: Hypercalls, plan: Plan, options: NewDomainOptions, owners: Owners): NewDomain {
+  const { uuid: handle, vcpus, ssidref } = options;
+  const domid = dom0.createDomain({ handle, vcpus, ssidref, pv: plan.type === 'pv' });
   try {
-    const ranges = [...plan.ram, ...plan.extra];
-    dom0.maxMemory(
-      domid,
-      ranges.reduce((sum, r) => sum + r.size, 0),
-    );
-    dom0.maxVcpus(domid, options.vcpus);
-    for (const range of ranges) dom0.populate(domid, range.gpa / PAGE, range.size / PAGE);
-    dom0.setMemoryMap(
-      domid,
-      plan.memmap.map(({ gpa, size, type }) => ({ addr: gpa, size, type: type || XEN_HVM_MEMMAP_TYPE_RAM })),
-    );
-    writeAll(dom0, domid, plan);
-    for (const [index, value] of plan.hvmParams) dom0.setHvmParam(domid, index, value);
-    const storePort = dom0.allocUnbound(domid, owners.xenstore);
-    const consolePort = dom0.allocUnbound(domid, owners.console);
-    dom0.setHvmParam(domid, HVM_PARAM_STORE_EVTCHN, storePort);
-    dom0.setHvmParam(domid, HVM_PARAM_CONSOLE_EVTCHN, consolePort);
-    // Without this a triple fault is a reboot, as on a PC; here a person wants to know.
-    dom0.setHvmParam(domid, HVM_PARAM_TRIPLE_FAULT_REASON, SHUTDOWN_crash);
-    dom0.setHvmContext(domid, context(plan));
-    return { domid, storePort, consolePort };
+    dom0.maxMemory(domid, plan.size);
+    dom0.maxVcpus(domid, vcpus);
+    const ports = {
+      store: dom0.allocUnbound(domid, owners.xenstore),
+      console: dom0.allocUnbound(domid, owners.console),
+    };
+    const frames =
+      plan.type === 'pv' ? buildPvDomain(dom0, plan, domid, ports) : buildPvhDomain(dom0, plan, domid, ports);
+    seedGrants(dom0, domid, [
+      [owners.console, frames.consoleFrame],
+      [owners.xenstore, frames.storeFrame],
+    ]);
+    return { domid, storePort: ports.store, consolePort: ports.console, ...frames };
   } catch (error) {
     dom0.destroy(domid);
     throw error;
   }
 }
 
-/** Puts the plan's bytes in place through a window of dom0's space, which is closed whatever happens. */
-function writeAll(dom0: Hypercalls, domid: number, plan: Plan): void {
-  let mapped = 0;
-  try {
-    for (const { gpa, bytes } of plan.writes)
-      for (let done = 0; done < bytes.length; ) {
-        const at = gpa + done;
-        const inPage = at % PAGE;
-        const n = Math.min(WINDOW * PAGE - inPage, bytes.length - done);
-        const pages = Math.ceil((inPage + n) / PAGE);
-        dom0.mapForeign(domid, (at - inPage) / PAGE, pages, WINDOW_AT);
-        mapped = Math.max(mapped, pages);
-        dom0.mailbox.write(WINDOW_AT * PAGE + inPage, bytes.subarray(done, done + n));
-        done += n;
-      }
-  } finally {
-    dom0.unmap(WINDOW_AT, mapped);
-  }
-}
+const buildPvhDomain: Builder<PvhPlan> = (dom0, plan, domid, ports) => {
+  for (const range of [...plan.ram, ...plan.extra]) dom0.populate(domid, range.gpa / PAGE, range.size / PAGE);
+  dom0.setMemoryMap(
+    domid,
+    plan.memmap.map(({ gpa, size, type }) => ({ addr: gpa, size, type: type || XEN_HVM_MEMMAP_TYPE_RAM })),
+  );
+  writeAll(dom0, domid, plan.writes, (pfn) => pfn);
+  for (const [index, value] of plan.hvmParams) dom0.setHvmParam(domid, index, value);
+  dom0.setHvmParam(domid, HVM_PARAM_STORE_EVTCHN, ports.store);
+  dom0.setHvmParam(domid, HVM_PARAM_CONSOLE_EVTCHN, ports.console);
+  // Without this a triple fault is a reboot, as on a PC; here a person wants to know.
+  dom0.setHvmParam(domid, HVM_PARAM_TRIPLE_FAULT_REASON, SHUTDOWN_crash);
+  dom0.setHvmContext(domid, context(plan));
+  return { storeFrame: plan.specialPages.xenstore, consoleFrame: plan.specialPages.console };
+};
 
 /** Save records that describe the first vCPU at its entry: header, CPU, MTRR, end. */
-function context(plan: Plan): Uint8Array {
+function context(plan: PvhPlan): Uint8Array {
   const cpu = make(save.hvm_hw_cpu);
   const { vcpu } = plan;
   const c = cpu.view;

@@ -193,31 +193,30 @@ export class Host {
     const handle = Uint8Array.from(Buffer.from(uuid.replaceAll('-', ''), 'hex'));
     const built = { uuid: handle, vcpus: options.vcpus, ssidref: options.ssidref ?? 0 };
     const made = createDomain(this.dom0, options.plan, built, { xenstore: XENSTORE_DOMID, console: CONSOLE_DOMID });
-    const { specialPages } = options.plan;
     const description: DomainDescription = {
       domid: made.domid,
       name: options.name,
       uuid,
-      type: 'pvh',
+      type: options.plan.type,
       memory: options.memoryKib,
       ...(options.maxMemoryKib !== undefined && { maxMemory: options.maxMemoryKib }),
       ...(options.image && { image: options.image }),
       vcpus: Array.from({ length: options.vcpus }, (_, i) => i < (options.online ?? options.vcpus)),
       startTime: this.machine.deterministic ? Math.floor(this.machine.wallclock / 1000) : Date.now() / 1000,
-      store: { port: made.storePort, ringRef: specialPages.xenstore },
-      console: { port: made.consolePort, ringRef: specialPages.console },
+      store: { port: made.storePort, ringRef: made.storeFrame },
+      console: { port: made.consolePort, ringRef: made.consoleFrame },
     };
     writeNodes(this.#client, domainNodes(description));
-    this.store.introduce(made.domid, specialPages.xenstore, made.storePort);
+    this.store.introduce(made.domid, made.storeFrame, made.storePort);
     const storeRing = this.#xenstore.attach(
       made.domid,
-      specialPages.xenstore,
+      made.storeFrame,
       made.storePort,
       (page, schedule) =>
         new XenstoreRing({ store: this.store, page, connection: this.#connect(made.domid), schedule }),
     );
     let backend!: ConsoleBackend;
-    const consoleRing = this.#consoles.attach(made.domid, specialPages.console, made.consolePort, (page, schedule) => {
+    const consoleRing = this.#consoles.attach(made.domid, made.consoleFrame, made.consolePort, (page, schedule) => {
       backend = new ConsoleBackend({ page, schedule, ...(options.console && { sink: options.console }) });
       return backend;
     });

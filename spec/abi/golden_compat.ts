@@ -6,21 +6,22 @@
  */
 import { execFileSync } from 'node:child_process';
 import { COMPAT_STRUCTS } from './compat.ts';
+import { pv32 } from './compat_pv.ts';
 import { goldenStructs, INCLUDES } from './golden.ts';
 import { members, type Struct } from './layout.ts';
 
 /** Size, then offset and size of each member; members by the path that C spells. Bit-fields have no address. */
 export type CompatGolden = Record<string, { size: number; members: Record<string, [number, number]> }>;
 
-/** PV's structures in 32-bit code are other ones, which nobody here reads; nor MSR records, which are tools'. */
+/** What no 32-bit code hands over; MSR records are tools'. */
 const PV =
-  /^(trap_info|cpu_user_regs|mmu_update|mmuext_op|xenctl_bitmap|callback_\w+|iret_context|vcpu_guest_context|start_info|xen_mem_access_op|xen_vnuma_topology_info|xen_domctl_(?:vcpucontext|ext_vcpucontext)|hvm_msr)$/;
+  /^(mmu_update|mmuext_op|xenctl_bitmap|callback_\w+|iret_context|xen_mem_access_op|xen_vnuma_topology_info|xen_domctl_(?:vcpucontext|ext_vcpucontext)|hvm_msr)$/;
 
 /** All structures as a 32-bit guest lays them out: converted ones, and those that are the same there. */
 export const compatStructs = (): [string, Struct][] =>
   goldenStructs()
     .filter(([name]) => name in COMPAT_STRUCTS || !PV.test(name))
-    .map(([name, s]) => [name, COMPAT_STRUCTS[name] ?? s]);
+    .map(([name, s]) => [name, COMPAT_STRUCTS[name] ?? (pv32 as Record<string, Struct>)[name] ?? s]);
 
 const addressed = (s: Struct) => members(s).filter((m) => !m.bit && m.type.size > 0);
 

@@ -141,7 +141,7 @@ test('errors: one sentence, and the exit codes of Xen', async () => {
     [{ kernel: '/dev/null/x' }, 3, /a part of the path is no folder/],
     [{ kernel: '/bin/sh' }, 3, /kernel: \/bin\/sh/],
     [{ memory: 1000 }, 3, /the host has \d+ MiB free, and the domain needs 100\d/],
-    [{ type: 'pv' }, 1, /pv is not supported yet/],
+    [{ type: 'pv' }, 3, /for PVH domains only.*set type="pvh"/],
     [{ pool: 'nosuch' }, 6, /Illegal pool specified: nosuch/],
     [{ on_crash: 'frob' }, 1, /Unknown on_crash action "frob"/],
   ];

@@ -19,6 +19,7 @@ const refused = (text: string): string => {
 test("libxl's defaults", () => {
   const { config, warnings } = read(LEAST);
   assert.deepEqual(config, {
+    type: 'pvh',
     name: 'g',
     uuid: undefined,
     kernel: '/abs/k',
@@ -51,6 +52,8 @@ frobnicate = 7`);
   assert.equal(read(`${LEAST}cmdline="a"\nextra="b"`).config.cmdline, 'a');
   assert.equal(read(`${LEAST}vcpus=0`).config.vcpus, 1);
   assert.equal(read(`${LEAST}ramdisk=""`).config.ramdisk, undefined);
+  for (const line of ['type="pv"', 'builder="generic"', 'builder="linux"', 'type="pv"\nbuilder="hvm"'])
+    assert.equal(read(`${LEAST}${line}`).config.type, 'pv');
 });
 
 test('mistakes are one sentence each', () => {
@@ -58,7 +61,7 @@ test('mistakes are one sentence each', () => {
     ['name = ""', /'' is no name for a domain/],
     ['name = "a/b"', /no name/],
     ['type = "hvm"', /hvm is not supported yet/],
-    ['builder = "generic"', /pv is not supported yet/],
+    ['builder = "hvm"', /hvm is not supported yet/],
     ['type = "frob"', /Invalid domain type frob/],
     ['kernel = ""', /No kernel specified/],
     ['on_poweroff = "frob"', /Unknown on_poweroff action "frob".*rename-restart/],
@@ -90,6 +93,11 @@ test('what comes over the socket is checked as a whole', () => {
   bad.push({ ...config, onCrash: 'x' }, { ...config, vcpus: 2 }, { ...config, name: 'a\n' }, { ...config, uuid: '1' });
   for (const each of bad) assert.throws(() => checkConfig(each));
   assert.equal('more' in checkConfig({ ...config, more: 1 }), false);
+});
+
+test('a PV domain in JSON', () => {
+  const json = JSON.stringify(configJson(read(`${LEAST}type="pv"`).config));
+  assert.match(json, /"c_info":\{"type":"pv".*"type.pv":\{\}/);
 });
 
 test("JSON in libxl's layout", () => {

@@ -13,7 +13,12 @@ export const ACTIONS = [
 ] as const;
 export type Action = (typeof ACTIONS)[number];
 
+/** What kind of guest a domain is; the names of xl.cfg(5). */
+export const TYPES = ['pvh', 'pv'] as const;
+export type DomainType = (typeof TYPES)[number];
+
 export interface DomainConfig {
+  type: DomainType;
   name: string;
   /** undefined: the host makes one up. */
   uuid: string | undefined;
@@ -38,7 +43,7 @@ export const DEFAULT_MEMORY_MIB = 32;
 export const MAX_VCPUS = 128;
 const MAX_NAME = 64;
 
-/** Settings of hardware models, which a PVH guest has none of. */
+/** Settings of hardware models, which neither PVH nor PV guests have. */
 const DEVICE_MODEL = /^device_model_|^(bios|stdvga|vga|videoram|gfx_passthru|usb|usbdevice|soundhw|boot)$/;
 
 /** Settings that would change what the guest is and that this host does not have: without them it would be another guest. */
@@ -90,15 +95,16 @@ function action(settings: Settings, key: string, otherwise: Action): Action {
   return known ?? fail(`Unknown ${key} action "${text}": it takes ${ACTIONS.join(', ')}.`);
 }
 
-/** `type`, or the older `builder`: PVH is what there is. */
-function checkType(settings: Settings): void {
+/** `type`, or the older `builder`. */
+function domainType(settings: Settings): DomainType {
   const type = settings.string('type');
   const builder = settings.string('builder');
   const names: Record<string, string> = { generic: 'pv', linux: 'pv' };
   const wanted = type ?? (builder === undefined ? 'pvh' : (names[builder] ?? builder));
-  if (wanted === 'pvh') return;
-  if (wanted !== 'pv' && wanted !== 'hvm') fail(`Invalid domain type ${wanted}: there are pvh, pv and hvm.`);
-  fail(`Domain type ${wanted} is not supported yet: this host runs PVH guests only, set type="pvh".`);
+  const known = TYPES.find((name) => name === wanted);
+  if (known) return known;
+  if (wanted !== 'hvm') fail(`Invalid domain type ${wanted}: there are pvh, pv and hvm.`);
+  return fail('Domain type hvm is not supported yet: this host runs PVH and PV guests, set type="pvh" or type="pv".');
 }
 
 function checkDevices(settings: Settings): void {
@@ -109,10 +115,12 @@ function checkDevices(settings: Settings): void {
   }
   for (const key of ['bootloader', 'firmware']) {
     const text = settings.string(key);
-    if (text) fail(`${key}="${text}" is not supported: name the kernel itself (GRUB's PVH image is one) by kernel=.`);
+    if (text)
+      fail(`${key}="${text}" is not supported: name the kernel itself (GRUB's Xen images are such) by kernel=.`);
   }
   for (const key of settings.keys()) {
-    if (DEVICE_MODEL.test(key)) settings.warnings.push(`WARNING: ignoring ${key}: a PVH guest has no device model.`);
+    if (DEVICE_MODEL.test(key))
+      settings.warnings.push(`WARNING: ignoring ${key}: neither PVH nor PV guests have a device model.`);
     else if (UNTUNED.includes(key))
       settings.warnings.push(`WARNING: ignoring ${key}: it has no effect on this host yet.`);
   }
@@ -169,7 +177,7 @@ function cpus(settings: Settings): { vcpus: number; maxVcpus: number } {
 export function domainConfig(settings: Settings, absolute: (path: string) => string): DomainConfig {
   const name = settings.string('name') ?? fail('Domain name must be specified.');
   checkName(name);
-  checkType(settings);
+  const type = domainType(settings);
   const uuid = settings.string('uuid');
   const kernel = settings.string('kernel');
   checkDevices(settings);
@@ -184,6 +192,7 @@ export function domainConfig(settings: Settings, absolute: (path: string) => str
   if (!kernel) fail('No kernel specified: name one by kernel="FILE".');
   const ramdisk = settings.string('ramdisk');
   return {
+    type,
     name,
     uuid: uuid === undefined ? undefined : parseUuid(uuid),
     kernel: absolute(kernel!),
@@ -212,6 +221,7 @@ export function checkConfig(given: unknown): DomainConfig {
   const good =
     c !== null &&
     typeof c === 'object' &&
+    TYPES.includes(c.type as DomainType) &&
     [c.name, c.kernel, c.cmdline].every(isText) &&
     [c.uuid, c.ramdisk].every((v) => v === undefined || isText(v)) &&
     actions.every((a) => ACTIONS.includes(a as Action)) &&
@@ -223,11 +233,11 @@ export function checkConfig(given: unknown): DomainConfig {
   if (!good) fail('The configuration is not one that this version of xl makes.');
   const config = c as DomainConfig;
   checkName(config.name);
-  const { name, kernel, ramdisk, cmdline, memory: size, maxMemory, vcpus, maxVcpus } = config;
+  const { type, name, kernel, ramdisk, cmdline, memory: size, maxMemory, vcpus, maxVcpus } = config;
   const { onPoweroff, onReboot, onWatchdog, onCrash, onSoftReset } = config;
   const uuid = config.uuid === undefined ? undefined : parseUuid(config.uuid);
   return {
-    ...{ name, uuid, kernel, ramdisk, cmdline, memory: size, maxMemory, vcpus, maxVcpus },
+    ...{ type, name, uuid, kernel, ramdisk, cmdline, memory: size, maxMemory, vcpus, maxVcpus },
     ...{ onPoweroff, onReboot, onWatchdog, onCrash, onSoftReset },
   };
 }

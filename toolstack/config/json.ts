@@ -29,7 +29,7 @@ function actions(config: DomainConfig): Record<string, string> {
 export function configJson(config: DomainConfig, running = false): object {
   return {
     c_info: {
-      type: 'pvh',
+      type: config.type,
       name: config.name,
       ...(running && { domid: DOMID_INVALID }),
       uuid: config.uuid,
@@ -46,7 +46,7 @@ export function configJson(config: DomainConfig, running = false): object {
       kernel: config.kernel,
       ...(config.cmdline !== '' && { cmdline: config.cmdline }),
       ...(config.ramdisk !== undefined && { ramdisk: config.ramdisk }),
-      'type.pvh': {},
+      [`type.${config.type}`]: {},
       arch_arm: {},
       arch_x86: running ? { msr_relaxed: 'False' } : {},
     },

@@ -10,7 +10,7 @@ import { checkName, ConfigError } from '../config/index.ts';
 import type { DomainConfig } from '../config/domain.ts';
 import { ERROR, Refused } from '../control/refused.ts';
 import { GuestConsole } from './console.ts';
-import { loadPlan, planSize, releasePlan } from './images.ts';
+import { loadPlan, releasePlan } from './images.ts';
 import type { State } from './state.ts';
 
 export interface Domain {
@@ -134,8 +134,8 @@ export class Domains {
       if (config.uuid !== undefined && guest.description.uuid === config.uuid)
         throw new Refused(`A domain with the UUID ${config.uuid} exists already: give another uuid.`, ERROR.INVAL);
     const plan = loadPlan(config);
-    const extra = planSize(plan) - config.memory * KIB;
-    this.#checkMemory(planSize(plan));
+    const extra = plan.size - config.memory * KIB;
+    this.#checkMemory(plan.size);
     const console = new GuestConsole((waiting) => this.#waiting.add(waiting));
     const guest = this.#build(config, plan, console);
     releasePlan(plan);

@@ -26,6 +26,7 @@ export function loadPlan(config: DomainConfig): Plan {
     const kernel = elfImage(readInput('kernel', config.kernel));
     const initrd = config.ramdisk === undefined ? undefined : readInput('ramdisk', config.ramdisk);
     return buildDomain({
+      type: config.type,
       kernel,
       initrd,
       cmdline: config.cmdline,
@@ -46,9 +47,6 @@ function checkRegular(path: string): void {
   if (stat && !stat.isFile() && !stat.isDirectory())
     throw new Unreadable(`${path}: it is no regular file; copy its contents into one.`);
 }
-
-/** Bytes of machine memory that the domain's RAM and special pages take. */
-export const planSize = (plan: Plan): number => [...plan.ram, ...plan.extra].reduce((sum, r) => sum + r.size, 0);
 
 /** Gives the images' memory back at once: an unpacked kernel is larger than all else in this process. */
 export function releasePlan(plan: Plan): void {

@@ -4,18 +4,18 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { acpiTables } from './acpi.ts';
 import * as aml from './aml.ts';
-import { buildDomain } from './build.ts';
-import type { DomainConfig, Plan } from './build.ts';
+import { buildPvh } from './build.ts';
+import type { DomainConfig, PvhPlan } from './build.ts';
 import { BadImage, Window, u32, u64 } from './bytes.ts';
 import { parseElf } from './elf.ts';
 import { makeBzImage, makeElf, pvhNote, random } from './fixtures.ts';
 
 const MIB = 1 << 20;
-const build = (change: Partial<DomainConfig> = {}): Plan =>
-  buildDomain({ kernel: makeElf(), cmdline: 'console=hvc0', memory: 128 * MIB, ...change });
+const build = (change: Partial<DomainConfig> = {}): PvhPlan =>
+  buildPvh({ kernel: makeElf(), cmdline: 'console=hvc0', memory: 128 * MIB, ...change });
 
 /** What the guest would read at an address, over all writes. */
-function memory(plan: Plan): (gpa: number, size: number) => Window {
+function memory(plan: PvhPlan): (gpa: number, size: number) => Window {
   return (gpa, size) => {
     const out = new Uint8Array(size);
     for (const write of plan.writes) {

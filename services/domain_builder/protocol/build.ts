@@ -12,13 +12,17 @@ import {
   HVM_PARAM_SHARING_RING_PFN,
   HVM_PARAM_STORE_PFN,
   XENFEAT_linux_rsdp_unrestricted,
+  XEN_ELFNOTE_FEATURES,
+  XEN_ELFNOTE_PHYS32_ENTRY,
+  XEN_ELFNOTE_SUPPORTED_FEATURES,
+  XEN_ELFNOTE_XEN_VERSION,
 } from '../../../spec/abi/constants.ts';
 import { acpiTables } from './acpi.ts';
-import { BadImage, Window, alignUp, hex, zeros } from './bytes.ts';
+import { BadImage, PAGE, Window, alignUp, hex, zeros } from './bytes.ts';
 import { extractElf } from './bzimage.ts';
-import { parseElf } from './elf.ts';
+import { EM_386, EM_X86_64, parseElf } from './elf.ts';
 import type { Elf } from './elf.ts';
-import { ACPI_INFO, ACPI_TABLES, PAGE, SPECIAL_PAGES, addressSpace } from './memory_map.ts';
+import { ACPI_INFO, ACPI_TABLES, SPECIAL_PAGES, addressSpace } from './memory_map.ts';
 import type { AddressSpace, Range, SpecialPages } from './memory_map.ts';
 import { startInfo } from './start_info.ts';
 
@@ -59,7 +63,10 @@ export interface SegmentState {
   readonly attributes: number;
 }
 
-export interface Plan extends AddressSpace {
+export interface PvhPlan extends AddressSpace {
+  readonly type: 'pvh';
+  /** Bytes of machine memory that the domain takes: RAM and special pages. */
+  readonly size: number;
   /** Guest physical address of the first instruction. */
   readonly entry: number;
   readonly startInfo: number;
@@ -70,12 +77,6 @@ export interface Plan extends AddressSpace {
   readonly vcpu: PvhContext;
 }
 
-const EM_386 = 3;
-const EM_X86_64 = 62;
-// Xen's elfnote.h
-const NOTE_FEATURES = 10;
-const NOTE_SUPPORTED_FEATURES = 17;
-const NOTE_PHYS32_ENTRY = 18;
 /** With this feature the guest finds the RSDP by the start info alone. */
 const RSDP_ANYWHERE = { bit: XENFEAT_linux_rsdp_unrestricted, name: 'linux_rsdp_unrestricted' };
 /** Where kernels without that feature search for the RSDP. */
@@ -96,7 +97,7 @@ const MAX_CMDLINE = 4096;
 
 const MIB = (bytes: number): string => `${(bytes / (1 << 20)).toFixed(1)} MiB`;
 
-export function buildDomain(config: DomainConfig): Plan {
+export function buildPvh(config: DomainConfig): PvhPlan {
   const vcpus = config.vcpus ?? 1;
   if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > MAX_VCPUS)
     throw new BadImage(`${vcpus} vCPUs are not possible; give 1 to ${MAX_VCPUS}.`);
@@ -143,6 +144,8 @@ export function buildDomain(config: DomainConfig): Plan {
 
   return {
     ...space,
+    type: 'pvh',
+    size: [...space.ram, ...space.extra].reduce((sum, range) => sum + range.size, 0),
     entry,
     startInfo: infoAt,
     writes: writes.filter((write) => write.bytes.length > 0),
@@ -155,9 +158,15 @@ export function buildDomain(config: DomainConfig): Plan {
 function entryPoint(elf: Elf): number {
   if (elf.machine !== EM_386 && elf.machine !== EM_X86_64)
     throw new BadImage(`the kernel is built for ELF machine ${elf.machine}; an x86 kernel is needed.`);
-  const note = xenNote(elf, NOTE_PHYS32_ENTRY);
-  if (!note)
-    throw new BadImage('the kernel has no PVH entry note (XEN_ELFNOTE_PHYS32_ENTRY); build it with CONFIG_PVH=y.');
+  const note = xenNote(elf, XEN_ELFNOTE_PHYS32_ENTRY);
+  if (!note) {
+    const forPv = elf.guestInfo !== undefined || xenNote(elf, XEN_ELFNOTE_XEN_VERSION) !== undefined;
+    throw new BadImage(
+      forPv
+        ? 'the kernel is for PV domains only: it has no PVH entry note (XEN_ELFNOTE_PHYS32_ENTRY); set type="pv".'
+        : 'the kernel has no PVH entry note (XEN_ELFNOTE_PHYS32_ENTRY); build it with CONFIG_PVH=y.',
+    );
+  }
   const desc = new Window(note.desc, 'the PVH entry note');
   const entry = note.desc.length === 8 ? desc.u64(0) : desc.u32(0);
   const inside = elf.segments.some(({ gpa, memSize }) => entry >= gpa && entry < gpa + memSize);
@@ -169,9 +178,9 @@ function entryPoint(elf: Elf): number {
 const xenNote = (elf: Elf, type: number) => elf.notes.find((note) => note.name === 'Xen' && note.type === type);
 
 function findsRsdpAnywhere(elf: Elf): boolean {
-  const mask = xenNote(elf, NOTE_SUPPORTED_FEATURES)?.desc;
+  const mask = xenNote(elf, XEN_ELFNOTE_SUPPORTED_FEATURES)?.desc;
   if (mask && mask.length >= 4) return ((new Window(mask, 'a note').u32(0) >>> RSDP_ANYWHERE.bit) & 1) === 1;
-  const names = xenNote(elf, NOTE_FEATURES)?.desc;
+  const names = xenNote(elf, XEN_ELFNOTE_FEATURES)?.desc;
   return names !== undefined && Buffer.from(names).toString('latin1').split(/[|\0]/).includes(RSDP_ANYWHERE.name);
 }
 

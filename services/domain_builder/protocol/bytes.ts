@@ -36,6 +36,8 @@ export class Window {
   u16 = (at: number): number => this.#view.getUint16(this.#need(at, 2), true);
   u32 = (at: number): number => this.#view.getUint32(this.#need(at, 4), true);
 
+  big = (at: number): bigint => this.#view.getBigUint64(this.#need(at, 8), true);
+
   /** A 64-bit number that must be exact in JavaScript: no address or size of an image is near 2^53. */
   u64(at: number): number {
     const value = Number(this.#view.getBigUint64(this.#need(at, 8), true));
@@ -82,5 +84,7 @@ export function text(value: string, size = value.length, fill = 0): Uint8Array {
   return out;
 }
 
+/** What memory is given, mapped and counted by. */
+export const PAGE = 4096;
 export const alignUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
-export const hex = (value: number): string => `0x${value.toString(16)}`;
+export const hex = (value: number | bigint): string => `0x${value.toString(16)}`;

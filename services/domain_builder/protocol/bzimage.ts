@@ -1,6 +1,6 @@
 /** Linux's bzImage: the x86 boot protocol's setup header and the compressed vmlinux behind it. */
 import { BadImage, Window, hex } from './bytes.ts';
-import { decompress } from './decompress.ts';
+import { decompress, gunzipped } from './decompress.ts';
 import { isElf } from './elf.ts';
 
 // Offsets of the setup header: Linux Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header".
@@ -19,8 +19,13 @@ export function isBzImage(bytes: Uint8Array): boolean {
   return bytes.length >= HEADER + 4 && file.u16(BOOT_FLAG) === 0xaa55 && file.u32(HEADER) === HDRS;
 }
 
-/** The uncompressed kernel inside a bzImage; an ELF image is returned as it is. */
-export function extractElf(image: Uint8Array): Uint8Array {
+/** Is there anything to unpack? */
+export const isPacked = (file: Uint8Array): boolean => isBzImage(file) || (file[0] === 0x1f && file[1] === 0x8b);
+
+/** The uncompressed kernel inside a bzImage; an ELF image is returned as it is. Either may be packed by gzip as a whole. */
+export function extractElf(given: Uint8Array): Uint8Array {
+  if (isElf(given)) return given;
+  const image = gunzipped(given) ?? given;
   if (isElf(image)) return image;
   const file = new Window(image, 'the bzImage');
   if (image.length === 0) throw new BadImage('the kernel file is empty; give an ELF image or a bzImage.');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { buildDomain } from './build.ts';
+import { buildPvh } from './build.ts';
 import { compactElf } from './compact.ts';
 import { parseElf } from './elf.ts';
 import { makeElf, pvhNote, random } from './fixtures.ts';
@@ -9,7 +9,7 @@ const MIB = 1 << 20;
 
 /** All that a new domain's memory holds, and where it starts. */
 function loaded(kernel: Uint8Array): object {
-  const { writes, ...plan } = buildDomain({ kernel, cmdline: 'x', memory: 64 * MIB });
+  const { writes, ...plan } = buildPvh({ kernel, cmdline: 'x', memory: 64 * MIB });
   const memory = new Uint8Array(32 * MIB);
   for (const { gpa, bytes } of writes) if (gpa < memory.length) memory.set(bytes, gpa);
   return { ...plan, memory: Buffer.from(memory).toString('latin1') };

@@ -7,6 +7,25 @@ import { xz } from './xz.ts';
 /** The largest kernel accepted; it bounds what a hostile payload can make us allocate. */
 export const MAX_KERNEL = 256 << 20;
 
+const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
+
+/** A file as a whole in one gzip member, unpacked; undefined if it is none of exactly the size that it declares, or larger than `most`. */
+export function gunzipped(file: Uint8Array, most = MAX_KERNEL): Uint8Array | undefined {
+  if (!isGzip(file) || file.length < 18) return undefined;
+  const size = new Window(file, 'the file').u32(file.length - 4);
+  if (size > most || size === 0) return undefined;
+  try {
+    const out = gunzipSync(file, { maxOutputLength: size });
+    return out.length === size ? out : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** An initrd as a PV guest gets it: as in Xen a packed one is unpacked here, if that is neither long work nor too much for its memory. */
+export const unpackedModule = (file: Uint8Array, memory: number): Uint8Array =>
+  gunzipped(file, Math.min(memory / 2, MAX_KERNEL)) ?? file;
+
 type Unpack = (packed: Uint8Array, size: number) => Uint8Array;
 const FORMATS: readonly { name: string; magic: readonly number[]; unpack?: Unpack }[] = [
   { name: 'gzip', magic: [0x1f, 0x8b], unpack: (packed, size) => gunzipSync(packed, { maxOutputLength: size + 1 }) },

@@ -1,9 +1,23 @@
 /** The domain builder's public face. */
+import { buildPvh, type DomainConfig, type PvhPlan } from './build.ts';
+import { buildPv, type PvPlan } from './pv/build.ts';
+
 export { BadImage } from './bytes.ts';
-export { isBzImage } from './bzimage.ts';
+export { isPacked } from './bzimage.ts';
 export { compactElf } from './compact.ts';
-export { buildDomain } from './build.ts';
-export type { DomainConfig, Plan, PvhContext, SegmentState, Write } from './build.ts';
+export type { DomainConfig, PvhContext, PvhPlan, SegmentState, Write } from './build.ts';
+export type { PvFinish, PvPlan } from './pv/build.ts';
 export { parseElf } from './elf.ts';
 export { extractElf } from './bzimage.ts';
 export type { MapEntry, Range, SpecialPages } from './memory_map.ts';
+
+export const GUEST_TYPES = ['pvh', 'pv'] as const;
+export type GuestType = (typeof GUEST_TYPES)[number];
+export type Plan = PvhPlan | PvPlan;
+
+/** What kind of guest a kernel is started as; PVH if nothing is said. */
+export function buildDomain(config: DomainConfig & { readonly type?: 'pvh' }): PvhPlan;
+export function buildDomain(config: DomainConfig & { readonly type?: GuestType }): Plan;
+export function buildDomain(config: DomainConfig & { readonly type?: GuestType }): Plan {
+  return config.type === 'pv' ? buildPv(config) : buildPvh(config);
+}

@@ -4,9 +4,8 @@ import {
   XEN_HVM_MEMMAP_TYPE_RAM,
   XEN_HVM_MEMMAP_TYPE_RESERVED,
 } from '../../../spec/abi/constants.ts';
-import { BadImage, hex } from './bytes.ts';
+import { BadImage, PAGE, hex } from './bytes.ts';
 
-export const PAGE = 4096;
 const MIB = 1 << 20;
 const GIB4 = 2 ** 32;
 

@@ -1,0 +1,39 @@
+// A PV domain by hypercalls: its frames are machine frames, so what names them is made once they are known.
+import type { Hypercalls } from '../lib/hypercalls.ts';
+import type { PvPlan } from '../domain_builder/protocol/index.ts';
+import type { Builder } from './create.ts';
+import { WINDOW_AT, writeAll } from './window.ts';
+
+const PAGE = 4096;
+const VCPU_INFO = 64;
+/** vcpu_info.evtchn_upcall_mask. */
+const UPCALL_MASK = 1;
+/** vCPUs with a place in shared_info (XEN_LEGACY_MAX_VCPUS). */
+const SHARED_VCPUS = 32;
+
+export const buildPvDomain: Builder<PvPlan> = (dom0, plan, domid, ports) => {
+  if (plan.bits === 32) dom0.setAddressSize(domid, 32);
+  const frames = new Uint32Array(plan.pages);
+  dom0.populate(domid, 0, plan.pages, frames);
+  const mfn = (pfn: number): number => frames[pfn]!;
+  const sharedInfo = dom0.domainInfo(domid).sharedInfoFrame;
+  const finish = plan.finish(mfn, { sharedInfo, storePort: ports.store, consolePort: ports.console });
+  writeAll(dom0, domid, [...plan.writes, ...finish.writes], mfn);
+  if (plan.hypercallPfn !== undefined) dom0.initHypercallPage(domid, mfn(plan.hypercallPfn));
+  maskUpcalls(dom0, domid, sharedInfo);
+  // From here on nobody can write to the tables but by hypercalls.
+  dom0.pinTable(domid, plan.bits === 64 ? 4 : 3, mfn(plan.rootPfn));
+  dom0.setVcpuContext(domid, 0, finish.context);
+  return { storeFrame: mfn(plan.xenstorePfn), consoleFrame: mfn(plan.consolePfn) };
+};
+
+/** A vCPU begins with its events held back. */
+function maskUpcalls(dom0: Hypercalls, domid: number, sharedInfo: number): void {
+  dom0.mapForeign(domid, sharedInfo, 1, WINDOW_AT);
+  try {
+    for (let vcpu = 0; vcpu < SHARED_VCPUS; vcpu++)
+      dom0.mailbox.write(WINDOW_AT * PAGE + vcpu * VCPU_INFO + UPCALL_MASK, Uint8Array.of(1));
+  } finally {
+    dom0.unmap(WINDOW_AT, 1);
+  }
+}
