@@ -8,7 +8,8 @@ export class Unreadable extends Error {}
 const LARGEST = 3 * 2 ** 30 - 1;
 const CHUNK = 1 << 20;
 
-const WHY: Readonly<Record<string, string>> = {
+/** The system's error codes in words. */
+export const WHY: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
   EACCES: 'it may not be read',
   EISDIR: 'it is a folder',

@@ -22,6 +22,7 @@ test("libxl's defaults", () => {
     type: 'pvh',
     name: 'g',
     uuid: undefined,
+    bootloader: undefined,
     kernel: '/abs/k',
     ramdisk: undefined,
     cmdline: '',
@@ -71,7 +72,7 @@ test('mistakes are one sentence each', () => {
     ['memory = 64\nmaxmem = 32', /maxmem \(32 MiB\) is less than memory/],
     ['disk = ["phy:/dev/x,xvda,w"]', /disk: block devices are not supported yet/],
     ['vif = ["bridge=x"]', /vif: network devices/],
-    ['bootloader = "pygrub"', /bootloader="pygrub" is not supported/],
+    ['bootloader = "pygrub"', /bootloader="pygrub" reads from the first disk/],
   ];
   for (const [text, sentence] of cases) assert.match(refused(text), sentence);
   assert.throws(() => read(`${LEAST}pool="p"`), PoolError);

@@ -1,4 +1,5 @@
 // What a domain is to be: from xl.cfg's settings, with libxl's defaults. Pure.
+import { bootloader, bootloaderOptions, type Bootloader } from './bootloader.ts';
 import { ConfigError, type Settings } from './syntax.ts';
 
 /** What becomes of a domain that has stopped; the names of xl.cfg(5). */
@@ -22,8 +23,10 @@ export interface DomainConfig {
   name: string;
   /** undefined: the host makes one up. */
   uuid: string | undefined;
-  /** Absolute paths. */
-  kernel: string;
+  /** Reads the kernel from the guest's disk. */
+  bootloader: Bootloader | undefined;
+  /** Absolute paths; with a boot loader paths on the disk, and the kernel is there only if its menu is not to be asked. */
+  kernel: string | undefined;
   ramdisk: string | undefined;
   cmdline: string;
   /** KiB at the start, and at most. */
@@ -110,14 +113,13 @@ function domainType(settings: Settings): DomainType {
 function checkDevices(settings: Settings): void {
   for (const [key, what] of Object.entries(REFUSED)) {
     const value = settings.get(key);
+    if (key === 'disk' && settings.string('bootloader')) continue;
     if (!value || (value.kind === 'list' && value.items.length === 0)) continue;
     fail(`${key}: ${what} are not supported yet; take the setting out to run the guest without them.`);
   }
-  for (const key of ['bootloader', 'firmware']) {
-    const text = settings.string(key);
-    if (text)
-      fail(`${key}="${text}" is not supported: name the kernel itself (GRUB's Xen images are such) by kernel=.`);
-  }
+  const firmware = settings.string('firmware');
+  if (firmware)
+    fail(`firmware="${firmware}" is not supported: name the kernel itself (GRUB's Xen images are such) by kernel=.`);
   for (const key of settings.keys()) {
     if (DEVICE_MODEL.test(key))
       settings.warnings.push(`WARNING: ignoring ${key}: neither PVH nor PV guests have a device model.`);
@@ -189,14 +191,18 @@ export function domainConfig(settings: Settings, absolute: (path: string) => str
     onCrash: action(settings, 'on_crash', 'destroy'),
     onSoftReset: action(settings, 'on_soft_reset', 'soft-reset'),
   };
-  if (!kernel) fail('No kernel specified: name one by kernel="FILE".');
+  const loader = bootloader(settings, absolute);
+  if (!kernel && !loader) fail('No kernel specified: name one by kernel="FILE".');
+  // What a boot loader reads is not this machine's.
+  const place = loader ? (path: string) => path : absolute;
   const ramdisk = settings.string('ramdisk');
   return {
     type,
     name,
     uuid: uuid === undefined ? undefined : parseUuid(uuid),
-    kernel: absolute(kernel!),
-    ramdisk: ramdisk ? absolute(ramdisk) : undefined,
+    bootloader: loader,
+    kernel: kernel ? place(kernel) : undefined,
+    ramdisk: ramdisk ? place(ramdisk) : undefined,
     cmdline: commandLine(settings),
     ...sizes,
     ...actions,
@@ -214,6 +220,13 @@ export function checkName(name: string): void {
 const isText = (v: unknown): v is string => typeof v === 'string';
 const isCount = (v: unknown, least: number): v is number => Number.isSafeInteger(v) && (v as number) >= least;
 
+function isBootloader(b: Bootloader): boolean {
+  const good = typeof b === 'object' && b !== null && isText(b.name) && isText(b.source) && Array.isArray(b.args);
+  if (!good || !b.args.every(isText)) return false;
+  bootloaderOptions(b.args);
+  return true;
+}
+
 /** What came over a socket: checked as a whole, since xl may be another version or no xl at all. */
 export function checkConfig(given: unknown): DomainConfig {
   const c = given as Partial<DomainConfig> | null;
@@ -222,8 +235,9 @@ export function checkConfig(given: unknown): DomainConfig {
     c !== null &&
     typeof c === 'object' &&
     TYPES.includes(c.type as DomainType) &&
-    [c.name, c.kernel, c.cmdline].every(isText) &&
-    [c.uuid, c.ramdisk].every((v) => v === undefined || isText(v)) &&
+    [c.name, c.cmdline].every(isText) &&
+    (c.bootloader === undefined ? isText(c.kernel) : isBootloader(c.bootloader)) &&
+    [c.uuid, c.kernel, c.ramdisk].every((v) => v === undefined || isText(v)) &&
     actions.every((a) => ACTIONS.includes(a as Action)) &&
     isCount(c.memory, 0) &&
     isCount(c.maxMemory, c.memory) &&
@@ -233,11 +247,11 @@ export function checkConfig(given: unknown): DomainConfig {
   if (!good) fail('The configuration is not one that this version of xl makes.');
   const config = c as DomainConfig;
   checkName(config.name);
-  const { type, name, kernel, ramdisk, cmdline, memory: size, maxMemory, vcpus, maxVcpus } = config;
+  const { type, name, bootloader: loader, kernel, ramdisk, cmdline, memory: size, maxMemory, vcpus, maxVcpus } = config;
   const { onPoweroff, onReboot, onWatchdog, onCrash, onSoftReset } = config;
   const uuid = config.uuid === undefined ? undefined : parseUuid(config.uuid);
   return {
-    ...{ type, name, uuid, kernel, ramdisk, cmdline, memory: size, maxMemory, vcpus, maxVcpus },
+    ...{ type, name, uuid, bootloader: loader, kernel, ramdisk, cmdline, memory: size, maxMemory, vcpus, maxVcpus },
     ...{ onPoweroff, onReboot, onWatchdog, onCrash, onSoftReset },
   };
 }

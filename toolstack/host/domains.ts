@@ -10,7 +10,7 @@ import { checkName, ConfigError } from '../config/index.ts';
 import type { DomainConfig } from '../config/domain.ts';
 import { ERROR, Refused } from '../control/refused.ts';
 import { GuestConsole } from './console.ts';
-import { loadPlan, releasePlan } from './images.ts';
+import { loadPlan, releasePlan, type Loaded } from './images.ts';
 import type { State } from './state.ts';
 
 export interface Domain {
@@ -133,11 +133,12 @@ export class Domains {
     for (const { guest } of this.#byId.values())
       if (config.uuid !== undefined && guest.description.uuid === config.uuid)
         throw new Refused(`A domain with the UUID ${config.uuid} exists already: give another uuid.`, ERROR.INVAL);
-    const plan = loadPlan(config);
+    const loaded = loadPlan(config);
+    const { plan } = loaded;
     const extra = plan.size - config.memory * KIB;
     this.#checkMemory(plan.size);
     const console = new GuestConsole((waiting) => this.#waiting.add(waiting));
-    const guest = this.#build(config, plan, console);
+    const guest = this.#build(config, loaded, console);
     releasePlan(plan);
     const { domid } = guest;
     console.connect(guest.console);
@@ -149,17 +150,17 @@ export class Domains {
     this.#byId.set(domid, domain);
     if (config.maxMemory > config.memory) this.calls.maxMemory(domid, config.maxMemory * KIB + extra);
     this.#state.keep({ domid, config: whole, source });
-    this.log(`domain ${domid} '${config.name}' created: ${config.memory / KIB} MiB, ${config.kernel}`);
+    this.log(`domain ${domid} '${config.name}' created: ${config.memory / KIB} MiB, ${loaded.kernel}`);
     if (!paused) this.unpause(domid);
     return domain;
   }
 
-  #build(config: DomainConfig, plan: ReturnType<typeof loadPlan>, console: GuestConsole): Guest {
+  #build(config: DomainConfig, { plan, kernel, ramdisk, cmdline }: Loaded, console: GuestConsole): Guest {
     const image = {
       ostype: 'linux',
-      kernel: config.kernel,
-      ...(config.ramdisk !== undefined && { ramdisk: config.ramdisk }),
-      ...(config.cmdline !== '' && { cmdline: config.cmdline }),
+      kernel,
+      ...(ramdisk !== undefined && { ramdisk }),
+      ...(cmdline !== '' && { cmdline }),
     };
     try {
       return this.host.create({

@@ -1,43 +1,96 @@
 // From the files that a configuration names to a plan of the domain.
 import { statSync } from 'node:fs';
+import { bootFrom } from '../../services/bootloader/backend/sources.ts';
+import { BootError } from '../../services/bootloader/protocol/disk.ts';
 import { BadImage, buildDomain, type Plan } from '../../services/domain_builder/protocol/index.ts';
+import { bootloaderOptions, type Bootloader } from '../config/bootloader.ts';
 import type { DomainConfig } from '../config/domain.ts';
 import { ERROR, Refused } from '../control/refused.ts';
-import { readInput, Unreadable } from '../files.ts';
+import { codeOf, readInput, Unreadable, WHY } from '../files.ts';
 import { elfImage, prepareKernel } from '../kernel.ts';
 
 /** Buffers of at least this size are a kernel's or an initrd's, not shared with others by Node's pool. */
 const LARGE = 1 << 20;
 
+/** A plan, and where its parts came from. */
+export interface Loaded extends Sources {
+  readonly plan: Plan;
+}
+
+interface Sources {
+  readonly kernel: string;
+  readonly ramdisk: string | undefined;
+  readonly cmdline: string;
+}
+
+interface Files extends Sources {
+  readonly kernelFile: Uint8Array;
+  readonly ramdiskFile: Uint8Array | undefined;
+}
+
 /** Does what takes long of `loadPlan`, where it holds up nobody. */
-export async function prepare({ kernel }: DomainConfig): Promise<void> {
+export async function prepare(config: DomainConfig): Promise<void> {
   try {
-    checkRegular(kernel);
-    await prepareKernel(readInput('kernel', kernel));
+    await prepareKernel(filesOf(config, false).kernelFile);
   } catch (error) {
     // loadPlan tells of it.
     if (!(error instanceof Unreadable)) throw error;
   }
 }
 
-export function loadPlan(config: DomainConfig): Plan {
+export function loadPlan(config: DomainConfig): Loaded {
+  let what = '';
   try {
-    for (const path of [config.kernel, config.ramdisk]) if (path !== undefined) checkRegular(path);
-    const kernel = elfImage(readInput('kernel', config.kernel));
-    const initrd = config.ramdisk === undefined ? undefined : readInput('ramdisk', config.ramdisk);
-    return buildDomain({
+    const { kernelFile, ramdiskFile, ...sources } = filesOf(config, true);
+    const { kernel, ramdisk, cmdline } = sources;
+    what = `kernel: ${kernel}${ramdisk === undefined ? '' : `, ramdisk: ${ramdisk}`}`;
+    const plan = buildDomain({
       type: config.type,
-      kernel,
-      initrd,
-      cmdline: config.cmdline,
+      kernel: elfImage(kernelFile),
+      initrd: ramdiskFile,
+      cmdline,
       memory: config.memory * 1024,
       vcpus: config.maxVcpus,
     });
+    return { plan, ...sources };
   } catch (error) {
     if (error instanceof Unreadable) throw new Refused(error.message, ERROR.FAIL);
     if (!(error instanceof BadImage)) throw error;
-    const files = `kernel: ${config.kernel}${config.ramdisk === undefined ? '' : `, ramdisk: ${config.ramdisk}`}`;
-    throw new Refused(`${error.message} (${files})`, ERROR.FAIL);
+    throw new Refused(`${error.message} (${what})`, ERROR.FAIL);
+  }
+}
+
+function filesOf(config: DomainConfig, withRamdisk: boolean): Files {
+  const { kernel = '', ramdisk, cmdline } = config;
+  if (config.bootloader) return loaded(config.bootloader, config);
+  for (const path of [kernel, ramdisk]) if (path !== undefined) checkRegular(path);
+  return {
+    ...{ kernel, ramdisk, cmdline },
+    kernelFile: readInput('kernel', kernel),
+    ramdiskFile: ramdisk === undefined || !withRamdisk ? undefined : readInput('ramdisk', ramdisk),
+  };
+}
+
+/** What the boot loader finds on the guest's disk; the configuration's own words come behind or instead. */
+function loaded({ name, args, source }: Bootloader, { kernel, ramdisk, cmdline }: DomainConfig): Files {
+  const options = bootloaderOptions(args);
+  try {
+    checkRegular(source);
+    const booted = bootFrom(source, {
+      kernel,
+      ramdisk,
+      ...options,
+      args: [options.args, cmdline].filter(Boolean).join(' '),
+    });
+    return {
+      ...{ kernel: booted.kernelPath, ramdisk: booted.ramdiskPath, cmdline: booted.args },
+      ...{ kernelFile: booted.kernel, ramdiskFile: booted.ramdisk },
+    };
+  } catch (error) {
+    if (error instanceof Unreadable) throw error;
+    const why = error instanceof BootError ? error.message : WHY[codeOf(error)];
+    if (why === undefined) throw error;
+    throw new Unreadable(`${name} finds nothing to boot on ${source}: ${why.replace(/\.$/, '')}.`);
   }
 }
 
