@@ -39,8 +39,6 @@ function search(hypercall: string, op: string): { nr: number; cmd: number } {
 /** Extents in one memory hypercall: their list fits the argument area. */
 const BATCH = 512;
 const ARGUMENT = 0;
-const MMUEXT_OP = HYPERCALLS.find(({ name }) => name === 'mmuext_op')!.nr;
-const MMUEXT_PIN_L1_TABLE = 0;
 export const LIST = 1024;
 
 export interface NewDomainOptions {
@@ -306,12 +304,14 @@ export class Hypercalls {
   /** Has the hypervisor check and keep a page table of another domain's: `level` 1 to 4. */
   pinTable(domid: number, level: number, frame: number): void {
     const at = this.mailbox.ram.gpa + ARGUMENT;
+    const op = `MMUEXT_PIN_L${level}_TABLE`;
+    const { nr, cmd } = numbers('mmuext_op', op);
     const { view: v, bytes } = make(xen.mmuext_op);
-    v.cmd = MMUEXT_PIN_L1_TABLE + level - 1;
+    v.cmd = cmd;
     v.arg1.mfn = BigInt(frame);
     this.mailbox.write(at, bytes);
-    const r = Number(this.mailbox.hypercall(MMUEXT_OP, at, 1, 0, domid));
-    if (r < 0) throw new XenError(`MMUEXT_PIN_L${level}_TABLE`, -r);
+    const r = Number(this.mailbox.hypercall(nr, at, 1, 0, domid));
+    if (r < 0) throw new XenError(op, -r);
   }
 
   setMemoryMap(domid: number, entries: readonly { addr: number; size: number; type: number }[]): void {
