@@ -11,17 +11,21 @@ const kernel = extractElf(readFileSync(image.kernel));
 const initrd = readFileSync(image.initrd);
 const cmdline = 'console=hvc0 xenolith.tour';
 
-test('ten boots of Debian in one process: no frame and no memory is lost', async (t) => {
-  const list = await boots({ kernel, initrd, cmdline, memory: 256 }, 10);
-  t.diagnostic(`resident MiB: ${list.map(({ resident }) => Math.round(resident / 2 ** 20)).join(' ')}`);
-  for (const { output } of list) assert.match(output, /tour: done/);
-  // each boot finds some other code hot: until the fifth, the cache of translated modules fills up to its bound
-  assertLevel(list, 5, 16 << 20);
-});
+for (const type of ['pvh', 'pv'] as const)
+  test(`ten boots of Debian as ${type} in one process: no frame and no memory is lost`, async (t) => {
+    const list = await boots({ type, kernel, initrd, cmdline, memory: 256 }, 10);
+    t.diagnostic(`resident MiB: ${list.map(({ resident }) => Math.round(resident / 2 ** 20)).join(' ')}`);
+    for (const { output } of list) assert.match(output, /tour: done/);
+    // each boot finds some other code hot: until the fifth, the cache of translated modules fills up to its bound
+    assertLevel(list, 5, 16 << 20);
+  });
 
-for (const memory of [128, 512, 1024, 3072])
-  test(`Debian boots with ${memory} MiB and sees them`, async () => {
-    const [{ output }] = await boots({ kernel, initrd, cmdline, memory }, 1);
+for (const [type, memory] of [
+  ...[128, 512, 1024, 3072].map((mib) => ['pvh', mib] as const),
+  ...[128, 512, 1024, 2048].map((mib) => ['pv', mib] as const),
+])
+  test(`Debian boots as ${type} with ${memory} MiB and sees them`, async () => {
+    const [{ output }] = await boots({ type, kernel, initrd, cmdline, memory }, 1);
     const total = Number(/# free -m\s+.*\s+Mem: +(\d+)/.exec(output)?.[1]);
     assert.ok(total > memory * 0.9 - 50 && total <= memory, `${total} of ${memory} MiB`);
   });

@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { loadCore } from '../../platform/core.ts';
 import { Machine } from '../../platform/machine.ts';
-import { buildDomain } from '../../services/domain_builder/protocol/index.ts';
+import { buildDomain, type GuestType } from '../../services/domain_builder/protocol/index.ts';
 import { Host } from '../../services/xenops/host.ts';
 
 const MIB = 1 << 20;
@@ -21,6 +21,7 @@ export interface Boot {
 }
 
 interface Guest {
+  type?: GuestType;
   /** an ELF image: unpacking a kernel is no part of this */
   kernel: Uint8Array;
   initrd?: Uint8Array;
