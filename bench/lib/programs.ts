@@ -50,6 +50,7 @@ export const PROGRAMS: readonly Program[] = [
     jit: 'write functions, run them, overwrite them',
     'page-border': 'instructions on page borders',
     'code-beside-data': 'counters in the page of their code',
+    'distinct-code': '16 MiB of code that has never been, run once',
   }),
   ...group(undefined, undefined, {
     float: 'single precision, scalar and packed (SSE)',

@@ -99,3 +99,33 @@ static u64 beside_round(void) {
   return (u64)turns << 32 | sum;
 }
 PROGRAM(code_beside_data, "code-beside-data", beside_round, 20000ull << 32 | 20000u * 20001u / 2, 20, setup, NULL);
+
+#define DISTINCT_PAGES 4096
+static u8 *distinct;
+static u32 written;
+
+static void distinct_setup(void) {
+  setup();
+  distinct = mmap(NULL, DISTINCT_PAGES * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (distinct == MAP_FAILED) die("mmap");
+  written = 0;
+}
+
+/// 16 MiB of code that has never been, run once. Each page ends in a branch to the next.
+static u64 distinct_round(void) {
+  u32 expect = 0;
+  for (int page = 0; page < DISTINCT_PAGES; page++) {
+    u8 *p = distinct + page * PAGE, *next = p + PAGE;
+    while (p + 10 <= next) {
+      expect += ++written;
+      p = put32(put(p, "\x05", 1), written);                    // add eax, imm
+    }
+    if (page + 1 < DISTINCT_PAGES) put_relative(put(p, "\xe9", 1), next);
+    else put(p, "\xc3", 1);
+  }
+  u8 *entry = put(code, "\x31\xc0\x48\xb9", 4);              // xor eax, eax; mov rcx, distinct; jmp rcx
+  memcpy(entry, &distinct, 8);
+  put(entry + 8, "\xff\xe1", 2);
+  return call(code, 0) - expect;
+}
+PROGRAM(distinct_code, "distinct-code", distinct_round, 0, 2, distinct_setup, NULL);
