@@ -27,6 +27,8 @@ import { IF, TF } from '../arch/x86/flags';
 import { nmi_deliver, nmi_pending } from '../arch/x86/interrupts';
 import { lapic_ack, lapic_pending } from '../arch/x86/lapic';
 import { MODE_BREAK, MODE_CS64, MODE_WATCH } from '../arch/x86/modes';
+import { pv_events } from '../arch/x86/pv/bounce';
+import { cpu_pv } from '../arch/x86/pv/state';
 import { FORM_BRK, FORM_CROSS, FORM_GOTO, FORM_REGION, FORM_RESYNC, FORM_STOP } from '../gen/forms';
 import { run } from '../gen/run';
 import { engine_interrupt_taken, engine_upcall_vector, engine_wanted } from '../hypervisor/engine';
@@ -125,6 +127,7 @@ function interrupt(cpu: Cpu): i32 {
 
 /** Deliver what is pending between two instructions: an NMI first, then one interrupt. EXIT_NONE, or why it could not be. */
 function events(cpu: Cpu): i32 {
+  if (cpu_pv(cpu)) return pv_events(cpu);
   if (nmi_pending(cpu) && !cpu.shadow) {
     engine_interrupt_taken(cpu, 2);
     const r = nmi_deliver(cpu);
@@ -329,7 +332,9 @@ function after(cpu: Cpu, flags: u64, hits: u32, start: u64): i32 {
   const u = <usize>cpu.uop;
   if (why == EXIT_DEBUG) return why;
   const step = (flags & (<u64>TF)) != 0;
-  if (u && (why == EXIT_EXCEPTION || why == EXIT_RETRY || why == EXIT_IOREQ || why == EXIT_REPEAT)) {
+  // An instruction that ends a PV domain is where its report points.
+  const again = why == EXIT_EXCEPTION || why == EXIT_RETRY || why == EXIT_IOREQ || why == EXIT_REPEAT;
+  if (u && (again || why == EXIT_SHUTDOWN)) {
     cpu.rip = this_rip(cpu, u);
     if (why == EXIT_EXCEPTION && cpu.exc_flags & EXC_NON_CANONICAL) stack_fault(cpu, u);
   }

@@ -8,6 +8,7 @@ import { log_message } from './log';
 import { LOG_CRASH } from './log_codes';
 import { seg, SEG_CS } from '../arch/x86/cpu';
 import { MODE_CS64 } from '../arch/x86/modes';
+import { pv_of } from '../arch/x86/pv/state';
 import { cpu_of, Vcpu } from './vcpu';
 
 export const CRASH_TRIPLE_FAULT: u32 = 1;
@@ -15,6 +16,9 @@ export const CRASH_TRIPLE_FAULT: u32 = 1;
 export const CRASH_GUEST: u32 = 2;
 /** Bad ioreq response, broken shared structure and the like. */
 export const CRASH_DEVICE_MODEL: u32 = 3;
+
+/** A PV vCPU that cannot go on: PV_CRASH_* of arch/x86/pv/bounce.ts comes on top. */
+export const CRASH_PV: u32 = 16;
 
 /** In the domain's page: 16 bytes at RIP and how many of them could be read. */
 export const CRASH_BYTES: usize = 832;
@@ -41,6 +45,12 @@ function record(d: Domain, v: Vcpu, reason: u32, info: u64): void {
 export function domain_crash(d: Domain, v: Vcpu, reason: u32, info: u64): void {
   record(d, v, reason, info);
   domain_shutdown(d, SHUTDOWN_crash);
+}
+
+/** A PV vCPU has left for good: its domain ends. */
+export function pv_crashed(d: Domain, v: Vcpu): void {
+  const pv = pv_of(cpu_of(v));
+  domain_crash(d, v, CRASH_PV + pv.crash, pv.crash_info);
 }
 
 /** What a triple fault means is the builder's choice: a parameter, reboot unless set (as on a PC). */

@@ -39,7 +39,9 @@ import {
   XEN_DOMCTL_soft_reset,
   XEN_DOMCTL_set_target,
   XEN_DOMCTL_setdomainhandle,
+  XEN_DOMCTL_hypercall_init,
   XEN_DOMCTL_sethvmcontext,
+  XEN_DOMCTL_setvcpucontext,
   XEN_DOMCTL_unpausedomain,
   xen_domctl__cmd,
   xen_domctl__domain,
@@ -64,6 +66,7 @@ import {
   xen_domctl_getdomaininfo__ssidref,
   xen_domctl_getdomaininfo__tot_pages,
   xen_domctl_hvmcontext__buffer,
+  xen_domctl_hypercall_init__gmfn,
   xen_domctl_hvmcontext__size,
   xen_domctl_hvmcontext_partial__buffer,
   xen_domctl_hvmcontext_partial__bufsz,
@@ -101,7 +104,9 @@ import {
   XSM_domctl__set_target,
   XSM_domctl__soft_reset,
   XSM_domctl__setdomainhandle,
+  XSM_domctl__hypercall_init,
   XSM_domctl__sethvmcontext,
+  XSM_domctl__setvcpucontext,
   XSM_domctl__unpausedomain,
 } from '../gen/xsm';
 import {
@@ -144,9 +149,12 @@ import { log_message } from './log';
 import { LOG_CREATED, LOG_DESTROYED } from './log_codes';
 import { domain_soft_reset } from './soft_reset';
 import { wallclock_publish, time_publish } from './time';
-import { PV_GUEST, PV_KERNEL, pv_of } from '../arch/x86/pv/state';
 import { vcpu_reset_state } from './vcpu_context';
-import { vcpu_affinity, vcpu_context_get, vcpu_info_get, vcpu_trigger } from './domctl_vcpu';
+import { INVALID_MFN, mfn_to_ptr } from '../shared/memory';
+import { hypercall_page_fill } from './hypercall_page';
+import { p2m_own_ram } from './p2m';
+import { pv_vcpu_init } from './pv/context';
+import { vcpu_affinity, vcpu_context_get, vcpu_context_set, vcpu_info_get, vcpu_trigger } from './domctl_vcpu';
 import { cpu_of, Vcpu, vcpu_arg, vcpu_domain, VCPU_UP } from './vcpu';
 import { xsm_check } from './xsm';
 
@@ -189,6 +197,10 @@ function hook_of(cmd: u32): i32 {
       return XSM_domctl__setvcpuaffinity;
     case XEN_DOMCTL_getvcpucontext:
       return XSM_domctl__getvcpucontext;
+    case XEN_DOMCTL_setvcpucontext:
+      return XSM_domctl__setvcpucontext;
+    case XEN_DOMCTL_hypercall_init:
+      return XSM_domctl__hypercall_init;
     default:
       return -1;
   }
@@ -251,7 +263,10 @@ function create(a: usize, u: usize): i64 {
     }
     const v = changetype<Vcpu>(domain_vcpu(d, i));
     vcpu_reset_state(cpu_of(v));
-    if (!hvm) pv_of(cpu_of(v)).flags = PV_GUEST | PV_KERNEL;
+    if (!hvm && !pv_vcpu_init(v)) {
+      while (domain_kill(d)) {}
+      return -ENOMEM;
+    }
     time_publish(v);
   }
   store<u16>(a, d.domid, xen_domctl__domain);
@@ -303,6 +318,10 @@ function run(v: Vcpu, t: Domain, cmd: u32, u: usize, arg: u64): i64 {
       return vcpu_affinity(v, t, u, cmd == XEN_DOMCTL_setvcpuaffinity);
     case XEN_DOMCTL_getvcpucontext:
       return vcpu_context_get(v, t, u, arg);
+    case XEN_DOMCTL_setvcpucontext:
+      return vcpu_context_set(v, t, u, arg);
+    case XEN_DOMCTL_hypercall_init:
+      return hypercall_init(t, load<u64>(u, xen_domctl_hypercall_init__gmfn));
     case XEN_DOMCTL_gethvmcontext_partial:
       return get_partial(v, t, u);
     case XEN_DOMCTL_gethvmcontext:
@@ -310,6 +329,14 @@ function run(v: Vcpu, t: Domain, cmd: u32, u: usize, arg: u64): i64 {
     default:
       return set_context(v, t, u);
   }
+}
+
+/** Fill the guest's hypercall page: the form for its kind. */
+function hypercall_init(t: Domain, gmfn: u64): i64 {
+  const mfn = p2m_own_ram(t, gmfn);
+  if (mfn == INVALID_MFN) return -EACCES;
+  hypercall_page_fill(mfn_to_ptr(mfn), is_pv(t));
+  return 0;
 }
 
 /** struct xen_domctl_getdomaininfo. A service runs elsewhere: it has a vCPU, which runs while it asks. */

@@ -99,10 +99,12 @@ import {
   xenctl_bitmap__bitmap,
   xenctl_bitmap__nr_bits,
   ENOSYS,
+  ERESTART,
 } from '../gen/abi';
 import { nmi_raise } from '../arch/x86/interrupts';
 import { host } from '../shared/host';
-import { Domain, domain_kick, DOMAIN_SERVICE, DOMAIN_SHUTDOWN, domain_vcpu } from './domain';
+import { Domain, domain_kick, DOMAIN_SERVICE, DOMAIN_SHUTDOWN, domain_vcpu, is_pv } from './domain';
+import { pv_context_get, pv_context_set } from './pv/context';
 import { copy_from_guest, copy_to_guest } from './guest_access';
 import { hypercall_continue } from './hypercall';
 import { vcpu_unblock } from './sched/core';
@@ -259,6 +261,7 @@ export function vcpu_context_get(caller: Vcpu, t: Domain, u: usize, arg: u64): i
     return hypercall_continue(caller, arg, 0, 0);
   }
   const to = load<u64>(u, xen_domctl_vcpucontext__ctxt);
+  if (is_pv(t)) return pv_context_get(caller, v, to);
   const r = vcpu_arg(caller) + RECORD_AT;
   const part = vcpu_arg(caller) + PART_AT;
   cpu_record_save(v, r);
@@ -279,4 +282,18 @@ export function vcpu_context_get(caller: Vcpu, t: Domain, u: usize, arg: u64): i
   context_tail(r, kernel, t.vm_assist, r);
   const size = <u32>(sizeof_vcpu_guest_context - vcpu_guest_context__ldt_base);
   return copy_to_guest(caller, to + vcpu_guest_context__ldt_base, r, size) ? 0 : -EFAULT;
+}
+
+/** The same for loading one: of PV domains. A null pointer resets the vCPU, which here is done by building its domain anew. */
+export function vcpu_context_set(caller: Vcpu, t: Domain, u: usize, arg: u64): i64 {
+  const v = domain_vcpu(t, load<u32>(u, xen_domctl_vcpucontext__vcpu));
+  if (v == null || caller.domain == v.domain) return v == null ? -ESRCH : -EINVAL;
+  if (!is_pv(t)) return -EOPNOTSUPP; // sethvmcontext is for those
+  if (!t.pause_count) return -EINVAL;
+  if (v.state == RUNSTATE_running) {
+    domain_kick(t);
+    return hypercall_continue(caller, arg, 0, 0);
+  }
+  const rc = pv_context_set(caller, v, load<u64>(u, xen_domctl_vcpucontext__ctxt));
+  return rc == -ERESTART ? hypercall_continue(caller, arg, 0, 0) : rc;
 }

@@ -9,14 +9,19 @@ import {
   XEN_HVM_DEBUGCONS_IOPORT,
 } from '../gen/abi';
 import { host_lock, host_unlock } from '../shared/host';
-import { INVALID_MFN, Mfn } from '../shared/memory';
+import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
+import { pv_upcall_due } from '../arch/x86/pv/bounce';
+import { cpu_pv, pv_of } from '../arch/x86/pv/state';
+import { INVALID_MFN, Mfn, mfn_to_ptr } from '../shared/memory';
 import { Pcpu } from '../shared/pcpu';
 import { DEBUG_HELD } from './debug';
 import { domain_param, is_pv } from './domain';
 import { io_access, io_data } from './ioreq';
 import { log_console } from './log';
 import { p2m_frame, p2m_writable } from './p2m';
-import { pv_frame, pv_leaf_frame } from './pv/frame';
+import { pv_frame, pv_is_table, pv_leaf_frame } from './pv/frame';
+import { m2p_frame } from './pv/m2p';
+import { pv_ldt_map } from './pv/tables';
 import { vcpu_tsc } from './time';
 import { trace_interrupt, tracing_runs } from './trace';
 import { Vcpu, vcpu_arg, vcpu_domain, vcpu_of, vcpu_pcpu } from './vcpu';
@@ -27,7 +32,7 @@ export let engine_port_value: u32 = 0;
 /** The frame behind a guest-physical frame number; INVALID_MFN if there is no RAM, or none that may be written for a write. */
 export function engine_gfn_frame(cpu: Cpu, gfn: u64, write: bool): Mfn {
   const d = vcpu_domain(vcpu_of(cpu));
-  if (is_pv(d)) {
+  if (cpu_pv(cpu)) {
     const own = pv_leaf_frame(cpu, gfn, write);
     engine_frame_writable = write || pv_frame(d, gfn, true) != INVALID_MFN;
     return own;
@@ -35,6 +40,44 @@ export function engine_gfn_frame(cpu: Cpu, gfn: u64, write: bool): Mfn {
   const mfn = p2m_frame(d, gfn);
   engine_frame_writable = p2m_writable;
   return write && !p2m_writable ? <Mfn>0xffffffff : mfn;
+}
+
+/** Is this frame of a PV domain's in use as a page table of the level? */
+export function engine_is_table(cpu: Cpu, mfn: u64, level: i32): bool {
+  return pv_is_table(vcpu_domain(vcpu_of(cpu)), mfn, level);
+}
+
+/** Page `index` of the M2P, INVALID_MFN behind its end. */
+export function engine_m2p_frame(index: u64): Mfn {
+  return m2p_frame(index);
+}
+
+/** A PV vCPU needs page `i` of its LDT. Its frame, 0 if it cannot have it. */
+export function engine_ldt_page(cpu: Cpu, i: u32): Mfn {
+  host_lock();
+  const mfn = pv_ldt_map(vcpu_of(cpu), i);
+  host_unlock();
+  return mfn;
+}
+
+/** MOV to CR3 by a PV guest's kernel. 0 done, negative: it may not, EXIT_RETRY: it takes longer and is to be executed again. */
+export function engine_new_root(cpu: Cpu, mfn: u64): i32 {
+  return -1;
+}
+
+/** 16 bits of a PV guest's I/O permission map, in its kernel's address space; all ones where it cannot be read. */
+export function engine_io_bitmap(cpu: Cpu, va: u64): u32 {
+  const cr3 = cpu.cr3;
+  cpu.cr3 = (<u64>pv_of(cpu).kernel_root) << 12;
+  let bits: u32 = 0;
+  for (let i = 0; i < 2; i++) {
+    const ma = guest_va_to_gpa(cpu, va + i, 0, true);
+    const mfn = ma == ~(<u64>0) ? INVALID_MFN : pv_frame(vcpu_domain(vcpu_of(cpu)), ma >> 12, false);
+    const byte: u32 = mfn == INVALID_MFN ? 0xff : load<u8>(mfn_to_ptr(mfn) + ((<usize>ma) & 0xfff));
+    bits |= byte << (8 * i);
+  }
+  cpu.cr3 = cr3;
+  return bits;
 }
 
 const APIC_BASE_MASK: u64 = 0xffffff000;
@@ -76,6 +119,11 @@ function io_locked(cpu: Cpu, type: u32, addr: u64, size: i32, write: bool, value
 
 /** IN or OUT. 0 done with the value in engine_port_value, else EXIT_IOREQ. */
 export function engine_port(cpu: Cpu, port: u32, size: i32, write: bool, value: u32): i32 {
+  // A PV domain without devices is nevertheless let at ports by its own I/O privilege level: nothing is there.
+  if (cpu_pv(cpu)) {
+    engine_port_value = 0xffffffff;
+    return 0;
+  }
   if (port == XEN_HVM_DEBUGCONS_IOPORT && size == 1) {
     const v = vcpu_of(cpu);
     const a = vcpu_arg(v);
@@ -98,6 +146,8 @@ export function engine_tsc(cpu: Cpu): u64 {
  * the vCPU's upcall goes through its local APIC instead, which only the pCPU that runs it touches.
  */
 export function engine_upcall_vector(cpu: Cpu): i32 {
+  // A PV vCPU has a callback, no vector.
+  if (cpu_pv(cpu)) return pv_upcall_due(cpu) ? 0 : -1;
   const v = vcpu_of(cpu);
   if (v.upcall_vector) {
     // An APIC that is still disabled takes it later: the upcall's pending flag is an edge that does not come again.

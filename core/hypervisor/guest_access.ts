@@ -1,6 +1,8 @@
 // The only way hypercalls touch a domain's memory: page by page, through its page tables (a guest's vCPU) or its pseudo-physical space
 // (a service, whose handles are addresses in it). Every argument is copied once and checked in the copy.
 import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
+import { guest_address } from '../arch/x86/pv/emulate';
+import { cpu_pv } from '../arch/x86/pv/state';
 import { frame_written } from '../shared/frame_table';
 import { INVALID_MFN, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
 import { Domain, DOMAIN_SERVICE, is_pv } from './domain';
@@ -54,7 +56,10 @@ export function access_gpa(d: Domain, gpa: u64, host_ptr: usize, len: u32, write
 /** Guest-physical address of one of the caller's handles; ~0 if it is not mapped. */
 export function handle_to_gpa(v: Vcpu, addr: u64, write: bool): u64 {
   if (vcpu_domain(v).flags & DOMAIN_SERVICE) return addr;
-  return guest_va_to_gpa(cpu_of(v), addr, write ? 1 : 0, false);
+  const cpu = cpu_of(v);
+  // A PV guest's kernel runs as its programs do, and the hypervisor's part of the address space is no memory of its own.
+  if (cpu_pv(cpu)) return guest_address(addr) ? guest_va_to_gpa(cpu, addr, write ? 1 : 0, true) : NOWHERE;
+  return guest_va_to_gpa(cpu, addr, write ? 1 : 0, false);
 }
 
 function access(v: Vcpu, addr: u64, host_ptr: usize, len: u32, write: bool): bool {

@@ -13,6 +13,7 @@ import {
 } from '../gen/abi';
 import { Cpu } from '../arch/x86/cpu';
 import { MODE_CS64, MODE_PE } from '../arch/x86/modes';
+import { cpu_pv } from '../arch/x86/pv/state';
 import { GUEST_hvm, GUEST_pv, hypercall_dispatch } from '../gen/hypercalls';
 import { host, HOST_TRACE_HYPERCALLS } from '../shared/host';
 import { do_dm_op } from './dm_op';
@@ -114,21 +115,27 @@ export function do_multicall(d: Domain, v: Vcpu, list: u64, n: u32): i64 {
   return 0;
 }
 
-const CALL_LENGTH: u64 = 3; // VMCALL and VMMCALL alike
+/** VMCALL and VMMCALL alike; a PV guest's SYSCALL. */
+const CALL_LENGTH: u64 = 3;
+const SYSCALL_LENGTH: u64 = 2;
 
-/** The vCPU has executed VMCALL or VMMCALL. Registers: x86-64 rax, rdi rsi rdx r10 r8; 32-bit eax, ebx ecx edx esi edi. */
+/** The vCPU has executed VMCALL or VMMCALL, or a PV guest's kernel SYSCALL. Registers: x86-64 rax, rdi rsi rdx r10 r8; 32-bit eax, ebx ecx edx esi edi. */
 export function hypercall_exit(v: Vcpu): void {
   const cpu = cpu_of(v);
+  if (cpu_pv(cpu)) {
+    call64(v, cpu, SYSCALL_LENGTH);
+    return;
+  }
   // Xen serves ring 0 only, and no real mode.
   if (cpu.cpl != 0 || !(cpu.mode & MODE_PE)) {
     cpu.rax = <u64>-EPERM;
     return;
   }
-  if (cpu.mode & MODE_CS64) call64(v, cpu);
+  if (cpu.mode & MODE_CS64) call64(v, cpu, CALL_LENGTH);
   else call32(v, cpu);
 }
 
-function call64(v: Vcpu, cpu: Cpu): void {
+function call64(v: Vcpu, cpu: Cpu, length: u64): void {
   // The number is EAX; RAX above 32 bits cannot name one.
   const nr = cpu.rax > 0xffffffff ? 0xffffffff : <u32>cpu.rax;
   v.compat = 0;
@@ -137,7 +144,7 @@ function call64(v: Vcpu, cpu: Cpu): void {
     cpu.rax = <u64>result;
     return;
   }
-  cpu.rip -= CALL_LENGTH;
+  cpu.rip -= length;
   cpu.rdi = v.cont_cmd;
   cpu.rsi = v.cont_arg1;
   cpu.rdx = v.cont_arg2;

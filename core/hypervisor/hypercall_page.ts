@@ -1,10 +1,11 @@
-// The hypercall page that a guest asks for by WRMSR 0x40000000: 128 stubs of 32 bytes.
+// The hypercall page that a guest asks for by WRMSR 0x40000000, or its builder by XEN_DOMCTL_hypercall_init: 128 stubs of 32 bytes.
 import { __HYPERVISOR_iret } from '../gen/abi';
 import { Cpu } from '../arch/x86/cpu';
 import { frame_written } from '../shared/frame_table';
 import { INVALID_MFN, mfn_to_ptr } from '../shared/memory';
 import { p2m_frame, p2m_writable } from './p2m';
 import { shared_info_latch } from './shared_info';
+import { is_pv } from './domain';
 import { vcpu_domain, vcpu_of } from './vcpu';
 
 const STUBS: u32 = 128;
@@ -16,18 +17,41 @@ export function hypercall_page_write(cpu: Cpu, value: u64): bool {
   const mfn = p2m_frame(d, value >> 12);
   if (mfn == INVALID_MFN || !p2m_writable) return false;
   const page = mfn_to_ptr(mfn);
+  hypercall_page_fill(page, is_pv(d));
+  if (!is_pv(d)) shared_info_latch(d, vcpu_of(cpu));
+  return true;
+}
+
+/** The stubs, at the host address of a page. */
+export function hypercall_page_fill(page: usize, pv: bool): void {
   memory.fill(page, 0xcc, 4096);
   for (let nr: u32 = 0; nr < STUBS; nr++) {
     const p = page + ((<usize>nr) << 5);
-    if (nr == __HYPERVISOR_iret) {
+    if (pv) fill_pv(p, nr);
+    else if (nr == __HYPERVISOR_iret)
       store<u16>(p, 0x0b0f); // UD2: iret is for PV
-      continue;
+    else {
+      store<u8>(p, 0xb8); // MOV EAX, nr
+      store<u32>(p, nr, 1);
+      store<u32>(p, 0xc3d9010f, 5); // VMMCALL; RET
     }
-    store<u8>(p, 0xb8); // MOV EAX, nr
-    store<u32>(p, nr, 1);
-    store<u32>(p, 0xc3d9010f, 5); // VMMCALL; RET
   }
   frame_written(page, 4096);
-  shared_info_latch(d, vcpu_of(cpu));
-  return true;
+}
+
+/** SYSCALL changes RCX and R11, and iret expects them, and RAX, in its frame. */
+function fill_pv(p: usize, nr: u32): void {
+  if (nr == __HYPERVISOR_iret) {
+    store<u32>(p, 0x50534151); // PUSH RCX; PUSH R11; PUSH RAX
+    store<u8>(p, 0xb8, 4);
+    store<u32>(p, nr, 5);
+    store<u16>(p, 0x050f, 9);
+    return;
+  }
+  store<u16>(p, 0x4151); // PUSH RCX; PUSH R11
+  store<u8>(p, 0x53, 2);
+  store<u8>(p, 0xb8, 3);
+  store<u32>(p, nr, 4);
+  store<u32>(p, 0x5b41050f, 8); // SYSCALL; POP R11
+  store<u16>(p, 0xc359, 12); // POP RCX; RET
 }

@@ -17,7 +17,8 @@ import { IF } from '../arch/x86/flags';
 import { host, HOST_DETERMINISTIC, host_lock, host_unlock } from '../shared/host';
 import { Pcpu, pcpu_area, pcpu_enter, pcpu_get, pcpu_leave } from '../shared/pcpu';
 import { translator_answered } from '../translator/sampler';
-import { triple_fault } from './crash';
+import { cpu_pv } from '../arch/x86/pv/state';
+import { pv_crashed, triple_fault } from './crash';
 import { debug_after, DEBUG_STEPPING } from './debug';
 import { domain_shutdown, domain_vcpu } from './domain';
 import { hypercall_exit } from './hypercall';
@@ -227,7 +228,8 @@ function exit(v: Vcpu, why: i32): bool {
       if (ioreq_waiting(v)) v.blocked = 1;
       return true;
     case EXIT_SHUTDOWN:
-      triple_fault(vcpu_domain(v), v);
+      if (cpu_pv(cpu)) pv_crashed(vcpu_domain(v), v);
+      else triple_fault(vcpu_domain(v), v);
       return false;
     default:
       if (why == EXIT_BUDGET) v.exits_budget++;

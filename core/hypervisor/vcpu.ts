@@ -9,6 +9,7 @@ import { Pcpu, pcpu_get } from '../shared/pcpu';
 import { Domain, DOMAIN_SERVICE } from './domain';
 import { page_put_writable } from './pv/page_type';
 import { pv_vcpu_release } from './pv/vcpu';
+import { pv_vcpu_end } from './pv/context';
 import { system_time } from './time';
 import { sched_insert, sched_sleep } from './sched/interface';
 import { timers_remove } from './sched/timers';
@@ -189,6 +190,7 @@ export function vcpu_destroy(v: Vcpu): void {
   if (v.info_mfn != INVALID_MFN) page_put_writable(v.info_mfn);
   if (v.fifo_mfn != INVALID_MFN) page_put_writable(v.fifo_mfn);
   pv_vcpu_release(v);
+  pv_vcpu_end(v);
   xenheap_free_pair(changetype<usize>(v) - VCPU_OFFSET);
 }
 

@@ -8,6 +8,7 @@ import {
   ENOMEM,
   ENOSYS,
   ENXIO,
+  ERESTART,
   ETIME,
   sizeof_vcpu_hvm_context,
   sizeof_vcpu_info,
@@ -35,15 +36,17 @@ import {
 import { get_vcpu_set_singleshot_timer, put_vcpu_runstate_info } from '../gen/compat';
 import { nmi_raise } from '../arch/x86/interrupts';
 import { INVALID_MFN, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
-import { Domain, domain_vcpu } from './domain';
+import { Domain, domain_vcpu, is_pv } from './domain';
 import { l2_select_all } from './event_2l';
 import { mark_events_pending } from './event_channel';
 import { copy_from_guest, get_guest, get_long, guest_word, handle_to_gpa } from './guest_access';
+import { hypercall_continue } from './hypercall';
 import { p2m_own_ram } from './p2m';
+import { pv_context_set } from './pv/context';
 import { page_get_writable } from './pv/page_type';
 import { vcpu_look, vcpu_unblock } from './sched/core';
 import { area_second, runstate_fill, runstate_publish, runstate_size, system_time, time_publish } from './time';
-import { cpu_of, NEVER, Vcpu, vcpu_arg, VCPU_INFO_REGISTERED, VCPU_INITIALISED, VCPU_UP } from './vcpu';
+import { cpu_of, NEVER, Vcpu, vcpu_arg, vcpu_domain, VCPU_INFO_REGISTERED, VCPU_INITIALISED, VCPU_UP } from './vcpu';
 import { vcpu_initialise } from './vcpu_context';
 
 /** Shorter periods would let a guest keep the hypervisor busy with its own timer. */
@@ -88,12 +91,20 @@ export function do_vcpu_op(d: Domain, caller: Vcpu, cmd: u32, id: u32, arg: u64)
 }
 
 function initialise(caller: Vcpu, v: Vcpu, arg: u64): i64 {
+  if (is_pv(vcpu_domain(v))) return initialise_pv(caller, v, arg);
   const a = vcpu_arg(caller);
   if (!copy_from_guest(caller, a, arg, sizeof_vcpu_hvm_context)) return -EFAULT;
   if (v.flags & VCPU_INITIALISED) return -EEXIST;
   const rc = vcpu_initialise(v, a);
   if (rc == 0) v.flags |= VCPU_INITIALISED;
   return rc;
+}
+
+/** struct vcpu_guest_context. Its page tables may take a while to look at: then the call is made again. */
+function initialise_pv(caller: Vcpu, v: Vcpu, arg: u64): i64 {
+  if (v.flags & VCPU_INITIALISED) return -EEXIST;
+  const rc = pv_context_set(caller, v, arg);
+  return rc == -ERESTART ? hypercall_continue(caller, VCPUOP_initialise, v.id, arg) : rc;
 }
 
 function timer_op(caller: Vcpu, v: Vcpu, cmd: u32, arg: u64): i64 {

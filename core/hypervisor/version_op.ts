@@ -8,6 +8,8 @@ import {
   sizeof_xen_feature_info,
   VMASST_CMD_disable,
   VMASST_CMD_enable,
+  VMASST_TYPE_m2p_strict,
+  VMASST_TYPE_pae_extended_cr3,
   VMASST_TYPE_runstate_update_flag,
   XEN_CAPABILITIES_INFO_LEN,
   XEN_CHANGESET_INFO_LEN,
@@ -15,11 +17,16 @@ import {
   xen_feature_info__submap,
   xen_feature_info__submap_idx,
   XENFEAT_auto_translated_physmap,
+  XENFEAT_direct_mapped,
   XENFEAT_dom0,
+  XENFEAT_gnttab_map_avail_bits,
+  XENFEAT_highmem_assist,
   XENFEAT_hvm_callback_vector,
   XENFEAT_hvm_safe_pvclock,
   XENFEAT_memory_op_vnode_supported,
+  XENFEAT_mmu_pt_update_preserve_ad,
   XENFEAT_not_direct_mapped,
+  XENFEAT_pae_pgdir_above_4gb,
   XENFEAT_writable_page_tables,
   XENVER_capabilities,
   XENVER_changeset,
@@ -36,7 +43,11 @@ import { XSM_xen_version__commandline } from '../gen/xsm';
 import { xsm_check } from './xsm';
 import { HOST_TEXT } from '../shared/host';
 import { PAGE_SIZE } from '../shared/memory';
-import { Domain, is_privileged } from './domain';
+import { HYPERVISOR_START } from '../arch/x86/pv/emulate';
+import { PV_M2P_STRICT } from '../arch/x86/pv/state';
+import { host_raise_flush } from '../shared/host';
+import { Domain, domain_kick, is_privileged, is_pv } from './domain';
+import { pv_assists } from './pv/context';
 import { copy_from_guest, copy_to_guest, put_long } from './guest_access';
 import { Vcpu, vcpu_arg } from './vcpu';
 
@@ -63,15 +74,23 @@ function denied(v: Vcpu, arg: u64): i64 {
   return copy_to_guest(v, arg, a, COMMANDLINE_LEN) ? 0 : -EFAULT;
 }
 
-/** XENFEAT_* of a translated guest. */
+/** XENFEAT_* by kind of guest. */
 function features(d: Domain): u32 {
-  let f: u32 =
-    (1 << XENFEAT_writable_page_tables) |
-    (1 << XENFEAT_auto_translated_physmap) |
-    (1 << XENFEAT_hvm_callback_vector) |
-    (1 << XENFEAT_hvm_safe_pvclock) |
-    (1 << XENFEAT_memory_op_vnode_supported) |
-    (1 << XENFEAT_not_direct_mapped);
+  let f: u32 = 1 << XENFEAT_memory_op_vnode_supported;
+  if (is_pv(d)) {
+    f |=
+      (1 << XENFEAT_mmu_pt_update_preserve_ad) |
+      (1 << XENFEAT_highmem_assist) |
+      (1 << XENFEAT_gnttab_map_avail_bits) |
+      (1 << XENFEAT_direct_mapped);
+    if (d.vm_assist & (1 << VMASST_TYPE_pae_extended_cr3)) f |= 1 << XENFEAT_pae_pgdir_above_4gb;
+  } else
+    f |=
+      (1 << XENFEAT_writable_page_tables) |
+      (1 << XENFEAT_auto_translated_physmap) |
+      (1 << XENFEAT_hvm_callback_vector) |
+      (1 << XENFEAT_hvm_safe_pvclock) |
+      (1 << XENFEAT_not_direct_mapped);
   if (is_privileged(d)) f |= 1 << XENFEAT_dom0;
   return f;
 }
@@ -94,7 +113,7 @@ export function do_xen_version(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
       return text(v, arg, TEXT_COMMANDLINE, COMMANDLINE_LEN);
     case XENVER_platform_parameters:
       // Where the hypervisor's own virtual addresses start: a translated guest shares its address space with nobody.
-      return put_long(v, arg, 0, 0) ? 0 : -EFAULT;
+      return put_long(v, arg, 0, is_pv(d) ? HYPERVISOR_START : 0) ? 0 : -EFAULT;
     case XENVER_get_features: {
       const a = vcpu_arg(v);
       if (!copy_from_guest(v, a, arg, sizeof_xen_feature_info)) return -EFAULT;
@@ -111,11 +130,22 @@ export function do_xen_version(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
   }
 }
 
-/** Of the assists a translated guest has one. */
+/** Of the assists a translated guest has one. m2p_strict, whose number is 32, is the last bit of Domain.vm_assist. */
 export function do_vm_assist(d: Domain, v: Vcpu, cmd: u32, type: u32): i64 {
-  if (type != VMASST_TYPE_runstate_update_flag) return -EINVAL;
-  if (cmd == VMASST_CMD_enable) d.vm_assist |= 1 << type;
-  else if (cmd == VMASST_CMD_disable) d.vm_assist &= ~(1 << type);
+  const strict = type == VMASST_TYPE_m2p_strict;
+  const known = is_pv(d)
+    ? type <= <u32>VMASST_TYPE_runstate_update_flag || strict
+    : type == VMASST_TYPE_runstate_update_flag;
+  if (!known) return -EINVAL;
+  const bit: u32 = strict ? PV_M2P_STRICT : 1 << type;
+  if (cmd == VMASST_CMD_enable) d.vm_assist |= bit;
+  else if (cmd == VMASST_CMD_disable) d.vm_assist &= ~bit;
   else return -ENOSYS;
+  if (is_pv(d)) pv_assists(d);
+  if (strict) {
+    // Programs may see the table no more, or again.
+    host_raise_flush();
+    domain_kick(d);
+  }
   return 0;
 }

@@ -11,6 +11,11 @@ const REASONS: Readonly<Record<number, string>> = {
   1: 'triple fault: an exception could not be delivered',
   2: 'the guest reported a crash itself',
   3: 'a device model answered nonsense',
+  17: 'an exception for which the PV guest has no handler',
+  18: "an event could not be put on the PV guest kernel's stack",
+  19: 'HYPERVISOR_iret with a frame that cannot be read',
+  20: 'HYPERVISOR_iret to user mode without a user page table',
+  21: 'an event for which the PV guest has registered no callback',
 };
 const SEGMENTS = 'es cs ss ds fs gs ldtr tr'.split(' ');
 

@@ -272,6 +272,12 @@ export const CALLBACKTYPE_nmi = 4;
 export const CALLBACKTYPE_sysenter = 5;
 export const CALLBACKTYPE_syscall32 = 7;
 export const CALLBACKF_mask_events = 1;
+export const CALLBACKOP_register = 0;
+export const CALLBACKOP_unregister = 1;
+
+// ---- nmi.h
+export const XENNMI_register_callback = 0;
+export const XENNMI_unregister_callback = 1;
 
 // ---- arch-x86/cpuid.h
 export const XEN_CPUID_FIRST_LEAF = 0x40000000;
@@ -369,6 +375,13 @@ export const XEN_SYSCTL_PHYSCAP_gnttab_v2 = 0x200;
 export const VGCF_i387_valid = 0x01;
 export const VGCF_in_kernel = 0x04;
 export const VGCF_online = 0x20;
+export const VGCF_failsafe_disables_events = 0x08;
+export const VGCF_syscall_disables_events = 0x10;
+export const VGCF_in_syscall = 0x100;
+export const SEGBASE_FS = 0;
+export const SEGBASE_GS_USER = 1;
+export const SEGBASE_GS_KERNEL = 2;
+export const SEGBASE_GS_USER_SEL = 3;
 export const XEN_SCHEDULER_CREDIT = 5;
 export const XEN_SCHEDULER_CREDIT2 = 6;
 export const XEN_SCHEDULER_NULL = 9;

@@ -53,6 +53,7 @@ const pvOnly = own("PV: the caller's own CPU or page tables");
 const ENOSYS = { status: 'ENOSYS' } as const;
 const EPERM = { status: 'EPERM' } as const;
 const pv = (check: Check = pvOnly) => [{ check }, ENOSYS] as const;
+const own_cpu = { check: pvOnly } as const;
 
 /** Hooks that a handler asks besides its op's own, about a second object. */
 export const FURTHER_CHECKS: readonly XsmCheck[] = [
@@ -64,7 +65,7 @@ export const FURTHER_CHECKS: readonly XsmCheck[] = [
 ];
 
 export const HYPERCALLS: readonly Hypercall[] = [
-  row(0, 'set_trap_table', 'pv', 'traps:ptr', ...pv()),
+  row(0, 'set_trap_table', 'pv', 'traps:ptr', own_cpu, { continuable: true }),
   row(
     1,
     'mmu_update',
@@ -73,15 +74,15 @@ export const HYPERCALLS: readonly Hypercall[] = [
     { check: xsm('mmu_update', 'TARGET') },
     { continuable: true },
   ),
-  row(2, 'set_gdt', 'pv', 'frame_list:ptr entries:u32', ...pv()),
-  row(3, 'stack_switch', 'pv', 'ss:u64 esp:u64', ...pv()),
-  row(4, 'set_callbacks', 'pv', 'event:u64 failsafe:u64 syscall:u64', ...pv()),
-  row(5, 'fpu_taskswitch', 'pv', 'set:u32', ...pv()),
-  row(6, 'sched_op_compat', 'pv', 'cmd:op arg:u64', ...pv()),
+  row(2, 'set_gdt', 'pv', 'frame_list:ptr entries:u32', own_cpu),
+  row(3, 'stack_switch', 'pv', 'ss:u64 esp:u64', own_cpu),
+  row(4, 'set_callbacks', 'pv', 'event:u64 failsafe:u64 syscall:u64', own_cpu),
+  row(5, 'fpu_taskswitch', 'pv', 'set:u32', own_cpu),
+  row(6, 'sched_op_compat', 'pv', 'cmd:u32 arg:u64', own_cpu),
   row(7, 'platform_op', 'hvm pv arm', 'op:ptr', { check: xsmFirst('platform_op', 'PRIV') }, ENOSYS),
-  row(8, 'set_debugreg', 'pv', 'reg:u32 value:u64', ...pv()),
-  row(9, 'get_debugreg', 'pv', 'reg:u32', ...pv()),
-  row(10, 'update_descriptor', 'pv', 'ma:u64 desc:u64', ...pv()),
+  row(8, 'set_debugreg', 'pv', 'reg:u32 value:u64', own_cpu),
+  row(9, 'get_debugreg', 'pv', 'reg:u32', own_cpu),
+  row(10, 'update_descriptor', 'pv', 'ma:u64 desc:u64', own_cpu),
   row(12, 'memory_op', 'hvm pv arm', 'cmd:op arg:ptr', { ops: MEMORY }),
   row(
     13,
@@ -93,25 +94,27 @@ export const HYPERCALLS: readonly Hypercall[] = [
   ),
   row(14, 'update_va_mapping', 'pv', 'va:u64 val:u64 flags:u64', { check: xsm('update_va_mapping', 'TARGET') }),
   row(15, 'set_timer_op', 'hvm pv', 'timeout:i64', { check: self }),
-  row(16, 'event_channel_op_compat', 'pv', 'op:ptr', ...pv()),
+  row(16, 'event_channel_op_compat', 'pv', 'op:ptr', own_cpu),
   row(17, 'xen_version', 'hvm pv arm', 'cmd:op arg:ptr', { ops: VERSION }),
   row(18, 'console_io', 'hvm pv arm', 'cmd:op count:u32 buffer:ptr', { ops: CONSOLE_IO }),
-  row(19, 'physdev_op_compat', 'pv', 'op:ptr', ...pv()),
+  row(19, 'physdev_op_compat', 'pv', 'op:ptr', own_cpu),
   row(20, 'grant_table_op', 'hvm pv arm', 'cmd:op uop:ptr count:u32', { ops: GRANT_TABLE }),
   row(21, 'vm_assist', 'hvm pv arm', 'cmd:u32 type:u32', { check: self }),
   row(22, 'update_va_mapping_otherdomain', 'pv', 'va:u64 val:u64 flags:u64 domid:domid', {
     check: xsm('update_va_mapping', 'TARGET'),
   }),
+  // By SYSCALL only, where the engine does it itself: an entry of a multicall cannot leave its kernel.
   row(23, 'iret', 'pv', '', ...pv()),
   row(24, 'vcpu_op', 'hvm pv arm', 'cmd:op vcpuid:u32 arg:ptr', { ops: VCPU }),
-  row(25, 'set_segment_base', 'pv', 'which:u32 base:u64', ...pv()),
+  row(25, 'set_segment_base', 'pv', 'which:u32 base:u64', own_cpu),
   row(26, 'mmuext_op', 'hvm pv', 'uops:ptr count:u32 pdone:ptr foreigndom:u32', { ops: MMUEXT }),
   row(27, 'xsm_op', 'hvm pv arm', 'op:ptr', { ops: XSM }, ENOSYS),
-  row(28, 'nmi_op', 'pv', 'cmd:u32 arg:ptr', ...pv()),
+  row(28, 'nmi_op', 'pv', 'cmd:u32 arg:ptr', own_cpu),
   row(29, 'sched_op', 'hvm pv arm', 'cmd:op arg:ptr', { ops: SCHED }),
-  row(30, 'callback_op', 'pv', 'cmd:u32 arg:ptr', ...pv()),
+  row(30, 'callback_op', 'pv', 'cmd:u32 arg:ptr', own_cpu),
   row(32, 'event_channel_op', 'hvm pv arm', 'cmd:op arg:ptr', { ops: EVENT_CHANNEL }),
-  row(33, 'physdev_op', 'hvm pv', 'cmd:op arg:ptr', { ops: PHYSDEV }, ENOSYS),
+  // Of an HVM guest without passed-through interrupts Xen refuses it whole.
+  row(33, 'physdev_op', 'pv', 'cmd:op arg:ptr', { ops: PHYSDEV }),
   row(34, 'hvm_op', 'hvm pv arm', 'op:op arg:ptr', { ops: HVM }),
   row(35, 'sysctl', 'hvm pv arm', 'u_sysctl:ptr', { ops: SYSCTL }, EPERM),
   row(36, 'domctl', 'hvm pv arm', 'u_domctl:ptr', { ops: DOMCTL }, EPERM),

@@ -19,6 +19,8 @@
  * An Intel identity means VMCALL as the hypercall instruction and SYSENTER (not SYSCALL) from compatibility mode.
  *
  * References: Intel SDM vol. 2A, CPUID, tables 3-8 to 3-17; Xen public/arch-x86/cpuid.h.
+ *
+ * A PV guest sees less: nothing of what its page tables and its ring cannot have (PV_HIDES), as with Xen.
  */
 
 /** Values known only at run time; `core/arch/x86/cpuid_values.ts` has a function `cpuid_<name>(cpu): u32` for each. */
@@ -94,6 +96,27 @@ export const FEATURES = {
   '80000007.edx': { INVARIANT_TSC: 8 },
 } as const;
 
+/** What is not there for a PV guest: it has no large or global pages, no PCIDs, no rings to be kept apart, no x2APIC and no MTRRs of its own. */
+export const PV_HIDES = {
+  '1.ecx': ['PCID', 'X2APIC'],
+  '1.edx': ['PSE', 'MTRR', 'PGE', 'PSE36'],
+  '6.eax': [],
+  '7.ebx': ['SMEP', 'INVPCID', 'SMAP'],
+  '7.edx': [],
+  '7.2.edx': [],
+  '80000001.ecx': [],
+  '80000001.edx': ['PAGE1GB'],
+  '80000007.edx': [],
+} as const satisfies { [K in keyof typeof FEATURES]: readonly (keyof (typeof FEATURES)[K])[] };
+
+type CpuidGuest = 'hvm' | 'pv';
+
+/** The word of the features that a kind of guest is offered. */
+function features(word: keyof typeof FEATURES, guest: CpuidGuest): number {
+  const hidden: readonly string[] = guest === 'pv' ? PV_HIDES[word] : [];
+  return bits(Object.fromEntries(Object.entries(FEATURES[word]).filter(([name]) => !hidden.includes(name))));
+}
+
 export const VENDOR = 'GenuineIntel';
 export const FAMILY_MODEL_STEPPING = 0x000706a8;
 export const BRAND = 'Xenolith Virtual CPU';
@@ -104,6 +127,10 @@ export const LINEAR_BITS = 48;
 export const XSAVE_SIZE = 576;
 export const XCR0_ALLOWED = 3;
 export const XEN_VERSION = { major: 4, minor: 17 } as const;
+/** Bits of a machine address: what a PV guest's frame numbers may have (a grant entry of version 1 has room for more). */
+export const MACHINE_ADDRESS_BITS = 32;
+/** XEN_CPUID_FEAT1_MMU_PT_UPDATE_PRESERVE_AD. */
+const XEN_PRESERVES_AD = 1;
 /** The MSR that a guest writes to get its hypercall page. */
 export const XEN_MSR_BASE = 0x40000000;
 
@@ -122,26 +149,26 @@ const CORE_SHIFT = 1;
 const L2_LEGACY = (4096 << 16) | (8 << 12) | 64;
 const XEN_FEATURES = /* VCPU_ID_PRESENT */ 0x08 | /* DOMID_PRESENT */ 0x10 | /* UPCALL_VECTOR */ 0x40;
 
-export const CPUID: readonly Leaf[] = [
+const leaves = (guest: CpuidGuest): readonly Leaf[] => [
   row(0, 'any', 0xd, text(VENDOR, 0), text(VENDOR, 8), text(VENDOR, 4)),
   row(
-    1, 'any', FAMILY_MODEL_STEPPING, or((255 << 16) | ((64 / 8) << 8), ['apic_id', 24]),
-    or(bits(FEATURES['1.ecx']), ['osxsave', 27]), or(bits(FEATURES['1.edx']), ['apic_enabled', 9]),
+    1, 'any', FAMILY_MODEL_STEPPING, or((255 << 16) | ((64 / 8) << 8), ...(guest === 'hvm' ? [['apic_id', 24] as [Dynamic, number]] : [])),
+    or(features('1.ecx', guest), ['osxsave', 27]), or(features('1.edx', guest), ['apic_enabled', 9]),
   ), // prettier-ignore
   // Descriptors: 0xff caches are in leaf 4, 0xfe no TLB data.
   row(2, 'any', 0x00feff01, 0, 0, 0),
   cache(0, 1, 1, 2, 8, 64),
   cache(1, 2, 1, 2, 8, 64),
   cache(2, 3, 2, 256, 16, 4096),
-  row(6, 'any', bits(FEATURES['6.eax']), 0, 0, 0),
-  row(7, 0, 2, bits(FEATURES['7.ebx']), 0, bits(FEATURES['7.edx'])),
-  row(7, 2, 0, 0, 0, bits(FEATURES['7.2.edx'])),
+  row(6, 'any', features('6.eax', guest), 0, 0, 0),
+  row(7, 0, 2, features('7.ebx', guest), 0, features('7.edx', guest)),
+  row(7, 2, 0, 0, 0, features('7.2.edx', guest)),
   row(0xb, 0, CORE_SHIFT, 1, 0x100, or(0, ['apic_id', 0])),
   row(0xb, 1, PACKAGE_SHIFT, or(0, ['nr_vcpus', 0]), 0x201, or(0, ['apic_id', 0])),
   row(0xb, 'any', 0, 0, or(0, ['subleaf', 0]), or(0, ['apic_id', 0])),
   row(0xd, 0, XCR0_ALLOWED, XSAVE_SIZE, XSAVE_SIZE, 0),
   row(0x80000000, 'any', 0x80000008, 0, 0, 0),
-  row(0x80000001, 'any', 0, 0, bits(FEATURES['80000001.ecx']), bits(FEATURES['80000001.edx'])),
+  row(0x80000001, 'any', 0, 0, features('80000001.ecx', guest), features('80000001.edx', guest)),
   ...[0, 16, 32].map((at) => {
     return row(
       0x80000002 + at / 16,
@@ -153,27 +180,32 @@ export const CPUID: readonly Leaf[] = [
     );
   }),
   row(0x80000006, 'any', 0, 0, L2_LEGACY, 0),
-  row(0x80000007, 'any', 0, 0, 0, bits(FEATURES['80000007.edx'])),
+  row(0x80000007, 'any', 0, 0, 0, features('80000007.edx', guest)),
   row(0x80000008, 'any', PHYS_BITS | (LINEAR_BITS << 8), 0, 0, 0),
   row(0x40000000, 'any', 0x40000005, text('XenVMMXenVMM', 0), text('XenVMMXenVMM', 4), text('XenVMMXenVMM', 8)),
   row(0x40000001, 'any', (XEN_VERSION.major << 16) | XEN_VERSION.minor, 0, 0, 0),
-  row(0x40000002, 'any', 1, XEN_MSR_BASE, 0, 0),
+  row(0x40000002, 'any', 1, XEN_MSR_BASE, guest === 'pv' ? XEN_PRESERVES_AD : 0, 0),
   // The TSC is the hypervisor's own in each mode (bit 0: emulated), steady (bit 1), and RDTSCP exists (bit 2).
   row(0x40000003, 0, 7, 0, or(0, ['tsc_khz', 0]), or(0, ['tsc_incarnation', 0])),
   row(
     0x40000003, 1, or(0, ['tsc_offset_low', 0]), or(0, ['tsc_offset_high', 0]), or(0, ['tsc_mul', 0]), or(0, ['tsc_shift', 0]),
   ), // prettier-ignore
   row(0x40000003, 2, or(0, ['host_tsc_khz', 0]), 0, 0, 0),
-  row(0x40000004, 0, XEN_FEATURES, or(0, ['vcpu_id', 0]), or(0, ['domid', 0]), 0),
+  guest === 'pv'
+    ? row(0x40000005, 0, 0, MACHINE_ADDRESS_BITS, 0, 0)
+    : row(0x40000004, 0, XEN_FEATURES, or(0, ['vcpu_id', 0]), or(0, ['domid', 0]), 0),
 ];
+export const CPUID = leaves('hvm');
+export const CPUID_PV = leaves('pv');
 
 /** The four registers of a leaf; zeros where there is none (out-of-range leaves too, as Xen answers). */
 export function cpuid(
   leaf: number,
   subleaf: number,
   dynamic: (value: Dynamic) => number,
+  policy: readonly Leaf[] = CPUID,
 ): [number, number, number, number] {
-  const rows = CPUID.filter((r) => r.leaf === leaf >>> 0);
+  const rows = policy.filter((r) => r.leaf === leaf >>> 0);
   const found = rows.find((r) => r.subleaf === subleaf) ?? rows.find((r) => r.subleaf === 'any');
   const value = (r: Register) => {
     if (typeof r === 'number') return r;

@@ -125,3 +125,34 @@ export const MSRS: readonly Msr[] = [
   one(0xc0000102, 'IA32_KERNEL_GS_BASE', { state: 'kernel_gs_base' }, canonical),
   one(0xc0000103, 'IA32_TSC_AUX', { state: 'tsc_aux' }, { mask: LOW32 }),
 ];
+
+const msr = (nr: number): Msr => MSRS.find((m) => m.numbers.includes(nr))!;
+const readOnly = (nr: number): Msr => ({ ...msr(nr), sink: 'fault' });
+
+/** What Xen programs IA32_PAT with: a PV guest's page tables name its entries. */
+export const XEN_PAT = 0x050100070406n;
+
+/**
+ * What the kernel of a PV guest sees: RDMSR and WRMSR are emulated. System calls and memory types are the hypervisor's, so those registers are not there
+ * (a PV guest's SYSCALL entry is a callback). What may only be written back as it was is `ignore`d or `efer_pv`.
+ */
+export const MSRS_PV: readonly Msr[] = [
+  readOnly(0x10),
+  msr(0x17),
+  readOnly(0x1b),
+  msr(0x3a),
+  msr(0x48),
+  msr(0x49),
+  msr(0x8b),
+  msr(0xce),
+  msr(0x10a),
+  msr(0x140),
+  { ...msr(0x1a0), sink: { ignore: ALL } },
+  one(0x277, 'IA32_PAT', { constant: XEN_PAT }, 'fault'),
+  msr(XEN_MSR_BASE),
+  { ...msr(0xc0000080), sink: { write: 'efer_pv' } },
+  msr(0xc0000100),
+  msr(0xc0000101),
+  one(0xc0000102, 'IA32_KERNEL_GS_BASE', { read: 'other_gs' }, { write: 'other_gs' }),
+  msr(0xc0000103),
+];

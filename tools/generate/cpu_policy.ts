@@ -2,8 +2,8 @@
  * AssemblyScript made from the CPUID and MSR policies: `core/gen/cpuid.ts` and `core/gen/msr.ts`. Code only, no tables: the core has no
  * static data.
  */
-import { CPUID, type Leaf, type Mixed, type Register } from '../../spec/x86/cpuid.ts';
-import { MSRS, type Msr, type ValueCheck } from '../../spec/x86/msr.ts';
+import { CPUID, CPUID_PV, type Leaf, type Mixed, type Register } from '../../spec/x86/cpuid.ts';
+import { MSRS, MSRS_PV, type Msr, type ValueCheck } from '../../spec/x86/msr.ts';
 import type { Generated } from './abi.ts';
 
 const header = (source: string) =>
@@ -34,26 +34,31 @@ function leafCase(rows: Leaf[]): string {
   return `    case ${hex(rows[0].leaf)}:\n      ${branches.join(' else ')}${rest}\n      return;`;
 }
 
-function cpuidModule(): string {
+function cpuidFunction(name: string, what: string, policy: readonly Leaf[]): string {
   const leaves = new Map<number, Leaf[]>();
-  for (const l of CPUID) leaves.set(l.leaf, [...(leaves.get(l.leaf) ?? []), l]);
-  const body = [...leaves.values()].map(leafCase).join('\n');
-  const values = new Set([...body.matchAll(/\b(cpuid_\w+)\(/g)].map((m) => m[1]));
-  return `${header('cpuid')}
-import { Cpu } from '../arch/x86/cpu';
-import {
-${list(values)}} from '../arch/x86/cpuid_values';
-
-/** CPUID: EAX, EBX, ECX, EDX as four u32 at \`out\`; zeros for a leaf that does not exist. */
-export function cpuid_leaf(cpu: Cpu, leaf: u32, subleaf: u32, out: usize): void {
+  for (const l of policy) leaves.set(l.leaf, [...(leaves.get(l.leaf) ?? []), l]);
+  return `/** CPUID${what}: EAX, EBX, ECX, EDX as four u32 at \`out\`; zeros for a leaf that does not exist. */
+export function ${name}(cpu: Cpu, leaf: u32, subleaf: u32, out: usize): void {
   memory.fill(out, 0, 16);
   switch (leaf) {
-${body}
+${[...leaves.values()].map(leafCase).join('\n')}
     default:
       return;
   }
 }
 `;
+}
+
+function cpuidModule(): string {
+  const body =
+    cpuidFunction('cpuid_leaf', '', CPUID) + '\n' + cpuidFunction('cpuid_leaf_pv', ' of a PV guest', CPUID_PV);
+  const values = new Set([...body.matchAll(/\b(cpuid_\w+)\(cpu\)/g)].map((m) => m[1]));
+  return `${header('cpuid')}
+import { Cpu } from '../arch/x86/cpu';
+import {
+${list(values)}} from '../arch/x86/cpuid_values';
+
+${body}`;
 }
 
 /** Memory types that a byte may hold: PAT has UC- (7) besides UC WC WT WP WB. */
@@ -107,18 +112,37 @@ function writeCase(m: Msr): string {
   return `${cases(m)}\n${lines.map((l) => `      ${l}\n`).join('')}`;
 }
 
-function msrModule(): string {
+/** RDMSR and WRMSR of a policy; `suffix` ends their names. */
+function msrFunctions(policy: readonly Msr[], suffix: string, what: string): string {
   const seen = new Set<number>();
-  for (const n of MSRS.flatMap((m) => m.numbers)) {
+  for (const n of policy.flatMap((m) => m.numbers)) {
     if (seen.has(n)) throw new Error(`MSR ${hex(n)} is listed twice`);
     seen.add(n);
   }
-  const reads = MSRS.map(readCase).join('');
-  const writes = MSRS.map(writeCase).join('');
+  return `/** RDMSR${what}: false raises #GP. */
+export function msr_read${suffix}(cpu: Cpu, nr: u32): bool {
+  switch (nr) {
+${policy.map(readCase).join('')}    default:
+      return false;
+  }
+}
+
+/** WRMSR${what}: false raises #GP. */
+export function msr_write${suffix}(cpu: Cpu, nr: u32, v: u64): bool {
+  switch (nr) {
+${policy.map(writeCase).join('')}    default:
+      return false;
+  }
+}
+`;
+}
+
+function msrModule(): string {
+  const functions = msrFunctions(MSRS, '', '') + '\n' + msrFunctions(MSRS_PV, '_pv', ' of a PV guest');
   const resets = MSRS.filter((m) => m.reset !== undefined).map(
     (m) => `  cpu.${(m.source as { state: string }).state} = ${hex(m.reset!)};\n`,
   );
-  const special = new Set([...(reads + writes).matchAll(/\b(msr_(?:read|write)_\w+)\(/g)].map((m) => m[1]));
+  const special = new Set([...functions.matchAll(/\b(msr_(?:read|write)_\w+)\(cpu, nr/g)].map((m) => m[1]));
   return `${header('msr')}
 import { Cpu } from '../arch/x86/cpu';
 import { canonical } from '../arch/x86/limits';
@@ -138,22 +162,7 @@ function memory_types(v: u64, allowed: u32, bytes: i32): bool {
   return true;
 }
 
-/** RDMSR: false raises #GP. */
-export function msr_read(cpu: Cpu, nr: u32): bool {
-  switch (nr) {
-${reads}    default:
-      return false;
-  }
-}
-
-/** WRMSR: false raises #GP. */
-export function msr_write(cpu: Cpu, nr: u32, v: u64): bool {
-  switch (nr) {
-${writes}    default:
-      return false;
-  }
-}
-
+${functions}
 /** Power-up values of the fields that are not 0. */
 export function msr_reset(cpu: Cpu): void {
 ${resets.join('')}}

@@ -8,15 +8,17 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ERRNO } from '../../spec/abi/errno.ts';
 import { HYPERCALLS } from '../../spec/abi/hypercalls.ts';
-import { CPUID, cpuid, DYNAMIC, type Dynamic } from '../../spec/x86/cpuid.ts';
-import { MSRS } from '../../spec/x86/msr.ts';
+import { CPUID, CPUID_PV, cpuid, DYNAMIC, type Dynamic } from '../../spec/x86/cpuid.ts';
+import { MSRS, MSRS_PV } from '../../spec/x86/msr.ts';
 import { generateAbi } from './abi.ts';
 
 interface Core {
   memory: WebAssembly.Memory;
   hypercall(guest: number, nr: number, a0: bigint): bigint;
-  leaf(leaf: number, subleaf: number): void;
+  leaf(leaf: number, subleaf: number, pv: number): void;
   read(nr: number): number;
+  readPv(nr: number): number;
+  writePv(nr: number, v: bigint): number;
   value(): bigint;
   write(nr: number, v: bigint): number;
   reset(): void;
@@ -41,9 +43,9 @@ function standIns(generated: string): Record<string, string> {
   });
   const special = [
     ...new Set(
-      MSRS.flatMap((m) => [m.source, m.sink]).flatMap((x) =>
-        typeof x === 'object' && ('read' in x || 'write' in x) ? [x] : [],
-      ),
+      [...MSRS, ...MSRS_PV]
+        .flatMap((m) => [m.source, m.sink])
+        .flatMap((x) => (typeof x === 'object' && ('read' in x || 'write' in x) ? [x] : [])),
     ),
   ];
   const functions = special.map((s) =>
@@ -70,15 +72,17 @@ export function xsm_check(hook: i32, s: Domain, t: Domain | null): i32 { const c
     ].join('\n'),
     'core/arch/x86/msr_special.ts': [cpu, 'export let special_value: u64 = 0;', ...new Set(functions)].join('\n'),
     'entry.ts': `import { hypercall_dispatch } from './core/gen/hypercalls';
-import { cpuid_leaf } from './core/gen/cpuid';
-import { msr_read, msr_reset, msr_value, msr_write } from './core/gen/msr';
+import { cpuid_leaf, cpuid_leaf_pv } from './core/gen/cpuid';
+import { msr_read, msr_read_pv, msr_reset, msr_value, msr_write, msr_write_pv } from './core/gen/msr';
 import { Cpu } from './core/arch/x86/cpu';
 import { Domain } from './core/hypervisor/domain';
 import { Vcpu } from './core/hypervisor/vcpu';
 const cpu = changetype<Cpu>(<usize>4096);
 export function hypercall(g: u32, nr: u32, a0: u64): i64 { return hypercall_dispatch(changetype<Domain>(<usize>8), changetype<Vcpu>(<usize>16), g, nr, a0, 0, 0, 0, 0); }
-export function leaf(l: u32, s: u32): void { cpuid_leaf(cpu, l, s, 64); }
+export function leaf(l: u32, s: u32, pv: i32): void { if (pv) cpuid_leaf_pv(cpu, l, s, 64); else cpuid_leaf(cpu, l, s, 64); }
 export function read(nr: u32): bool { return msr_read(cpu, nr); }
+export function readPv(nr: u32): bool { return msr_read_pv(cpu, nr); }
+export function writePv(nr: u32, v: u64): bool { return msr_write_pv(cpu, nr, v); }
 export function value(): u64 { return msr_value; }
 export function write(nr: u32, v: u64): bool { return msr_write(cpu, nr, v); }
 export function reset(): void { msr_reset(cpu); }`,
@@ -133,7 +137,7 @@ test('every op in a register answers as its row says', () => {
   for (const h of HYPERCALLS) {
     if (h.subOps?.in !== 'register' || h.status !== 'supported') continue;
     for (const op of h.subOps.ops) {
-      const got = core.hypercall(HVM, h.nr, BigInt(op.nr));
+      const got = core.hypercall(h.guests.includes('hvm') ? HVM : PV, h.nr, BigInt(op.nr));
       const refused =
         op.check.hook !== null &&
         op.check.by === 'dispatch' &&
@@ -143,7 +147,8 @@ test('every op in a register answers as its row says', () => {
       assert.equal(got, BigInt(expected), op.name);
     }
     const free = Array.from({ length: 64 }, (_, i) => i).find((i) => !h.subOps!.ops.some((o) => o.nr === i))!;
-    assert.equal(core.hypercall(HVM, h.nr, BigInt(free)), BigInt(-ERRNO[h.subOps.unknown]), `${h.name} ${free}`);
+    const guest = h.guests.includes('hvm') ? HVM : PV;
+    assert.equal(core.hypercall(guest, h.nr, BigInt(free)), BigInt(-ERRNO[h.subOps.unknown]), `${h.name} ${free}`);
   }
   // A continued call keeps its op: XENMEM_populate_physmap from extent 5.
   assert.equal(core.hypercall(HVM, 12, (5n << 6n) | 6n), 1012n);
@@ -163,11 +168,15 @@ test('CPUID: the code agrees with the table', () => {
   ];
   for (const leaf of leaves) {
     for (const subleaf of [0, 1, 2, 3, 0x105, 0xffffffff]) {
-      core.leaf(leaf, subleaf);
-      const got = [...new Uint32Array(core.memory.buffer, 64, 4)];
-      assert.deepEqual(got, cpuid(leaf, subleaf, dynamic), `${leaf.toString(16)}.${subleaf.toString(16)}`);
+      for (const [pv, policy] of [CPUID, CPUID_PV].entries()) {
+        core.leaf(leaf, subleaf, pv);
+        const got = [...new Uint32Array(core.memory.buffer, 64, 4)];
+        assert.deepEqual(got, cpuid(leaf, subleaf, dynamic, policy), `${leaf.toString(16)}.${subleaf.toString(16)}`);
+      }
     }
   }
+  core.leaf(7, 0, 1);
+  assert.equal(new Uint32Array(core.memory.buffer, 64, 4)[1] & (1 << 7), 0, 'a PV guest has no SMEP');
 });
 
 test('MSRs: reads, writes, masks, checks', () => {
@@ -200,5 +209,11 @@ test('MSRs: reads, writes, masks, checks', () => {
   }
   assert.ok(!write(0x200, 2n) && !write(0x200, 1n << 46n) && !write(0x201, 1n));
   assert.ok(!write(0x250, 0x0200000000000000n));
+  for (const nr of [0x200, 0x2ff, 0x800, 0xc0000081, 0xc0000082]) assert.equal(core.readPv(nr), 0, 'not of a PV guest');
+  assert.ok(core.readPv(0x277) && BigInt.asUintN(64, core.value()) === 0x050100070406n && !core.writePv(0x277, 0n));
+  assert.ok(
+    core.writePv(0x1a0, 0n) && core.readPv(0x1a0) && BigInt.asUintN(64, core.value()) === 0x1800n,
+    'not changed',
+  );
   assert.ok(write(0x80b, 0x80bn) && !write(0x80b, 1n) && read(0x802) === 0x802n, 'x2APIC goes to its functions');
 });

@@ -1,6 +1,8 @@
 // Raising exceptions, and what follows when one cannot be delivered (Intel SDM vol. 3, chapter 6).
 import { Cpu, EXIT_EXCEPTION, EXIT_NONE, EXIT_SHUTDOWN } from './cpu';
 import { deliver_event } from './interrupts';
+import { pv_deliver } from './pv/bounce';
+import { cpu_pv } from './pv/state';
 
 export const EXC_DE: u32 = 0;
 export const EXC_DB: u32 = 1;
@@ -62,6 +64,7 @@ function doubles(first: i32, second: i32): bool {
  * vCPU down. EXIT_NONE, EXIT_SHUTDOWN, or another EXIT_* when a device has to answer first (then the event stays pending).
  */
 export function deliver(cpu: Cpu, vector: u32, error: u32, flags: u32): i32 {
+  if (cpu_pv(cpu)) return pv_deliver(cpu, vector, error, flags);
   // Each further fault is at least as severe as the one before, so the chain is short: benign, contributory or #PF, #DF, shutdown.
   for (let i = 0; i < 8; i++) {
     if (deliver_event(cpu, vector, error, flags, cpu.rip) == 0) {

@@ -28,3 +28,8 @@ export function tsc_origin(cpu: Cpu): u64 {
 export function nr_vcpus(cpu: Cpu): u32 {
   return vcpu_domain(vcpu_of(cpu)).max_vcpus;
 }
+
+/** Host address of its struct vcpu_info. */
+@inline export function vcpu_info(cpu: Cpu): usize {
+  return vcpu_of(cpu).info;
+}

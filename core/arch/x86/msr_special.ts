@@ -3,6 +3,7 @@ import { Cpu, SEG_FS, SEG_GS, seg } from './cpu';
 import { write_efer } from './control';
 import { lapic_read_msr, lapic_set_base, lapic_value, lapic_write_msr } from './lapic';
 import { canonical } from './limits';
+import { pv_of } from './pv/state';
 import { engine_tsc } from '../../hypervisor/engine';
 import { hypercall_page_write } from '../../hypervisor/hypercall_page';
 
@@ -72,5 +73,22 @@ export function msr_write_fs_base(cpu: Cpu, nr: u32, v: u64): bool {
 export function msr_write_gs_base(cpu: Cpu, nr: u32, v: u64): bool {
   if (!canonical(v)) return false;
   set_gs_base(cpu, v);
+  return true;
+}
+
+/** A PV guest may write back what it has read. */
+export function msr_write_efer_pv(cpu: Cpu, nr: u32, v: u64): bool {
+  return v == cpu.efer;
+}
+
+/** The GS base that is not in use: to a PV guest's kernel, its programs'. */
+export function msr_read_other_gs(cpu: Cpu, nr: u32): bool {
+  special_value = pv_of(cpu).other_gs;
+  return true;
+}
+
+export function msr_write_other_gs(cpu: Cpu, nr: u32, v: u64): bool {
+  if (!canonical(v)) return false;
+  pv_of(cpu).other_gs = v;
   return true;
 }

@@ -3,6 +3,8 @@ import { Cpu, Segment, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SS,
 import { MODE_CS64, MODE_PE, MODE_VM86, update_mode } from './modes';
 import { raise, EXC_GP, EXC_NP, EXC_SS, EXC_TS } from './exceptions';
 import { canonical } from './limits';
+import { pv_found, pv_inside, pv_read_descriptor, pv_set_accessed } from './pv/descriptors';
+import { cpu_pv } from './pv/state';
 import { sys_ld, sys_probe, sys_st } from '../../engine/mem';
 import { tlb_select } from '../../engine/tlb';
 
@@ -78,8 +80,18 @@ export function descriptor_va(cpu: Cpu, selector: u32, size: u32): u64 {
   return cpu.efer & 0x400 ? va : va & 0xffffffff;
 }
 
+/** Is a selector's descriptor inside its table? */
+export function descriptor_inside(cpu: Cpu, selector: u32): bool {
+  return cpu_pv(cpu) ? pv_inside(cpu, selector) : descriptor_va(cpu, selector, 8) != ~0;
+}
+
 /** Read a descriptor into `descriptor`; outside the table: exception `vector` with the selector. False = exception pending. */
 export function read_descriptor(cpu: Cpu, selector: u32, vector: u32, ext: u32): bool {
+  if (cpu_pv(cpu)) {
+    const found = pv_read_descriptor(cpu, selector, vector, ext);
+    descriptor = pv_found;
+    return found;
+  }
   const va = descriptor_va(cpu, selector, 8);
   if (va == ~0) {
     raise(cpu, vector, (selector & 0xfffc) | ext);
@@ -93,6 +105,7 @@ export function read_descriptor(cpu: Cpu, selector: u32, vector: u32, ext: u32):
 /** Set the accessed bit of a code or data descriptor in its table. False = exception pending. */
 export function set_accessed(cpu: Cpu, selector: u32, d: u64): bool {
   if (d & DESC_ACCESSED) return true;
+  if (cpu_pv(cpu)) return pv_set_accessed(cpu, selector);
   const va = descriptor_va(cpu, selector, 8) + 5;
   if (!sys_probe(cpu, va, 1, true)) return false;
   sys_st<u8>(cpu, va, (<u8>(d >> 40)) | 1);

@@ -22,7 +22,28 @@ const STUBS: Record<string, string> = {
     export function engine_port(cpu: Cpu, port: u32, size: i32, write: bool, value: u32): i32 { return 0; }
     export function engine_tsc(cpu: Cpu): u64 { return cpu.retired; }
     export function engine_domain(cpu: Cpu): u32 { return 1; }
-    export function engine_upcall_vector(cpu: Cpu): i32 { return -1; }`,
+    export function engine_upcall_vector(cpu: Cpu): i32 { return -1; }
+    export function engine_is_table(cpu: Cpu, mfn: u64, level: i32): bool { return false; }
+    export function engine_io_bitmap(cpu: Cpu, va: u64): u32 { return 0; }
+    export function engine_new_root(cpu: Cpu, mfn: u64): i32 { return -1; }`,
+  'core/arch/x86/pv/bounce.ts': `
+    import { Cpu } from '../cpu';
+    export function pv_deliver(cpu: Cpu, vector: u32, error: u32, kind: u32): i32 { return 0; }
+    export function pv_interrupt(cpu: Cpu, vector: u32, kind: u32, next: u64): i32 { return 1; }`,
+  'core/arch/x86/pv/syscall.ts': `
+    import { Cpu } from '../cpu';
+    export function pv_syscall(cpu: Cpu, next: u64): i32 { return 1; }
+    export function pv_sysenter(cpu: Cpu): i32 { return 1; }`,
+  'core/arch/x86/pv/descriptors.ts': `
+    import { Cpu } from '../cpu';
+    export let pv_found: u64 = 0;
+    export function pv_inside(cpu: Cpu, selector: u32): bool { return false; }
+    export function pv_read_descriptor(cpu: Cpu, selector: u32, vector: u32, ext: u32): bool { return false; }
+    export function pv_set_accessed(cpu: Cpu, selector: u32): bool { return false; }`,
+  'core/arch/x86/pv/window.ts': `
+    import { Cpu } from '../cpu';
+    export function pv_reserved(va: u64): bool { return false; }
+    export function pv_window_frame(cpu: Cpu, va: u64): u32 { return 0; }`,
   'core/engine/code_writes.ts': `
     export function code_in(mfn: u32): bool { return false; }
     export function code_written(p: usize, len: u32): bool { return true; }`,
@@ -37,11 +58,15 @@ const STUBS: Record<string, string> = {
     import { Cpu } from './cpu';
     export function apic_id(cpu: Cpu): u32 { return 0; }
     export function tsc_khz(cpu: Cpu): u32 { return 1000000; }`,
-  'core/gen/cpuid.ts': 'export function cpuid_leaf(c: usize, l: u32, s: u32, o: usize): void {}',
+  'core/gen/cpuid.ts': `
+    export function cpuid_leaf(c: usize, l: u32, s: u32, o: usize): void {}
+    export function cpuid_leaf_pv(c: usize, l: u32, s: u32, o: usize): void {}`,
   'core/gen/msr.ts': `
     export let msr_value: u64 = 0;
     export function msr_read(c: usize, n: u32): bool { return false; }
-    export function msr_write(c: usize, n: u32, v: u64): bool { return false; }`,
+    export function msr_write(c: usize, n: u32, v: u64): bool { return false; }
+    export function msr_read_pv(c: usize, n: u32): bool { return false; }
+    export function msr_write_pv(c: usize, n: u32, v: u64): bool { return false; }`,
   'core/hypervisor/hypercall_page.ts': 'export function hypercall_page_write(c: usize, v: u64): bool { return false; }',
 };
 

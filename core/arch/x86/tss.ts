@@ -4,6 +4,8 @@ import { Cpu, SEG_TR, seg } from './cpu';
 import { MODE_PE } from './modes';
 import { raise, EXC_GP, EXC_SS, EXC_TS } from './exceptions';
 import { canonical } from './limits';
+import { pv_io_check } from './pv/emulate';
+import { cpu_pv } from './pv/state';
 import { sys_ld, sys_probe } from '../../engine/mem';
 
 /** The stack that tss_stack or tss_ist found. */
@@ -51,6 +53,7 @@ export function tss_ist(cpu: Cpu, ist: u32, ext: u32): bool {
 
 /** May the present code access `size` ports from `port`? False = an exception is pending. */
 export function io_check(cpu: Cpu, port: u32, size: i32): bool {
+  if (cpu_pv(cpu)) return pv_io_check(cpu, port, size);
   const vm86 = (cpu.rflags & 0x20000) != 0;
   if (!(cpu.mode & MODE_PE) || (!vm86 && cpu.cpl <= (<u32>(cpu.rflags & IOPL)) >> 12)) return true;
   const tr = seg(cpu, SEG_TR);

@@ -9,6 +9,7 @@ import {
   invariant_broken,
   INVARIANT_DESCRIPTOR,
   invariant_hold,
+  invariant_page,
   INVARIANT_PAGE_TYPE,
   INVARIANT_PTE,
   INVARIANT_PTE_FOREIGN,
@@ -43,6 +44,7 @@ function use_of(mfn: Mfn, type: u8): void {
 export function pv_vcpu_holds(v: Vcpu): void {
   if (v.pv_old) invariant_hold(v.pv_old, FRAME_RAM);
   const pv = pv_of(cpu_of(v));
+  if (pv.traps) invariant_page(pv.traps);
   if (pv.kernel_root) use_of(pv.kernel_root, PGT_l4);
   if (pv.user_root) use_of(pv.user_root, PGT_l4);
   const p = changetype<usize>(pv);

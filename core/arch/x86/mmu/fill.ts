@@ -4,6 +4,7 @@ import { Cpu } from '../cpu';
 import { canonical } from '../limits';
 import { raise, raise_pf, EXC_GP } from '../exceptions';
 import { MODE_BREAK, MODE_WATCH } from '../modes';
+import { cpu_pv } from '../pv/state';
 import {
   walk,
   mark_used,
@@ -12,6 +13,10 @@ import {
   walk_gpa,
   walk_perms,
   walk_dirty,
+  walk_window,
+  PF_P,
+  PF_U,
+  PF_W,
   ACCESS_WRITE,
   ACCESS_EXEC,
   PERM_W,
@@ -39,8 +44,10 @@ export function tlb_fill(cpu: Cpu, va: u64, access: i32, table: i32): i32 {
     if (mark_used(cpu)) break;
   }
   const write = access == ACCESS_WRITE;
-  const mfn = engine_gfn_frame(cpu, walk_gpa >> 12, write);
+  const mfn = walk_window ? <u32>(walk_gpa >> 12) : engine_gfn_frame(cpu, walk_gpa >> 12, write);
   if (mfn == INVALID_MFN) {
+    // A PV guest's entry for what it may not have, or not write: none of those that it has made, so the guest cannot do anything about it.
+    if (cpu_pv(cpu)) return raise_pf(cpu, va, PF_P | (write ? PF_W : 0) | PF_U);
     mmio_gpa = walk_gpa;
     return FILL_MMIO;
   }

@@ -2,8 +2,10 @@
 // only then sets accessed and dirty bits, so a walk that faults has changed nothing.
 import { Cpu, CPU_WALK } from '../cpu';
 import { PHYS_BITS } from '../limits';
+import { cpu_pv } from '../pv/state';
+import { pv_reserved, pv_window_frame } from '../pv/window';
 import { INVALID_MFN, mfn_to_ptr } from '../../../shared/memory';
-import { engine_gfn_frame, engine_frame_writable } from '../../../hypervisor/engine';
+import { engine_gfn_frame, engine_frame_writable, engine_is_table } from '../../../hypervisor/engine';
 import { code_written } from '../../../engine/code_writes';
 import { ENTRY_GLOBAL, ENTRY_HUGE, ENTRY_LARGE } from '../../../engine/layout';
 
@@ -75,7 +77,8 @@ function read_entry(cpu: Cpu, gpa: u64, wide: bool): u64 {
   }
   const p = mfn_to_ptr(mfn) + <usize>(gpa & 0xfff);
   const e = wide ? atomic.load<u64>(p) : <u64>atomic.load<u32>(p);
-  store<u32>(slot, engine_frame_writable ? <u32>p : 0);
+  // A PV guest's tables are written by the processor though never by the guest.
+  store<u32>(slot, engine_frame_writable || cpu_pv(cpu) ? <u32>p : 0);
   store<u64>(slot, e, 8);
   return e;
 }
@@ -98,6 +101,7 @@ function walk_wide(cpu: Cpu, va: u64, long: bool): bool {
   let rights: u64 = PTE_RW | PTE_US;
   let level = 4;
   let table = cpu.cr3 & ADDR_MASK;
+  const pv = cpu_pv(cpu);
   if (!long) {
     // A PDPTE was checked when it was loaded, and has neither rights nor an A bit (SDM 4.4.1).
     const e = load<u64>(changetype<usize>(cpu) + offsetof<Cpu>('pdpte0') + (((<usize>(va >> 30)) & 3) << 3));
@@ -107,11 +111,13 @@ function walk_wide(cpu: Cpu, va: u64, long: bool): bool {
   }
   for (; level > 0; level--) {
     const shift: u64 = 12 + 9 * <u64>(level - 1);
+    // No entry of a PV guest's is trusted: what it names has to be in use as a table of this level, and there are no large pages.
+    if (pv && !engine_is_table(cpu, table >> 12, level)) return not_present();
     const e = read_entry(cpu, table | (((va >> shift) & 0x1ff) << 3), true);
     if (!(e & PTE_P)) return not_present();
     let bad = reserved;
-    const leaf = level == 1 || (level < 4 && (e & PTE_PS) != 0);
-    if (level == 4) bad |= PTE_PS;
+    const leaf = level == 1 || (level < 4 && !pv && (e & PTE_PS) != 0);
+    if (level == 4 || (pv && level > 1)) bad |= PTE_PS;
     const offset: u64 = ((<u64>1) << shift) - 1;
     // A large page's address is aligned to its size; bit 12 of the entry is PAT.
     if (leaf && level > 1) bad |= offset & ~(<u64>0x1fff);
@@ -151,6 +157,20 @@ function walk_narrow(cpu: Cpu, va: u64): bool {
   walk_flags = leaf & PTE_G && cpu.cr4 & CR4_PGE ? size | ENTRY_GLOBAL : size;
 }
 
+/** The leaf is no entry of the guest's: its frame is the hypervisor's, which a PV guest may read. */
+export let walk_window: bool = false;
+
+/** The hypervisor's slots of a PV guest's address space: the M2P is there to be read, nothing else. */
+function window(cpu: Cpu, va: u64): bool {
+  const mfn = pv_window_frame(cpu, va);
+  if (mfn == INVALID_MFN) return not_present();
+  walk_window = true;
+  walk_gpa = ((<u64>mfn) << 12) | (va & 0xfff);
+  walk_dirty = true;
+  walk_flags = 0;
+  return allow(cpu, PTE_US | PTE_NX);
+}
+
 let walk_table: i32 = 0;
 let walk_access: i32 = 0;
 
@@ -187,7 +207,15 @@ export function walk(cpu: Cpu, va: u64, access: i32, table: i32): bool {
     return true;
   }
   path_wide = (cpu.cr4 & CR4_PAE) != 0;
-  if (path_wide ? walk_wide(cpu, va, (cpu.efer & EFER_LMA) != 0) : walk_narrow(cpu, va)) return true;
+  walk_window = false;
+  if (
+    cpu_pv(cpu) && pv_reserved(va)
+      ? window(cpu, va)
+      : path_wide
+        ? walk_wide(cpu, va, (cpu.efer & EFER_LMA) != 0)
+        : walk_narrow(cpu, va)
+  )
+    return true;
   if (access == ACCESS_WRITE) walk_error |= PF_W;
   if (table == TABLE_USER) walk_error |= PF_U;
   if (access == ACCESS_EXEC && (cpu.cr4 & CR4_SMEP || (path_wide && cpu.efer & EFER_NXE))) walk_error |= PF_I;

@@ -20,7 +20,12 @@ const STUBS: Record<string, string> = {
       engine_frame_writable = gfn < ${READ_ONLY};
       if (gfn >= ${FRAMES} || (write && !engine_frame_writable)) return 0xffffffff;
       return ${BASE >> 12} + <u32>gfn;
-    }`,
+    }
+    export function engine_is_table(cpu: Cpu, mfn: u64, level: i32): bool { return false; }`,
+  'core/arch/x86/pv/window.ts': `
+    import { Cpu } from '../cpu';
+    export function pv_reserved(va: u64): bool { return false; }
+    export function pv_window_frame(cpu: Cpu, va: u64): u32 { return 0; }`,
   'core/engine/code_writes.ts': `
     export function code_in(mfn: u32): bool { return false; }
     export function code_written(p: usize, len: u32): bool { return true; }`,

@@ -8,7 +8,7 @@ export class PvCpu {
   /** Frames of the L4 that the kernel and its programs run on; 0 = none (MMUEXT_NEW_BASEPTR, NEW_USER_BASEPTR). */
   kernel_root: u32;
   user_root: u32;
-  /** The trap table (HYPERVISOR_set_trap_table): address of a page of 256 × {address u64, cs u16, flags u8}. */
+  /** The trap table (HYPERVISOR_set_trap_table): address of a page of 256 × struct trap_info. */
   traps: u32;
   /** HYPERVISOR_stack_switch. */
   kernel_sp: u64;
@@ -27,9 +27,16 @@ export class PvCpu {
   failsafe_cs: u16;
   /** Whichever of the two GS bases is not in use: the program's while the kernel runs, the kernel's while the program does. */
   other_gs: u64;
-  /** CR0 and CR4 as the guest sees them. */
-  cr0: u64;
+  /** CR4 as the guest sees it; its CR0 is the processor's. */
   cr4: u64;
+  /** Why the vCPU cannot go on (PV_CRASH_* of bounce.ts) and what about: for the crash that EXIT_SHUTDOWN becomes. */
+  crash_info: u64;
+  crash: u32;
+  /** PHYSDEVOP_set_iobitmap: ports that the bitmap at `io_bitmap` has bits for. */
+  io_limit: u32;
+  io_bitmap: u64;
+  /** The domain's vm_assist: what of it the processor looks at. */
+  assists: u32;
   /** Descriptors in the GDT's frames, which follow at PV_GDT; the LDT. */
   gdt_entries: u32;
   ldt_entries: u32;
@@ -37,14 +44,25 @@ export class PvCpu {
   // PV_GDT: 16 × mfn; PV_LDT: 16 × mfn of the LDT's pages in use, 0 = not yet
 }
 
-export const PV_GDT: usize = 160;
-export const PV_LDT: usize = 224;
-export const PV_SIZE: usize = 288;
+export const PV_GDT: usize = 192;
+export const PV_LDT: usize = 256;
+export const PV_SIZE: usize = 320;
 
 /** The vCPU is a PV one; its kernel runs, not a program; with 32-bit code. */
 export const PV_GUEST: u32 = 1;
 export const PV_KERNEL: u32 = 2;
 export const PV_32BIT: u32 = 4;
+
+/** An entry of the trap table is a struct trap_info (public/arch-x86/xen.h): flags have the DPL in bits 0-1, bit 2 masks events. */
+export const TRAP_SIZE: u32 = 16;
+export const TRAP_FLAGS: usize = 1;
+export const TRAP_CS: usize = 2;
+export const TRAP_ADDRESS: usize = 8;
+export const TRAP_DPL: u32 = 3;
+export const TRAP_MASKS: u32 = 4;
+
+/** Of PvCpu.assists, which has VMASST_TYPE_* as bits: m2p_strict, whose number is 32. */
+export const PV_M2P_STRICT: u32 = 0x80000000;
 
 @inline export function pv_of(cpu: Cpu): PvCpu {
   return changetype<PvCpu>(changetype<usize>(cpu) + CPU_PV);
@@ -52,4 +70,21 @@ export const PV_32BIT: u32 = 4;
 
 @inline export function cpu_pv(cpu: Cpu): bool {
   return (pv_of(cpu).flags & PV_GUEST) != 0;
+}
+
+@inline export function pv_kernel(cpu: Cpu): bool {
+  return (pv_of(cpu).flags & (PV_GUEST | PV_KERNEL)) == (PV_GUEST | PV_KERNEL);
+}
+
+/** The trap table's entry of a vector. */
+@inline export function pv_trap(cpu: Cpu, vector: u32): usize {
+  return <usize>pv_of(cpu).traps + <usize>(vector * TRAP_SIZE);
+}
+
+@inline export function pv_gdt_frame(cpu: Cpu, i: u32): usize {
+  return changetype<usize>(cpu) + CPU_PV + PV_GDT + ((<usize>i) << 2);
+}
+
+@inline export function pv_ldt_frame(cpu: Cpu, i: u32): usize {
+  return changetype<usize>(cpu) + CPU_PV + PV_LDT + ((<usize>i) << 2);
 }

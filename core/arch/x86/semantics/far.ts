@@ -3,6 +3,7 @@
 import { Cpu, SEG_CS, SEG_SS, seg } from '../cpu';
 import { raise, EXC_GP, EXC_NP, EXC_SS } from '../exceptions';
 import { canonical } from '../limits';
+import { cpu_pv } from '../pv/state';
 import { push, push_begin, push_commit } from '../push';
 import * as sg from '../segments';
 import { tss_sp, tss_ss, tss_stack } from '../tss';
@@ -91,6 +92,8 @@ function gate(cpu: Cpu, u: usize, selector: u32, d: u64, call: bool): i32 {
   const long = (cpu.efer & 0x400) != 0;
   const type = sg.desc_type(d);
   const error = selector & 0xfffc;
+  // A PV guest's gates would lead to rings that it does not have.
+  if (cpu_pv(cpu)) return raise(cpu, EXC_GP, error);
   if (type != 12 && (long || type != 4)) return raise(cpu, EXC_GP, error);
   if (sg.desc_dpl(d) < cpu.cpl || sg.desc_dpl(d) < (selector & 3)) return raise(cpu, EXC_GP, error);
   if (!(d & sg.DESC_P)) return raise(cpu, EXC_NP, error);

@@ -6,6 +6,9 @@ import { flags_get, flags_set, get_flags6, IF, OF, TF } from '../flags';
 import { deliver_event } from '../interrupts';
 import { canonical } from '../limits';
 import { MODE_PE } from '../modes';
+import { pv_interrupt } from '../pv/bounce';
+import { cpu_pv } from '../pv/state';
+import { pv_syscall, pv_sysenter } from '../pv/syscall';
 import * as sg from '../segments';
 import { cpl0, go, gp0, iopl, long_code, next_ip, ud } from './system_common';
 import { uop_imm } from '../../../engine/uop';
@@ -28,6 +31,7 @@ function no_step(cpu: Cpu, before: u64): void {
 
 /** A trap through the IDT that returns to the next instruction; if it cannot be delivered this instruction faults. */
 function trap(cpu: Cpu, u: usize, vector: u32, kind: u32): i32 {
+  if (cpu_pv(cpu)) return pv_interrupt(cpu, vector, kind, next_ip(cpu, u));
   const before = cpu.rflags;
   if (deliver_event(cpu, vector, 0, kind, next_ip(cpu, u)) == 0) {
     cpu.exit = EXIT_NONE;
@@ -63,6 +67,7 @@ function set_pair(cpu: Cpu, cs: u32, code: u16, ss: u32, cpl: u32): void {
 
 /** An Intel processor has SYSCALL in 64-bit mode only. */
 export function SYSCALL(cpu: Cpu, u: usize): i32 {
+  if (cpu_pv(cpu)) return pv_syscall(cpu, next_ip(cpu, u));
   if (!long_code(cpu) || !(cpu.efer & EFER_SCE)) return ud(cpu);
   const flags = flags_get(cpu);
   cpu.rcx = next_ip(cpu, u);
@@ -87,6 +92,7 @@ export function SYSRET<T>(cpu: Cpu, u: usize): i32 {
 }
 
 export function SYSENTER(cpu: Cpu, u: usize): i32 {
+  if (cpu_pv(cpu)) return pv_sysenter(cpu);
   const cs = (<u32>cpu.sysenter_cs) & 0xfffc;
   if (!(cpu.mode & MODE_PE) || !cs) return gp0(cpu);
   cpu.rflags &= ~(VM | (<u64>IF) | RF);

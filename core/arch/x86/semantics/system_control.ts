@@ -5,9 +5,11 @@ import { raise, EXC_BR, EXC_MF, EXC_NM } from '../exceptions';
 import { IF } from '../flags';
 import { canonical } from '../limits';
 import { set_fs_base, set_gs_base } from '../msr_special';
+import { pv_cpuid, pv_get_debugreg, pv_read_cr, pv_value, pv_write_cr, pv_write_dr } from '../pv/emulate';
+import { cpu_pv, pv_kernel, pv_of } from '../pv/state';
 import { cpl0, gp0, interrupt_waits, leave, long_code, next_ip, ud } from './system_common';
 import { cpuid_leaf } from '../../../gen/cpuid';
-import { msr_read, msr_value, msr_write } from '../../../gen/msr';
+import { msr_read, msr_read_pv, msr_value, msr_write, msr_write_pv } from '../../../gen/msr';
 import { ea, ea_slow } from '../../../engine/address';
 import { read_ptr } from '../../../engine/mem';
 import { tlb_flush, tlb_flush_local, tlb_flush_page, tlb_flush_page_of } from '../../../engine/tlb_sets';
@@ -31,6 +33,11 @@ function set_edx_eax(cpu: Cpu, v: u64): void {
 // Control and debug registers
 
 export function MOV_from_cr<T>(cpu: Cpu, u: usize): i32 {
+  if (pv_kernel(cpu)) {
+    if (!pv_read_cr(cpu, number(u))) return gp0(cpu);
+    reg_set<T>(cpu, uop_b(u), <T>pv_value);
+    return 0;
+  }
   let v: u64;
   switch (number(u)) {
     case 0:
@@ -60,6 +67,7 @@ export function MOV_cr<T>(cpu: Cpu, u: usize): i32 {
   const v = <u64>reg_get<T>(cpu, uop_b(u));
   const n = number(u);
   if (n == 1 || (n > 4 && n != 8)) return ud(cpu);
+  if (pv_kernel(cpu)) return pv_write_cr(cpu, n, v) ? 1 : leave(cpu, u);
   if (!cpl0(cpu)) return gp0(cpu);
   switch (n) {
     case 0:
@@ -77,6 +85,11 @@ export function MOV_cr<T>(cpu: Cpu, u: usize): i32 {
 }
 
 export function MOV_from_dr<T>(cpu: Cpu, u: usize): i32 {
+  if (pv_kernel(cpu)) {
+    if (!pv_get_debugreg(cpu, number(u))) return ud(cpu);
+    reg_set<T>(cpu, uop_b(u), <T>pv_value);
+    return 0;
+  }
   if (!cpl0(cpu)) return gp0(cpu);
   const n = control.debug_register(cpu, number(u));
   if (n < 0) return 1;
@@ -85,14 +98,20 @@ export function MOV_from_dr<T>(cpu: Cpu, u: usize): i32 {
 }
 
 export function MOV_dr<T>(cpu: Cpu, u: usize): i32 {
+  if (pv_kernel(cpu)) return pv_write_dr(cpu, number(u), <u64>reg_get<T>(cpu, uop_b(u))) ? 1 : leave(cpu, u);
   if (!cpl0(cpu)) return gp0(cpu);
   const n = control.debug_register(cpu, number(u));
   if (n < 0 || control.write_dr(cpu, n, <u64>reg_get<T>(cpu, uop_b(u)))) return 1;
   return leave(cpu, u);
 }
 
+/** Ring 0, or a PV guest's kernel, which may have the effect all the same. */
+@inline function kernel(cpu: Cpu): bool {
+  return cpl0(cpu) || pv_kernel(cpu);
+}
+
 export function CLTS(cpu: Cpu, u: usize): i32 {
-  if (!cpl0(cpu)) return gp0(cpu);
+  if (!kernel(cpu)) return gp0(cpu);
   if (!(cpu.cr0 & control.CR0_TS)) return 0;
   control.write_cr0(cpu, cpu.cr0 & ~control.CR0_TS);
   return leave(cpu, u);
@@ -107,7 +126,9 @@ export function XGETBV(cpu: Cpu, u: usize): i32 {
 
 export function XSETBV(cpu: Cpu, u: usize): i32 {
   if (!(cpu.cr4 & control.CR4_OSXSAVE)) return ud(cpu);
-  if (!cpl0(cpu)) return gp0(cpu);
+  if (!kernel(cpu)) return gp0(cpu);
+  // A PV guest asks for it first, though the processor has it on.
+  if (cpu_pv(cpu) && !(pv_of(cpu).cr4 & control.CR4_OSXSAVE)) return ud(cpu);
   return control.write_xcr0(cpu, <u32>cpu.rcx, edx_eax(cpu));
 }
 
@@ -160,7 +181,7 @@ export function INVD(cpu: Cpu, u: usize): i32 {
 }
 
 export function WBINVD(cpu: Cpu, u: usize): i32 {
-  return cpl0(cpu) ? 0 : gp0(cpu);
+  return kernel(cpu) ? 0 : gp0(cpu);
 }
 
 /** Faults like a load of one byte. */
@@ -198,19 +219,22 @@ export function INVPCID<T>(cpu: Cpu, u: usize): i32 {
 // MSRs, time, identification
 
 export function RDMSR(cpu: Cpu, u: usize): i32 {
-  if (!cpl0(cpu) || !msr_read(cpu, <u32>cpu.rcx)) return gp0(cpu);
+  const nr = <u32>cpu.rcx;
+  if (!(cpl0(cpu) ? msr_read(cpu, nr) : pv_kernel(cpu) && msr_read_pv(cpu, nr))) return gp0(cpu);
   set_edx_eax(cpu, msr_value);
   return 0;
 }
 
 export function WRMSR(cpu: Cpu, u: usize): i32 {
-  if (!cpl0(cpu) || !msr_write(cpu, <u32>cpu.rcx, edx_eax(cpu))) return gp0(cpu);
+  const nr = <u32>cpu.rcx;
+  const v = edx_eax(cpu);
+  if (!(cpl0(cpu) ? msr_write(cpu, nr, v) : pv_kernel(cpu) && msr_write_pv(cpu, nr, v))) return gp0(cpu);
   // The write may have been an interrupt to oneself, or have lowered the priority under a waiting one.
   return cpu.rflags & (<u64>IF) && interrupt_waits(cpu) ? leave(cpu, u) : 0;
 }
 
 function tsc_refused(cpu: Cpu): bool {
-  return (cpu.cr4 & control.CR4_TSD) != 0 && cpu.cpl != 0;
+  return (cpu.cr4 & control.CR4_TSD) != 0 && cpu.cpl != 0 && !pv_kernel(cpu);
 }
 
 export function RDTSC(cpu: Cpu, u: usize): i32 {
@@ -232,6 +256,10 @@ export function RDPMC(cpu: Cpu, u: usize): i32 {
 }
 
 export function CPUID(cpu: Cpu, u: usize): i32 {
+  if (cpu_pv(cpu)) {
+    pv_cpuid(cpu);
+    return 0;
+  }
   const out = changetype<usize>(cpu) + CPU_CPUID;
   cpuid_leaf(cpu, <u32>cpu.rax, <u32>cpu.rcx, out);
   cpu.rax = load<u32>(out);
@@ -244,6 +272,7 @@ export function CPUID(cpu: Cpu, u: usize): i32 {
 // Hypercalls: either vendor's instruction, from kernel or user mode; the hypervisor decides who may (Xen asks for CPL 0).
 
 function hypercall(cpu: Cpu, u: usize): i32 {
+  if (cpu_pv(cpu)) return ud(cpu); // its way is SYSCALL
   cpu.rip = next_ip(cpu, u);
   cpu.exit = EXIT_HYPERCALL;
   return 1;

@@ -197,7 +197,7 @@ export function LTR(cpu: Cpu, u: usize): i32 {
 
 /** What the question found: 0 = no descriptor, 1 = sg.descriptor is it, 2 = exception pending. */
 function look_up(cpu: Cpu, selector: u32): i32 {
-  if (!(selector & 0xfffc) || sg.descriptor_va(cpu, selector, 8) == ~0) return 0;
+  if (!(selector & 0xfffc) || !sg.descriptor_inside(cpu, selector)) return 0;
   return sg.read_descriptor(cpu, selector, EXC_GP, 0) ? 1 : 2;
 }
 

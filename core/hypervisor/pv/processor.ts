@@ -1,0 +1,52 @@
+// Hypercalls by which a PV guest sets what is a register or an instruction elsewhere.
+import { EINVAL, ENODEV, SEGBASE_FS, SEGBASE_GS_KERNEL, SEGBASE_GS_USER, SEGBASE_GS_USER_SEL } from '../../gen/abi';
+import { Cpu, SEG_GS, seg } from '../../arch/x86/cpu';
+import { set_fs_base, set_gs_base } from '../../arch/x86/msr_special';
+import { canonical } from '../../arch/x86/limits';
+import { pv_get_debugreg, pv_set_debugreg, pv_set_ts, pv_value } from '../../arch/x86/pv/emulate';
+import { pv_of } from '../../arch/x86/pv/state';
+import { load_segment } from '../../arch/x86/segments';
+import { Domain } from '../domain';
+import { cpu_of, Vcpu } from '../vcpu';
+import { pv_selector_ready } from './tables';
+
+export function do_stack_switch(d: Domain, v: Vcpu, ss: u64, sp: u64): i64 {
+  const pv = pv_of(cpu_of(v));
+  pv.kernel_ss = (<u32>ss) | 3;
+  pv.kernel_sp = sp;
+  return 0;
+}
+
+export function do_fpu_taskswitch(d: Domain, v: Vcpu, set: u32): i64 {
+  pv_set_ts(cpu_of(v), set != 0);
+  return 0;
+}
+
+export function do_set_debugreg(d: Domain, v: Vcpu, reg: u32, value: u64): i64 {
+  return pv_set_debugreg(cpu_of(v), reg, value);
+}
+
+export function do_get_debugreg(d: Domain, v: Vcpu, reg: u32): i64 {
+  return pv_get_debugreg(cpu_of(v), reg) ? <i64>pv_value : -ENODEV;
+}
+
+/** The caller is the kernel, so what its programs use is the base that is not in use. */
+export function do_set_segment_base(d: Domain, v: Vcpu, which: u32, base: u64): i64 {
+  const cpu = cpu_of(v);
+  if (which == SEGBASE_GS_USER_SEL) return user_gs_selector(v, cpu, (<u32>base) & 0xffff);
+  if (which > <u32>SEGBASE_GS_USER_SEL || !canonical(base)) return -EINVAL;
+  if (which == SEGBASE_FS) set_fs_base(cpu, base);
+  else if (which == SEGBASE_GS_KERNEL) set_gs_base(cpu, base);
+  else if (which == SEGBASE_GS_USER) pv_of(cpu).other_gs = base;
+  return 0;
+}
+
+/** Load GS for the programs. One that cannot be loaded becomes null: nobody is told, as in Xen. */
+function user_gs_selector(v: Vcpu, cpu: Cpu, selector: u32): i64 {
+  const kernel_base = cpu.base_gs;
+  const wanted = selector > 3 ? selector | 3 : selector;
+  if (!pv_selector_ready(v, wanted) || load_segment(cpu, SEG_GS, wanted)) load_segment(cpu, SEG_GS, 0);
+  pv_of(cpu).other_gs = seg(cpu, SEG_GS).base;
+  set_gs_base(cpu, kernel_base);
+  return 0;
+}
