@@ -4,11 +4,13 @@ import { test } from 'node:test';
 import { buildGuest, guestNames } from './build.ts';
 
 for (const name of guestNames()) {
-  test(`${name} builds into an ELF image with a PVH note, once`, () => {
+  test(`${name} builds into an ELF image with the note of its entry, once`, () => {
     const path = buildGuest(name);
     const image = readFileSync(path);
     assert.equal(image.toString('latin1', 0, 4), '\x7fELF');
-    const note = Buffer.from('040000000400000012000000' + Buffer.from('Xen\0').toString('hex'), 'hex');
+    // XEN_ELFNOTE_PHYS32_ENTRY, or of a PV guest XEN_ELFNOTE_ENTRY
+    const type = name === 'pv' ? '0800000001000000' : '0400000012000000';
+    const note = Buffer.from(`04000000${type}` + Buffer.from('Xen\0').toString('hex'), 'hex');
     assert.ok(image.includes(note));
     const { mtimeMs } = statSync(path);
     assert.equal(buildGuest(name), path);

@@ -150,7 +150,7 @@ import { LOG_CREATED, LOG_DESTROYED } from './log_codes';
 import { domain_soft_reset } from './soft_reset';
 import { wallclock_publish, time_publish } from './time';
 import { vcpu_reset_state } from './vcpu_context';
-import { INVALID_MFN, mfn_to_ptr } from '../shared/memory';
+import { INVALID_MFN, mfn_to_ptr, ptr_to_mfn } from '../shared/memory';
 import { hypercall_page_fill } from './hypercall_page';
 import { p2m_own_ram } from './p2m';
 import { pv_vcpu_init } from './pv/context';

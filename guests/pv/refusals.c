@@ -1,0 +1,70 @@
+/* What the hypervisor must not let a guest have. */
+#include "pv.h"
+
+static int64_t callback(uint16_t type, u64 address) {
+  struct { uint16_t type, flags; uint64_t address; } c = { type, 0, address };
+  return HC(30, 0, &c, 0);
+}
+
+void test_refusals(void) {
+  say("refusals\n");
+  check("callback at no address", callback(0, 1ul << 47), -XEN_EINVAL);
+  check("callback of no kind", callback(3, 0x1000), -XEN_ENOSYS);
+  struct { uint16_t type, unused; } un = { 2, 0 };
+  check("unregister syscall", HC(30, 1, &un, 0), -XEN_EINVAL);
+  un.type = 9;
+  check("unregister nothing", HC(30, 1, &un, 0), -XEN_ENOSYS);
+  check("callback_op of no kind", HC(30, 2, &un, 0), -XEN_ENOSYS);
+  check("callback_op from nowhere", HC(30, 0, 0x7fffff000, 0), -XEN_EFAULT);
+  struct { uint8_t vector, flags; uint16_t cs; uint64_t address; } t = { 9, 0, 0, 1ul << 47 };
+  check("trap at no address", HC(HC_set_trap_table, &t, 0, 0), -XEN_EINVAL);
+  check("trap table from nowhere", HC(HC_set_trap_table, 0x7fffff000, 0, 0), -XEN_EFAULT);
+  check("trap table from the hypervisor's part", HC(HC_set_trap_table, 0xffff820000000000, 0, 0), -XEN_EFAULT);
+  check("GDT too large", HC(2, &t, 14 * 512 + 1, 0), -XEN_EINVAL);
+  u64 frame = 0x7fffffff;
+  check("GDT of no frame", HC(2, &frame, 1, 0), -XEN_EINVAL);
+  frame = 1;
+  check("GDT of another's frame", HC(2, &frame, 1, 0), -XEN_EINVAL);
+  check("GDT from nowhere", HC(2, 0x7fffff000, 1, 0), -XEN_EFAULT);
+  check("segment base that is no address", HC(25, 0, 1ul << 47, 0), -XEN_EINVAL);
+  check("segment base of no kind", HC(25, 4, 0, 0), -XEN_EINVAL);
+  check("GS selector of the hypervisor's becomes null", HC(25, 3, 0xe010, 0), 0);
+  uint16_t gs;
+  asm volatile("movw %%gs, %0" : "=r"(gs));
+  check("null", gs, 0);
+  check("GS selector", HC(25, 3, 0xe02b, 0), 0);
+  asm volatile("movw %%gs, %0" : "=r"(gs));
+  check("loaded", gs, 0xe02b);
+  HC(25, 3, 0, 0);
+  check("nmi_op of no kind", HC(28, 2, 0, 0), -XEN_ENOSYS);
+  check("no hypercall", HC(63, 0, 0, 0), -XEN_ENOSYS);
+  check("domctl", HC(36, 0x1000, 0, 0) < 0, 1);
+  check("physdev of a domain with devices", HC(33, 15, &t, 0), -XEN_EPERM);
+  check("physdev of no kind", HC(33, 99, &t, 0), -XEN_ENOSYS);
+  struct { uint64_t bitmap; uint32_t ports; } io = { 0xffff800000000000, 8 };
+  check("I/O map in the hypervisor's part", HC(33, 7, &io, 0), -XEN_EINVAL);
+  static uint8_t map[32];
+  io.bitmap = (u64)map;
+  io.ports = 256;
+  uint32_t iopl = 0;
+  HC(33, 6, &iopl, 0);
+  check("I/O map", HC(33, 7, &io, 0), 0);
+  NO_FAULT("a port that the map lets through", "inb $0x80, %%al");
+  map[16] = 1;
+  FAULT("one that it does not", GP, 0, "inb $0x80, %%al");
+  struct { u64 op, result, args[6]; } calls[2] = { { 23, 1, { 0 } }, { HC_xen_version, 1, { 0 } } };
+  check("multicall", HC(HC_multicall, calls, 2, 0), 0);
+  check("iret in it", calls[0].result, -(u64)XEN_ENOSYS);
+  check("the other call", calls[1].result, 4 << 16 | 17);
+  struct { uint32_t index, map; } features = { 0, 0 };
+  check("features", HC(HC_xen_version, XENVER_get_features, &features, 0), 0);
+  check("of a PV guest", features.map, 1 << 5 | 1 << 6 | 1 << 7 | 1 << 13 | 1 << 17);
+  check("vm_assist of no kind", HC(HC_vm_assist, 0, 6, 0), -XEN_EINVAL);
+  check("vm_assist", HC(HC_vm_assist, 0, 2, 0), 0);
+  check("sched_op_compat", HC(6, 0, 0, 0), 0);
+  check("sched_op_compat of no kind", HC(6, 3, 0, 0), -XEN_ENOSYS);
+  struct { uint32_t cmd, a, b; } ec = { EVTCHNOP_unmask, 1 << 20, 0 };
+  check("event_channel_op_compat", HC(16, &ec, 0, 0), -XEN_EINVAL);
+  ec.cmd = 10;
+  check("event_channel_op_compat of no kind", HC(16, &ec, 0, 0), -XEN_ENOSYS);
+}

@@ -1,0 +1,197 @@
+// A PV domain made by hand from the control domain's hypercalls: for tests of the hypervisor, which want neither a toolstack nor its devices.
+import assert from 'node:assert/strict';
+import { consoleText, LogReader } from '../../services/report/log_reader.ts';
+import { LOG_CONSOLE } from '../../core/hypervisor/log_codes.ts';
+import { loadCore, type CoreImage } from '../../platform/core.ts';
+import { Machine } from '../../platform/machine.ts';
+import { N, Service } from '../hypervisor.ts';
+
+const PAGE = 4096;
+const MIB = 1 << 20;
+const P = 1n, W = 2n, U = 4n, A = 0x20n, D = 0x40n; // prettier-ignore
+
+/** Where the guest finds what: the image at its own addresses below, then these. */
+const START = 0x300000;
+const FREE = 0x301000;
+const SHARED = 0x302000;
+const STACK = 0x304000;
+/** Virtual pages below this are mapped. */
+const MAPPED = 0x308;
+const KERNEL_ONLY = 0x8000000000n;
+
+interface Segment {
+  address: number;
+  bytes: Uint8Array;
+}
+
+/** Entry and loadable segments of an ELF64 image. */
+function elf(image: Uint8Array): { entry: bigint; segments: Segment[] } {
+  const v = new DataView(image.buffer, image.byteOffset, image.length);
+  const table = Number(v.getBigUint64(32, true));
+  const segments: Segment[] = [];
+  for (let i = 0; i < v.getUint16(56, true); i++) {
+    const at = table + i * v.getUint16(54, true);
+    if (v.getUint32(at, true) !== 1) continue;
+    const from = Number(v.getBigUint64(at + 8, true));
+    const bytes = image.slice(from, from + Number(v.getBigUint64(at + 32, true)));
+    segments.push({ address: Number(v.getBigUint64(at + 24, true)), bytes });
+  }
+  return { entry: v.getBigUint64(24, true), segments };
+}
+
+export interface PvGuest {
+  machine: Machine;
+  domid: number;
+  cpu: number;
+  /** What it has written to its console so far. */
+  output: () => string;
+  /** It has stopped: SHUTDOWN_*, null while it runs. */
+  stopped: () => number | null;
+}
+
+/** A machine with one PV guest that is ready to run. */
+export function pvGuest(image: Uint8Array, translate: boolean, core: CoreImage = loadCore()): PvGuest {
+  const machine = new Machine({ memory: 16 * MIB, deterministic: true, translate }, core);
+  assert.equal(machine.core.service_create(0, 1, 0, 32), 0);
+  const x = machine.core as unknown as Record<string, (...args: (number | bigint)[]) => number>;
+  const dom0 = new Service({ memory: machine.memory, x }, 0);
+  const view = new DataView(machine.memory.buffer);
+
+  const domctl = (cmd: string, domid: number, put: (u: DataView) => void = () => {}): number => {
+    const bytes = new Uint8Array(N.sizeof_xen_domctl!);
+    const v = new DataView(bytes.buffer);
+    v.setUint32(0, N[cmd]!, true);
+    v.setUint32(4, N.XEN_DOMCTL_INTERFACE_VERSION!, true);
+    v.setUint16(N.xen_domctl__domain!, domid, true);
+    put(new DataView(bytes.buffer, N.xen_domctl__u!));
+    dom0.write(0, bytes);
+    return dom0.hypercall(N.__HYPERVISOR_domctl!, 0);
+  };
+  const created = domctl('XEN_DOMCTL_createdomain', 0, (u) => {
+    u.setUint32(N.xen_domctl_createdomain__max_vcpus!, 1, true);
+    u.setUint32(N.xen_domctl_createdomain__max_evtchn_port!, 1023, true);
+    u.setUint32(N.xen_domctl_createdomain__max_grant_frames!, 4, true);
+    u.setUint32(N.xen_domctl_createdomain__max_maptrack_frames!, 4, true);
+  });
+  assert.equal(created, 0, 'createdomain');
+  const domid = new DataView(dom0.read(N.xen_domctl__domain!, 2)!.buffer).getUint16(0, true);
+  const pages = 1024;
+  assert.equal(
+    domctl('XEN_DOMCTL_max_mem', domid, (u) => u.setBigUint64(0, BigInt(4 * pages), true)),
+    0,
+    'max_mem',
+  );
+  const frames: number[] = [];
+  while (frames.length < pages) {
+    const list = new BigUint64Array(Array.from({ length: 512 }, (_, i) => BigInt(frames.length + i)));
+    dom0.write(4096, new Uint8Array(list.buffer));
+    const rc = dom0.op('memory_op', 'XENMEM_populate_physmap', 'xen_memory_reservation', {
+      extent_start: [8, 4096],
+      nr_extents: [8, 512],
+      domid: [2, domid],
+    });
+    assert.equal(rc, 512, 'populate_physmap');
+    const mfns = new BigUint64Array(dom0.read(4096, 4096)!.slice().buffer);
+    frames.push(...[...mfns].map(Number));
+  }
+  const info = domctl('XEN_DOMCTL_getdomaininfo', domid);
+  assert.equal(info, 0);
+  const shared = dom0.read(N.xen_domctl__u! + N.xen_domctl_getdomaininfo__shared_info_frame!, 8)!;
+  const sharedMfn = Number(new DataView(shared.buffer, shared.byteOffset).getBigUint64(0, true));
+  // A domain with a physmap of its own, until memory's half gives frames by number.
+  if (frames[1] === 1) for (let i = 0; i < pages; i++) frames[i] = (x.domain_frame!(domid, i) >>> 0) >>> 12;
+
+  const { entry, segments } = elf(image);
+  const put = (va: number, bytes: Uint8Array): void => {
+    for (let i = 0; i < bytes.length; ) {
+      const n = Math.min(bytes.length - i, PAGE - ((va + i) % PAGE));
+      new Uint8Array(machine.memory.buffer).set(
+        bytes.subarray(i, i + n),
+        frames[(va + i) >>> 12]! * PAGE + ((va + i) % PAGE),
+      );
+      i += n;
+    }
+  };
+  for (const { address, bytes } of segments) put(address, bytes);
+
+  // Tables: page n of the domain from MAPPED on; the programs' root has all but one slot.
+  let next = MAPPED;
+  const table = (): number => frames[next++]!;
+  const set = (mfn: number, i: number, value: bigint): void => view.setBigUint64(mfn * PAGE + 8 * i, value, true);
+  const to = (mfn: number, flags: bigint): bigint => (BigInt(mfn) << 12n) | flags;
+  const [root, userRoot, l3, kernelL3, l2, kernelL2, kernelL1] = Array.from({ length: 7 }, table) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const all = P | W | U | A;
+  for (const r of [root, userRoot]) set(r, 0, to(l3, all));
+  set(root, 1, to(kernelL3, all));
+  set(l3, 0, to(l2, all));
+  set(kernelL3, 0, to(kernelL2, all));
+  set(kernelL2, 0, to(kernelL1, all));
+  set(kernelL1, 0, to(table(), all | D));
+  for (let l1 = 0, page = 1; page < MAPPED; page++) {
+    if (page % 512 === 1 % 512 || page % 512 === 0) {
+      l1 = table();
+      set(l2, page >>> 9, to(l1, all));
+    }
+    const mfn = page === SHARED >>> 12 ? sharedMfn : frames[page]!;
+    // The page that is to become a table of descriptors may be seen only.
+    set(l1, page % 512, to(mfn, page === FREE >>> 12 ? P | U : all | D));
+  }
+  const start = new BigUint64Array(
+    [SHARED, userRoot, frames[FREE >>> 12]!, FREE, KERNEL_ONLY, frames[0x100]!].map(BigInt),
+  );
+  put(START, new Uint8Array(start.buffer));
+
+  const context = new Uint8Array(N.sizeof_vcpu_guest_context!);
+  const c = new DataView(context.buffer);
+  const field = (name: string, value: bigint, more = 0): void =>
+    c.setBigUint64(N[`vcpu_guest_context__${name}`]! + more, value, true);
+  field('flags', BigInt(N.VGCF_in_kernel! | N.VGCF_online!));
+  const regs = (name: string, value: bigint): void => field('user_regs', value, N[`cpu_user_regs__${name}`]!);
+  regs('rip', entry);
+  regs('rsp', BigInt(STACK));
+  regs('rsi', BigInt(START));
+  regs('cs', 0xe033n);
+  regs('ss', 0xe02bn);
+  regs('rflags', 0x200n);
+  field('kernel_ss', 0xe02bn);
+  field('kernel_sp', BigInt(STACK));
+  field('ctrlreg', to(root, 0n), 24);
+  field('ctrlreg', to(userRoot, 0n), 8);
+  dom0.write(8192, context);
+  const loaded = domctl('XEN_DOMCTL_setvcpucontext', domid, (u) =>
+    u.setBigUint64(N.xen_domctl_vcpucontext__ctxt!, 8192n, true),
+  );
+  assert.equal(loaded, 0, 'setvcpucontext');
+  assert.equal(domctl('XEN_DOMCTL_unpausedomain', domid), 0);
+
+  const log = new LogReader(machine);
+  let text = '';
+  const output = (): string => {
+    for (const r of log.read()) if (r?.type === LOG_CONSOLE && r.domid === domid) text += consoleText(r);
+    return text;
+  };
+  const stopped = (): number | null => {
+    assert.equal(domctl('XEN_DOMCTL_getdomaininfo', domid), 0);
+    const flags = dom0.u32(N.xen_domctl__u! + N.xen_domctl_getdomaininfo__flags!);
+    return flags & N.XEN_DOMINF_shutdown! ? (flags >>> N.XEN_DOMINF_shutdownshift!) & 0xff : null;
+  };
+  return { machine, domid, cpu: machine.core.domain_cpu(domid, 0) >>> 0, output, stopped };
+}
+
+/** Run it to its end, or for so many turns. */
+export function run(guest: PvGuest, turns = 100_000): number | null {
+  for (let i = 0; i < turns; i++) {
+    const stopped = guest.stopped();
+    if (stopped !== null) return stopped;
+    guest.machine.step();
+  }
+  return null;
+}

@@ -1,0 +1,34 @@
+// The PV guest that tests what the processor half owes it, once interpreted and once translated: turn by turn their processors are in the same state.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import '../lazy_regions.ts';
+import { buildGuest } from '../../guests/build.ts';
+import { loadCore } from '../../platform/core.ts';
+import { regionCounts } from '../../platform/regions.ts';
+import { crashReport } from '../../services/report/crash.ts';
+import { cpuDifference } from '../translator/bed.ts';
+import { pvGuest } from './bed.ts';
+
+const TURNS = 20_000;
+
+test('bounces, system calls, iret, emulation, descriptor tables and refusals, in both tiers alike', (t) => {
+  const image = readFileSync(buildGuest('pv'));
+  const core = loadCore();
+  const sides = [pvGuest(image, false, core), pvGuest(image, true, core)] as const;
+  const [plain, translated] = sides;
+  let turns = 0;
+  for (; turns < TURNS && plain.stopped() === null; turns++) {
+    for (const side of sides) side.machine.step();
+    const differs = cpuDifference(plain.machine.memory, plain.cpu, translated.machine.memory, translated.cpu);
+    assert.equal(differs, '', `turn ${turns}`);
+  }
+  for (const side of sides) {
+    assert.equal(side.stopped(), 0, `${side.output()}\n${crashReport(side.machine, side.domid)}`);
+    assert.deepEqual(side.output().match(/^FAIL .*/gm) ?? [], []);
+    assert.match(side.output(), /all checks hold/);
+  }
+  const counts = regionCounts(translated.machine.core, 0);
+  t.diagnostic(`${turns} turns; ${JSON.stringify(counts)}`);
+  assert.ok(counts.installed > 0 && counts.retired > 1_000_000, 'hot code was not translated');
+});
