@@ -43,6 +43,12 @@ function newest(dir: string): number {
   return t;
 }
 
+/** The hypervisor without an engine, from a copy of its source for instance. */
+export function compileEntry(entry: string, output: string): void {
+  const asc = join(ROOT, 'node_modules/assemblyscript/bin/asc.js');
+  execFileSync(process.execPath, [asc, entry, ...FLAGS, '-o', output], { cwd: ROOT, stdio: 'pipe' });
+}
+
 function compiled(): Uint8Array<ArrayBuffer> {
   for (const { path, text } of [...generateAbi(), ...generateCpuPolicy()]) {
     const file = join(ROOT, path);
@@ -51,11 +57,7 @@ function compiled(): Uint8Array<ArrayBuffer> {
   }
   if (!existsSync(WASM) || statSync(WASM).mtimeMs < newest('core')) {
     mkdirSync(dirname(WASM), { recursive: true });
-    const asc = join(ROOT, 'node_modules/assemblyscript/bin/asc.js');
-    execFileSync(process.execPath, [asc, join(ROOT, 'core/hypervisor/test_entry.ts'), ...FLAGS, '-o', WASM], {
-      cwd: ROOT,
-      stdio: 'pipe',
-    });
+    compileEntry(join(ROOT, 'core/hypervisor/test_entry.ts'), WASM);
   }
   return new Uint8Array(readFileSync(WASM));
 }
@@ -70,8 +72,8 @@ export class Machine {
   /** What the host's clock shows, in ns. */
   clock = 0;
 
-  constructor(pages = 2048, flags = 0) {
-    module ??= new WebAssembly.Module(compiled());
+  constructor(pages = 2048, flags = 0, image?: WebAssembly.Module) {
+    if (!image) module ??= new WebAssembly.Module(compiled());
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: true });
     const env = {
       memory: this.memory,
@@ -80,7 +82,7 @@ export class Machine {
       },
       clock_ns: () => this.clock,
     };
-    this.x = new WebAssembly.Instance(module, { env }).exports as unknown as Exports;
+    this.x = new WebAssembly.Instance(image ?? module!, { env }).exports as unknown as Exports;
     if (this.x.host_init(pages, 4096, 1, flags, 0, 1e18) !== 0) throw new Error('host_init');
   }
 

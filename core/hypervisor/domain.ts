@@ -13,6 +13,7 @@ import { grant_table_init, grant_table_release } from './grant_table';
 import { ioreq_destroy } from './ioreq';
 import { p2m_destroy, p2m_init } from './p2m';
 import { m2p_forget, m2p_init } from './pv/m2p';
+import { FRAME_ALLOCATED, is_table } from './pv/page_type';
 import { domain_look } from './sched/core';
 import { vcpu_destroy, vcpu_create, Vcpu, vcpu_kick } from './vcpu';
 
@@ -292,6 +293,11 @@ export function page_put(mfn: Mfn): void {
   const f = frame(mfn);
   const owner = f.owner;
   const shared = f.type == FRAME_SHARED;
+  // A page table of a dying PV domain's that nobody holds any more still holds others: it waits for pv_relinquish.
+  if (is_table(f.pt_type) && f.refcount == 1) {
+    f.pt_flags |= FRAME_ALLOCATED;
+    return;
+  }
   if (!frame_put(mfn)) return;
   m2p_forget(mfn);
   frame_free(mfn);

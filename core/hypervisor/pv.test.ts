@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { invariants } from '../../test/invariants.ts';
-import { destroyDomain, foreign, Machine, N } from '../../test/hypervisor.ts';
+import { createDomain, destroyDomain, foreign, Machine, N } from '../../test/hypervisor.ts';
 import { BASE, entry, PvGuest, RO_PTE, RW_PTE } from '../../test/pv.ts';
 
 const SELF = 0x7ff0;
@@ -131,6 +131,26 @@ test('a new table, an old one, and how much was done', () => {
   assert.equal(g.get(2048), 2n);
   assert.equal(g.type(t), WRITABLE);
   assert.equal(invariants(m.x), null);
+});
+
+test('the walker finds what a wrong hypervisor would do', () => {
+  const plant = (what: (g: PvGuest, m: Machine, other: PvGuest) => void): string | null => {
+    const { m, dom0, g } = guest();
+    const other = new PvGuest(m, dom0, 16);
+    other.tables(8);
+    assert.equal(invariants(m.x), null);
+    what(g, m, other);
+    return invariants(m.x);
+  };
+  const l1 = (g: PvGuest) => g.words(g.roots[3]);
+  assert.match(plant((g) => (l1(g)[41] |= 2n))!, /page table \d+ has a wrong entry 41/, 'a table that can be written');
+  assert.match(plant((g) => (l1(g)[3] = 0n))!, /frame \d+ has 1 holds more/, 'a mapping that has gone');
+  assert.match(plant((g) => (l1(g)[60] = entry(g.mfns[5], RO_PTE)))!, /frame \d+ has -1 holds more/);
+  assert.match(plant((g, _m, other) => (l1(g)[60] = entry(other.mfns[5], RO_PTE)))!, /that nobody has granted/);
+  assert.match(plant((g) => (g.words(g.roots[2])[9] = entry(g.mfns[5], RO_PTE)))!, /has a wrong entry 9/, 'no table');
+  assert.match(plant((g) => (g.words(g.roots[1])[9] = entry(g.roots[1], RW_PTE)))!, /has a wrong entry 9/, 'linear');
+  assert.match(plant((g, m) => m.x.test_plant_use(g.mfns[5], 1))!, /frame \d+ has 1 uses of its type more/);
+  assert.match(plant((g, m) => m.x.test_plant_use(g.mfns[5], -1))!, /frame \d+ has -1 uses of its type more/);
 });
 
 test('tables with a mistake leave nothing behind', () => {
@@ -285,5 +305,274 @@ test('what is written for others goes into no page table', () => {
   assert.equal(g.map(9, entry(g.mfns[9], RO_PTE)), 0);
   assert.equal(g.mmuext('PIN_L1_TABLE', g.mfns[9]), -N.EINVAL, 'vcpu_info is written for good');
   assert.equal(g.call('xen_version', N.XENVER_extraversion, g.va(43)), -N.EFAULT, 'a handle that leads to a table');
+  assert.equal(invariants(m.x), null);
+});
+
+/** A guest whose pages 8 to 11 are an L4 to an L1, mapped read-only and not yet looked at. */
+function unlooked() {
+  const all = guest();
+  const { g } = all;
+  const tree = g.mfns.slice(8, 12);
+  for (let i = 0; i < 4; i++) {
+    const words = g.words(tree[i]);
+    words.fill(0n);
+    if (i < 3) words[7] = entry(tree[i + 1], RW_PTE);
+    else for (let n = 0; n < 6; n++) words[80 * n] = entry(g.mfns[20 + n], RW_PTE);
+    if (i === 0) words[511] = g.words(g.roots[0])[511];
+    assert.equal(g.map(8 + i, entry(tree[i], RO_PTE)), 0);
+  }
+  return { ...all, tree };
+}
+const PARTIAL = 8;
+
+test('validation gives way after each entry, and goes on', () => {
+  const { m, g, tree } = unlooked();
+  m.x.test_type_budget(1);
+  assert.equal(g.mmuext('PIN_L4_TABLE', tree[0]), 0);
+  // All entries of four tables but the hypervisor's slots; the last of each is done with the first of the next level up.
+  assert.ok(m.x.test_continued() > 4 * 512 - 16 - 8, String(m.x.test_continued()));
+  assert.deepEqual(
+    tree.map((mfn) => g.type(mfn)),
+    [4, 3, 2, 1],
+  );
+  assert.deepEqual(
+    tree.map((mfn) => g.uses(mfn)),
+    [1, 1, 1, 1],
+  );
+  assert.equal(invariants(m.x), null);
+  assert.equal(g.mmuext('UNPIN_TABLE', tree[0]), 0);
+  assert.ok(m.x.test_continued() > 4 * 512 - 16 - 8);
+  assert.deepEqual(
+    tree.map((mfn) => g.type(mfn)),
+    [0, 0, 0, 0],
+  );
+  assert.equal(invariants(m.x), null);
+});
+
+test('an operation that is left in the middle', () => {
+  const { m, dom0, g, tree } = unlooked();
+  const pin = (most: number) => g.steps(most, 'mmuext_op', g.put(0, N.MMUEXT_PIN_L4_TABLE, tree[0], 0), 1, 0, SELF);
+  const flags = () => tree.map((mfn) => m.x.test_frame_flags(mfn) & PARTIAL);
+  for (const most of [1, 5, 100, 700, 1500, 1900]) {
+    m.x.test_type_budget(1);
+    pin(most);
+    assert.equal(m.x.test_continued(), most);
+    assert.ok(flags()[0]);
+    assert.equal(invariants(m.x), null, `${most}`);
+    assert.equal(g.map(8, entry(tree[0], RW_PTE)), -N.EBUSY, 'half a table is no memory');
+    assert.equal(g.set(tree[0], 3, 0n), -N.EINVAL, 'nor a table to be changed');
+    assert.equal(g.mmuext('PIN_L3_TABLE', tree[0]), -N.EINVAL);
+    assert.equal(g.mmuext('UNPIN_TABLE', tree[0]), -N.EINVAL);
+    assert.equal(invariants(m.x), null, `${most}`);
+    // Whoever comes goes on: the control domain, too.
+    m.x.test_type_budget(4096);
+    assert.equal(g.pin('L4', tree[0]), 0);
+    assert.deepEqual(flags(), [0, 0, 0, 0]);
+    assert.equal(invariants(m.x), null);
+    m.x.test_type_budget(1);
+    // Left while it is taken apart; the next operation of the vCPU's comes first to its end.
+    g.steps(most, 'mmuext_op', g.put(0, N.MMUEXT_UNPIN_TABLE, tree[0], 0), 1, 0, SELF);
+    assert.equal(invariants(m.x), null);
+    if (most % 200) assert.equal(g.mmuext('PIN_L4_TABLE', tree[0]), 0);
+    else assert.equal(g.mmuext('TLB_FLUSH_LOCAL'), 0);
+    assert.equal(g.type(tree[0]), most % 200 ? 4 : 0);
+    if (most % 200) assert.equal(g.mmuext('UNPIN_TABLE', tree[0]), 0);
+    assert.equal(invariants(m.x), null);
+  }
+  m.x.test_type_budget(1);
+  pin(1200);
+  assert.equal(destroyDomain(dom0, g.id), 0);
+  assert.equal(invariants(m.x), null);
+  assert.equal(m.x.domain_state(g.id), -1);
+});
+
+test('a mistake deep down: all is given back in steps, and the answer stays', () => {
+  for (const slot of [1, 400, 511]) {
+    const { m, g, tree } = unlooked();
+    g.words(tree[3])[slot] = entry(g.roots[0], RW_PTE);
+    m.x.test_type_budget(1);
+    assert.equal(g.mmuext('PIN_L4_TABLE', tree[0]), -N.EBUSY);
+    assert.ok(m.x.test_continued() > slot);
+    assert.deepEqual(
+      tree.map((mfn) => g.type(mfn)),
+      [0, 0, 0, 0],
+    );
+    assert.equal(invariants(m.x), null);
+    // The same by an entry that names it.
+    assert.equal(g.set(g.roots[0], 3, entry(tree[1], RW_PTE)), -N.EBUSY);
+    assert.deepEqual(
+      tree.map((mfn) => g.type(mfn)),
+      [0, 0, 0, 0],
+    );
+    g.words(tree[3])[slot] = 0n;
+    assert.equal(g.set(g.roots[0], 3, entry(tree[1], RW_PTE)), 0);
+    assert.deepEqual(
+      tree.map((mfn) => g.type(mfn)),
+      [0, 3, 2, 1],
+    );
+    const done = g.va(0, 2048);
+    const slots: [bigint, bigint][] = [3, 4].map((i) => [(BigInt(g.roots[0]) << 12n) | BigInt(8 * i), 0n]);
+    assert.equal(g.update(slots, SELF, done), 0);
+    assert.equal(g.get(2048), 2n, 'counted once, though it gave way');
+    assert.deepEqual(
+      tree.map((mfn) => g.type(mfn)),
+      [0, 0, 0, 0],
+    );
+    assert.equal(invariants(m.x), null);
+  }
+});
+
+test('roots: the kernel goes on another, and back', () => {
+  const { m, g, tree } = unlooked();
+  for (const budget of [4096, 1]) {
+    m.x.test_type_budget(budget);
+    assert.equal(g.mmuext('NEW_BASEPTR', g.mfns[9]), -N.EINVAL, 'no root');
+    assert.equal(g.mmuext('NEW_BASEPTR', tree[0]), 0);
+    assert.equal(g.uses(tree[0]), 1);
+    assert.equal(g.uses(g.roots[0]), 1, 'still pinned');
+    assert.equal(g.mmuext('NEW_USER_BASEPTR', tree[0]), 0);
+    assert.equal(g.uses(tree[0]), 2);
+    assert.equal(g.mmuext('NEW_USER_BASEPTR', 0xfffffff), -N.EINVAL);
+    assert.equal(g.mmuext('NEW_BASEPTR', g.roots[0]), 0);
+    assert.equal(g.uses(tree[0]), 1);
+    assert.equal(g.mmuext('NEW_USER_BASEPTR', 0), 0);
+    assert.deepEqual(
+      tree.map((mfn) => g.type(mfn)),
+      [0, 0, 0, 0],
+    );
+    assert.equal(invariants(m.x), null);
+  }
+});
+
+test('linear page tables: read-only, and no chains of them', () => {
+  const { m, g, tree } = unlooked();
+  const [l4, l3] = tree;
+  assert.equal(g.mmuext('PIN_L4_TABLE', l4), 0);
+  assert.equal(g.set(l4, 300, entry(l4, RO_PTE)), 0);
+  assert.equal(g.set(l4, 301, entry(l4, RW_PTE)), -N.EINVAL);
+  assert.equal(g.set(l4, 300, entry(l4, RW_PTE)), -N.EINVAL);
+  assert.equal(g.uses(l4), 1, 'by itself it is not kept');
+  const root = g.roots[0];
+  assert.equal(g.set(root, 300, entry(l4, RO_PTE)), 0);
+  assert.equal(g.uses(l4), 2);
+  assert.equal(g.set(l4, 302, entry(root, RO_PTE)), -N.EINVAL, 'who is named so names none');
+  assert.equal(g.set(root, 303, entry(l3, RO_PTE)), 0, 'that is no linear one');
+  assert.equal(invariants(m.x), null);
+  assert.equal(g.mmuext('UNPIN_TABLE', l4), 0);
+  assert.equal(g.type(l4), 4, 'its other use');
+  assert.equal(g.set(root, 300, 0n), 0);
+  assert.equal(g.type(l4), 0);
+  assert.equal(g.set(root, 303, 0n), 0);
+  assert.equal(g.type(l3), 0);
+  assert.equal(invariants(m.x), null);
+});
+
+test('mmuext_op: what else there is, and what is refused', () => {
+  const { m, dom0, g } = guest();
+  const other = new PvGuest(m, dom0, 8);
+  const hvm = createDomain(dom0, 8);
+  g.words(g.mfns[9]).fill(5n);
+  assert.equal(g.mmuext('COPY_PAGE', g.mfns[10], g.mfns[9]), 0);
+  assert.equal(g.words(g.mfns[10])[511], 5n);
+  assert.equal(g.mmuext('CLEAR_PAGE', g.mfns[10]), 0);
+  assert.equal(g.words(g.mfns[10])[511], 0n);
+  assert.equal(g.mmuext('CLEAR_PAGE', g.roots[3]), -N.EINVAL);
+  assert.equal(g.mmuext('COPY_PAGE', g.roots[3], g.mfns[9]), -N.EINVAL);
+  assert.equal(g.mmuext('COPY_PAGE', g.mfns[10], other.mfns[0]), -N.EINVAL);
+  assert.equal(g.mmuext('FLUSH_CACHE'), -N.EACCES);
+  assert.equal(g.mmuext('FLUSH_CACHE_GLOBAL'), -N.EACCES);
+  assert.equal(g.mmuext('MARK_SUPER', g.mfns[10]), -N.EOPNOTSUPP);
+  assert.equal(g.mmuext('UNMARK_SUPER', g.mfns[10]), -N.EOPNOTSUPP);
+  assert.equal(g.call('mmuext_op', g.put(0, 14, 0, 0), 1, 0, SELF), -N.ENOSYS);
+  assert.equal(g.call('mmuext_op', 0x1000, 1, 0, SELF), -N.EFAULT);
+  for (const op of ['TLB_FLUSH_LOCAL', 'TLB_FLUSH_ALL', 'INVLPG_LOCAL', 'INVLPG_ALL'])
+    assert.equal(g.mmuext(op, g.va(3)), 0);
+  assert.equal(g.mmuext('TLB_FLUSH_MULTI', 0, g.va(0, 2048)), 0);
+  assert.equal(g.mmuext('INVLPG_MULTI', g.va(3), 0x1000), -N.EINVAL);
+  assert.equal(g.mmuext('SET_LDT', g.va(3), 8192), 0);
+  assert.equal(g.mmuext('SET_LDT', g.va(3, 8), 4), -N.EINVAL);
+  assert.equal(g.mmuext('SET_LDT', g.va(3), 8193), -N.EINVAL);
+  assert.equal(g.mmuext('SET_LDT', 0xffff800000000000n, 4), -N.EINVAL);
+  assert.equal(g.mmuext('SET_LDT', g.va(3, 8), 0), 0);
+  assert.equal(g.mmuext('PIN_L1_TABLE', other.mfns[0], 0, other.id), -N.EPERM);
+  assert.equal(g.mmuext('TLB_FLUSH_LOCAL', 0, 0, 4321), -N.ESRCH);
+  assert.equal(g.mmuext('TLB_FLUSH_LOCAL', 0, 0, g.id), -N.ESRCH, 'not by its own number');
+  assert.equal(g.mmuext('PIN_L1_TABLE', 0, 0, hvm), -N.EINVAL);
+  // What a guest that is not PV may ask for.
+  const ask = (cmd: string, whom: number, mfn = 0) => {
+    dom0.put(64, 'mmuext_op', { cmd: [4, N[`MMUEXT_${cmd}`]], arg1__mfn: [8, mfn] });
+    return dom0.hypercall(N.__HYPERVISOR_mmuext_op, 64, 1, 0, whom);
+  };
+  assert.equal(ask('PIN_L1_TABLE', other.id, other.mfns[0]), 0);
+  assert.equal(ask('UNPIN_TABLE', other.id, other.mfns[0]), 0);
+  assert.equal(ask('CLEAR_PAGE', other.id, other.mfns[0]), -N.EOPNOTSUPP);
+  assert.equal(ask('PIN_L1_TABLE', hvm), -N.EINVAL);
+  assert.equal(dom0.hypercall(N.__HYPERVISOR_mmu_update, 0, 0, 0, SELF), -N.ENOSYS);
+  assert.equal(invariants(m.x), null);
+});
+
+test('reservations and exchanges of a PV guest', () => {
+  const { m, dom0, g } = guest(64, 40);
+  const list = g.va(0, 1024);
+  const reserve = (op: string, n: number, order = 0, domid = SELF, at: bigint = list) =>
+    g.call('memory_op', N[`XENMEM_${op}`], g.put(0, at, n, BigInt(order), BigInt(domid)));
+  const m2p = (mfn: number) => Number((m.x as unknown as Record<string, (n: number) => bigint>).test_m2p(mfn));
+  g.put(1024, 100, 101);
+  assert.equal(reserve('populate_physmap', 2), 2);
+  const [a, b] = [g.get(1024), g.get(1032)].map(Number);
+  assert.deepEqual([m2p(a), m2p(b)], [100, 101]);
+  assert.equal(g.map(10, entry(a, RW_PTE)), 0);
+  assert.equal(g.words(a)[0], 0n);
+  assert.equal(reserve('decrease_reservation', 2), 2);
+  assert.equal(g.holds(a), 1, 'mapped, it stays');
+  assert.equal(invariants(m.x), null);
+  assert.equal(g.map(10, entry(g.mfns[10], RW_PTE)), 0);
+  g.put(1024, 0, 0);
+  assert.equal(reserve('increase_reservation', 1, 2), 1);
+  const run = Number(g.get(1024));
+  assert.equal(run % 4, 0, 'in a row, and aligned');
+  assert.equal(m2p(run), -1, 'without a number');
+  assert.equal(g.update([[(BigInt(run) << 12n) | 1n, 77n]]), 0);
+  assert.equal(m2p(run), 77);
+  assert.equal(g.update([[(BigInt(run + 0x1000) << 12n) | 1n, 77n]]), -N.EINVAL);
+  assert.equal(reserve('increase_reservation', 100), 60, 'no more than it may have');
+  g.put(1024, 0xfffff);
+  assert.equal(reserve('decrease_reservation', 1), 0);
+  const exchange = (from: number[], to: number[], orders: [number, number]) => {
+    g.put(1024, ...from);
+    g.put(1536, ...to);
+    const part = (at: bigint, n: number, order: number) => [at, n, BigInt(order), BigInt(SELF)];
+    return g.call(
+      'memory_op',
+      N.XENMEM_exchange,
+      g.put(0, ...part(list, from.length, orders[0]), ...part(g.va(0, 1536), to.length, orders[1]), 0),
+    );
+  };
+  const singles = [run, run + 1, run + 2, run + 3];
+  assert.equal(exchange([g.mfns[5]], [200], [0, 0]), -N.EINVAL, 'mapped');
+  assert.equal(exchange(singles, [200], [0, 2]), 0);
+  const row = Number(g.get(1536));
+  assert.deepEqual(
+    [0, 1, 2, 3].map((i) => m2p(row + i)),
+    [200, 201, 202, 203],
+  );
+  assert.equal(exchange([row], [300, 301, 302, 303], [2, 0]), 0);
+  assert.equal(m2p(Number(g.get(1560))), 303);
+  assert.equal(
+    exchange([Number(g.get(1536)), Number(g.get(1536))], [400, 401], [0, 0]),
+    -N.EINVAL,
+    'the same one twice',
+  );
+  assert.equal(g.get(64), 1n, 'one was exchanged');
+  assert.equal(invariants(m.x), null);
+  // There is no map of a PV guest's.
+  const physmap = g.put(0, BigInt(SELF), 0, 0);
+  assert.equal(g.call('memory_op', N.XENMEM_add_to_physmap, physmap), -N.EACCES);
+  assert.equal(g.call('memory_op', N.XENMEM_machphys_mapping, g.put(0, 0, 0, 0)), 0);
+  assert.deepEqual([g.get(0), g.get(8), g.get(16)], [0xffff800000000000n, 0xffff804000000000n, 0x7ffffffffn]);
+  assert.equal(g.call('memory_op', N.XENMEM_machphys_mfn_list, g.put(0, 8, list, 0)), 0);
+  assert.equal(g.get(16), 1n);
+  assert.equal(g.call('memory_op', N.XENMEM_maximum_gpfn, g.put(0, BigInt(SELF))), 0);
+  assert.equal(destroyDomain(dom0, g.id), 0);
   assert.equal(invariants(m.x), null);
 });

@@ -72,6 +72,11 @@ export function test_plant(domid: u32, what: i32): void {
   }
 }
 
+/** As many uses of a frame too much. */
+export function test_plant_use(mfn: u32, n: i32): void {
+  frame(mfn).pt_count += n;
+}
+
 /** IN or OUT of vCPU 0: 0 done, else an EXIT_*. */
 export function test_port(domid: u32, port: u32, size: i32, write: bool, value: u32): i32 {
   return engine_port(changetype<Cpu>(domain_cpu(domid, 0)), port, size, write, value);
@@ -138,6 +143,10 @@ export function test_frame_uses(mfn: u32): u32 {
 }
 export function test_frame_holds(mfn: u32): u32 {
   return frame(mfn).refcount;
+}
+/** Its owner, and what the allocator calls it, in bits 16 and up. */
+export function test_frame_owner(mfn: u32): u32 {
+  return (<u32>frame(mfn).owner) | ((<u32>frame(mfn).type) << 16);
 }
 export function test_m2p(mfn: u32): u64 {
   return m2p_get(mfn);

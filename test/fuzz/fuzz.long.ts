@@ -51,7 +51,7 @@ const MISTAKES: [name: string, file: string, right: string, wrong: string, found
   [
     'a page is replaced without a flush of what is known of it, and stays in its account',
     'hypervisor/p2m.ts',
-    '  if (old) {\n    changed(d);\n    page_put(p2m_mfn(old));\n  }\n',
+    '  if (old) {\n    changed(d);\n    let_go(old);\n  }\n',
     '',
     /has \d+ holds more than there are reasons for/,
   ],
