@@ -1,7 +1,8 @@
 // The seam to the CPU engine: what it asks the hypervisor while guest code runs. Called without the host's lock.
 import { lapic_mmio, lapic_raise } from '../arch/x86/lapic';
-import { Cpu, EXIT_IOREQ } from '../arch/x86/cpu';
+import { Cpu, EXIT_IOREQ, EXIT_RETRY } from '../arch/x86/cpu';
 import {
+  ERESTART,
   HVM_PARAM_CALLBACK_IRQ,
   HVM_PARAM_CALLBACK_TYPE_VECTOR,
   IOREQ_TYPE_COPY,
@@ -21,7 +22,10 @@ import { log_console } from './log';
 import { p2m_frame, p2m_writable } from './p2m';
 import { pv_frame, pv_is_table, pv_leaf_frame } from './pv/frame';
 import { m2p_frame } from './pv/m2p';
+import { old_finish, type_begin } from './pv/page_type';
+import { ptwr_here, ptwr_write } from './pv/ptwr';
 import { pv_ldt_map } from './pv/tables';
+import { root_set } from './pv/vcpu';
 import { vcpu_tsc } from './time';
 import { trace_interrupt, tracing_runs } from './trace';
 import { Vcpu, vcpu_arg, vcpu_domain, vcpu_of, vcpu_pcpu } from './vcpu';
@@ -62,7 +66,26 @@ export function engine_ldt_page(cpu: Cpu, i: u32): Mfn {
 
 /** MOV to CR3 by a PV guest's kernel. 0 done, negative: it may not, EXIT_RETRY: it takes longer and is to be executed again. */
 export function engine_new_root(cpu: Cpu, mfn: u64): i32 {
-  return -1;
+  const v = vcpu_of(cpu);
+  host_lock();
+  type_begin(v);
+  let rc = old_finish(v);
+  if (rc == 0) rc = root_set(v, v, mfn);
+  host_unlock();
+  return rc == -ERESTART ? EXIT_RETRY : rc;
+}
+
+/** Is the machine address in an L1 table of a PV guest's, so that its stores there may be updates (engine_pte_write)? */
+export function engine_is_pte(cpu: Cpu, ma: u64): bool {
+  return ptwr_here(vcpu_of(cpu), ma);
+}
+
+/** A store of `size` bytes to an L1 table. False: the table does not take it, and nothing has changed. */
+export function engine_pte_write(cpu: Cpu, ma: u64, value: u64, size: i32): bool {
+  host_lock();
+  const done = ptwr_write(vcpu_of(cpu), ma, value, size);
+  host_unlock();
+  return done;
 }
 
 /** 16 bits of a PV guest's I/O permission map, in its kernel's address space; all ones where it cannot be read. */

@@ -576,3 +576,29 @@ test('reservations and exchanges of a PV guest', () => {
   assert.equal(destroyDomain(dom0, g.id), 0);
   assert.equal(invariants(m.x), null);
 });
+
+test('stores to a page table are updates of its entries', () => {
+  const { m, g } = guest();
+  const x = m.x as unknown as Record<string, (...a: unknown[]) => number>;
+  const store = (mfn: number, offset: number, value: bigint, size = 8) =>
+    Boolean(x.test_ptwr(g.id, (BigInt(mfn) << 12n) | BigInt(offset), BigInt.asIntN(64, value), size));
+  const l1 = g.roots[3];
+  const words = g.words(l1);
+  assert.ok(store(l1, 40, entry(g.mfns[6], 3n)));
+  assert.equal(words[5], entry(g.mfns[6], 7n));
+  assert.equal(g.uses(g.mfns[6]), 2);
+  assert.ok(store(l1, 40, 0x61n, 1), 'one byte of it');
+  assert.equal(words[5], entry(g.mfns[6], 0x65n));
+  assert.equal(g.uses(g.mfns[6]), 1);
+  assert.ok(store(l1, 44, 0x80000000n, 4));
+  assert.equal(words[5], entry(g.mfns[6], (1n << 63n) | 0x65n));
+  assert.ok(!store(l1, 40, entry(g.roots[0], RW_PTE)), 'a table');
+  assert.ok(!store(l1, 46, 0n, 4), 'two entries');
+  assert.ok(!store(g.roots[2], 40, 0n), 'an L2 table');
+  assert.ok(!store(g.mfns[5], 40, 0n), 'no table');
+  assert.ok(store(l1, 40, 0n));
+  assert.equal(g.uses(g.mfns[6]), 1);
+  assert.equal(invariants(m.x), null);
+  assert.equal(x.test_new_root(g.id, g.roots[0]), 0);
+  assert.ok(x.test_new_root(g.id, g.roots[1]) < 0);
+});

@@ -1,6 +1,13 @@
 // The hypervisor without an engine: what the tests of this folder compile. The exports below stand in for a guest's instructions.
 import { vcpu_of } from './vcpu';
-import { engine_port, engine_port_value, engine_upcall_vector } from './engine';
+import {
+  engine_is_pte,
+  engine_new_root,
+  engine_port,
+  engine_port_value,
+  engine_pte_write,
+  engine_upcall_vector,
+} from './engine';
 import { Cpu } from '../arch/x86/cpu';
 import { hypercall_page_write } from './hypercall_page';
 import { hypercall, hypercall_exit } from './hypercall';
@@ -130,6 +137,15 @@ export function test_continued(): u32 {
 /** Entries of page tables that an operation looks at before it gives way. */
 export function test_type_budget(n: i32): void {
   type_set_budget(n);
+}
+/** A store of vCPU 0's to a page table. */
+export function test_ptwr(domid: u32, ma: u64, value: u64, size: i32): bool {
+  const cpu = changetype<Cpu>(domain_cpu(domid, 0));
+  return engine_is_pte(cpu, ma) && engine_pte_write(cpu, ma, value, size);
+}
+/** MOV to CR3. */
+export function test_new_root(domid: u32, mfn: u32): i32 {
+  return engine_new_root(changetype<Cpu>(domain_cpu(domid, 0)), mfn);
 }
 /** A frame's type, flags, uses and holds. */
 export function test_frame_type(mfn: u32): u32 {

@@ -248,8 +248,12 @@ function child_undone(f: Frame, e: u64, level: i32): i32 {
   return devalidate(<u32>mfn);
 }
 
-/** The vCPU's next such operation goes on with what is left of this table. */
+/**
+ * The vCPU's next such operation goes on with what is left of this table. It remembers one: another stays half taken apart until somebody
+ * asks for it, or its domain ends.
+ */
 export function old_table(v: Vcpu, mfn: Mfn): void {
+  if (v.pv_old) return;
   page_get(mfn);
   v.pv_old = mfn;
 }
