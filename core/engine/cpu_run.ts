@@ -28,6 +28,7 @@ import { nmi_deliver, nmi_pending } from '../arch/x86/interrupts';
 import { lapic_ack, lapic_pending } from '../arch/x86/lapic';
 import { MODE_BREAK, MODE_CS64, MODE_WATCH } from '../arch/x86/modes';
 import { pv_events } from '../arch/x86/pv/bounce';
+import { store_undone } from '../arch/x86/pv/page_writes';
 import { cpu_pv } from '../arch/x86/pv/state';
 import { FORM_BRK, FORM_CROSS, FORM_GOTO, FORM_REGION, FORM_RESYNC, FORM_STOP } from '../gen/forms';
 import { run } from '../gen/run';
@@ -225,6 +226,11 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     }
     if (u) {
       run(cpu, u);
+      if (single && store_undone(cpu)) {
+        cpu.rip = start;
+        cpu.uop = 0;
+        cpu.n = 0;
+      }
       cpu.retired += <u64>cpu.n;
       left -= cpu.n + work_take();
       // Where the interpreter stands after a while is where time goes, unless it only fills the rest of a region's slice.

@@ -3,8 +3,9 @@
 import { run_alone, watch_note, watch_pass } from '../arch/x86/breakpoints';
 import { Cpu, EXC_NON_CANONICAL, PACE_FREE } from '../arch/x86/cpu';
 import { EXC_AC, raise } from '../arch/x86/exceptions';
-import { mmio_gpa, tlb_fill } from '../arch/x86/mmu/fill';
+import { FILL_MMIO, FILL_TABLE, mmio_gpa, tlb_fill } from '../arch/x86/mmu/fill';
 import { MODE_ALIGN, MODE_WATCH } from '../arch/x86/modes';
+import { store_begin, store_commit } from '../arch/x86/pv/page_writes';
 import { engine_mmio } from '../hypervisor/engine';
 import { violated } from './address';
 import { code_written } from './code_writes';
@@ -23,11 +24,12 @@ import {
   tlb_unchecked,
 } from './tlb';
 
-// A bounce slot, 64 bytes: data (16) at 0, kind at 16 (1 two pages, 2 MMIO), size at 20, first host pointer at 24, bytes in the
-// first page at 28, second host pointer at 32, gpa at 40. Four slots are used in turn: no instruction has more accesses in flight.
+// A bounce slot, 64 bytes: data (16) at 0, kind at 16 (1 two pages, 2 MMIO, 3 a page table), size at 20, first host pointer at 24, bytes in the
+// first page at 28, second host pointer at 32, gpa at 40; of a page table the data as it was at 24. Four slots are used in turn: no instruction has more accesses in flight.
 const SLOT: usize = 64;
 const KIND_SPLIT: u32 = 1;
 const KIND_MMIO: u32 = 2;
+const KIND_TABLE: u32 = 3;
 
 let slots: usize = BOUNCE_BASE;
 let turn: usize = 0;
@@ -45,8 +47,8 @@ function next_slot(kind: u32, size: i32): usize {
 }
 
 /**
- * Host pointer of one byte's page for the access, 0 = the instruction leaves, 1 = MMIO (gpa of the byte in mmio_gpa). A write has to be
- * announced to code_written, then.
+ * Host pointer of one byte's page for the access, 0 = the instruction leaves, 1 = MMIO (gpa of the byte in mmio_gpa), 2 = a PV guest's page
+ * table. A write has to be announced to code_written, then.
  */
 function page_ptr(cpu: Cpu, va: u64, write: bool, tab: i32): usize {
   const e = tlb_entry(tlb_pointer(tab), va);
@@ -56,7 +58,8 @@ function page_ptr(cpu: Cpu, va: u64, write: bool, tab: i32): usize {
     if (debug_watches && cpu.pace == PACE_FREE && debug_page_watched(va)) return <usize>run_alone(cpu);
     const r = tlb_fill(cpu, va, write ? 1 : 0, tab);
     if (r == 1) return 0;
-    if (r == 2) return 1;
+    if (r == FILL_MMIO) return 1;
+    if (r == FILL_TABLE) return 2;
   }
   return <usize>(<u32>va + load<u32>(e, TLB_ADDEND));
 }
@@ -72,11 +75,13 @@ function probe_pages(cpu: Cpu, va: u64, size: i32, write: bool, tab: i32): usize
   const left = 0x1000 - ((<i32>va) & 0xfff);
   const first = page_ptr(cpu, va, write, tab);
   if (first == 0) return 0;
+  if (first == 2) return table_slot(cpu, va, size);
   if (write && first != 1 && code_written(first, left < size ? left : size)) tlb_unchecked(tab, va);
   if (first == 1) return mmio_slot(cpu, mmio_gpa, left < size ? left : size, size, write);
   if (left >= size) return first;
   const second = page_ptr(cpu, va + left, write, tab);
   if (second == 0) return 0;
+  if (second == 2) return table_slot(cpu, va + left, 16);
   if (second == 1) return mmio_slot(cpu, mmio_gpa, size - left, size, write);
   if (write && code_written(second, size - left)) tlb_unchecked(tab, va + left);
   const s = next_slot(KIND_SPLIT, size);
@@ -101,6 +106,15 @@ function mmio_slot(cpu: Cpu, gpa: u64, part: i32, size: i32, write: bool): usize
       return 0;
     }
   }
+  return s;
+}
+
+/** A store to a page table that is mapped read-only, at machine address mmio_gpa. */
+function table_slot(cpu: Cpu, va: u64, size: i32): usize {
+  const s = next_slot(KIND_TABLE, size);
+  store<u64>(s, mmio_gpa, 40);
+  if (!store_begin(cpu, va, mmio_gpa, size, s)) return 0;
+  store<u64>(s, load<u64>(s), 24);
   return s;
 }
 
@@ -143,7 +157,9 @@ export function commit_slow(cpu: Cpu, p: usize): void {
     const left = load<i32>(p, 28);
     memory.copy(load<u32>(p, 24), p, left);
     memory.copy(load<u32>(p, 32), p + left, load<i32>(p, 20) - left);
-  } else engine_mmio(cpu, load<u64>(p, 40), load<i32>(p, 20), true, p);
+  } else if (load<u32>(p, 16) == KIND_TABLE)
+    store_commit(cpu, load<u64>(p, 40), load<i32>(p, 20), load<u64>(p, 24), load<u64>(p));
+  else engine_mmio(cpu, load<u64>(p, 40), load<i32>(p, 20), true, p);
 }
 
 @inline export function commit(cpu: Cpu, p: usize): void {

@@ -9,6 +9,7 @@ import {
   IOREQ_TYPE_PIO,
   XEN_HVM_DEBUGCONS_IOPORT,
 } from '../gen/abi';
+import { frame } from '../shared/frame_table';
 import { host_lock, host_unlock } from '../shared/host';
 import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
 import { pv_upcall_due } from '../arch/x86/pv/bounce';
@@ -23,7 +24,7 @@ import { p2m_frame, p2m_writable } from './p2m';
 import { pv_frame, pv_is_table, pv_leaf_frame } from './pv/frame';
 import { m2p_frame } from './pv/m2p';
 import { old_finish, type_begin } from './pv/page_type';
-import { ptwr_here, ptwr_write } from './pv/ptwr';
+import { ptwr_write } from './pv/ptwr';
 import { pv_ldt_map } from './pv/tables';
 import { root_set } from './pv/vcpu';
 import { vcpu_tsc } from './time';
@@ -51,6 +52,17 @@ export function engine_is_table(cpu: Cpu, mfn: u64, level: i32): bool {
   return pv_is_table(vcpu_domain(vcpu_of(cpu)), mfn, level);
 }
 
+/**
+ * A PV guest's kernel stores `value` over the bits `mask` of the L1 entry at machine address `ma`, where it has read `old`. 0 done; 1: the entry
+ * has changed since; -1: it may not be so.
+ */
+export function engine_store_entry(cpu: Cpu, ma: u64, mask: u64, old: u64, value: u64): i32 {
+  host_lock();
+  const r = ptwr_write(vcpu_of(cpu), ma, mask, old, value);
+  host_unlock();
+  return r;
+}
+
 /** Page `index` of the M2P, INVALID_MFN behind its end. */
 export function engine_m2p_frame(index: u64): Mfn {
   return m2p_frame(index);
@@ -73,19 +85,6 @@ export function engine_new_root(cpu: Cpu, mfn: u64): i32 {
   if (rc == 0) rc = root_set(v, v, mfn);
   host_unlock();
   return rc == -ERESTART ? EXIT_RETRY : rc;
-}
-
-/** Is the machine address in an L1 table of a PV guest's, so that its stores there may be updates (engine_pte_write)? */
-export function engine_is_pte(cpu: Cpu, ma: u64): bool {
-  return ptwr_here(vcpu_of(cpu), ma);
-}
-
-/** A store of `size` bytes to an L1 table. False: the table does not take it, and nothing has changed. */
-export function engine_pte_write(cpu: Cpu, ma: u64, value: u64, size: i32): bool {
-  host_lock();
-  const done = ptwr_write(vcpu_of(cpu), ma, value, size);
-  host_unlock();
-  return done;
 }
 
 /** 16 bits of a PV guest's I/O permission map, in its kernel's address space; all ones where it cannot be read. */

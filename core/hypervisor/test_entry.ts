@@ -1,11 +1,11 @@
 // The hypervisor without an engine: what the tests of this folder compile. The exports below stand in for a guest's instructions.
 import { vcpu_of } from './vcpu';
 import {
-  engine_is_pte,
+  ,
   engine_new_root,
   engine_port,
   engine_port_value,
-  engine_pte_write,
+  engine_store_entry,
   engine_upcall_vector,
 } from './engine';
 import { Cpu } from '../arch/x86/cpu';
@@ -139,9 +139,8 @@ export function test_type_budget(n: i32): void {
   type_set_budget(n);
 }
 /** A store of vCPU 0's to a page table. */
-export function test_ptwr(domid: u32, ma: u64, value: u64, size: i32): bool {
-  const cpu = changetype<Cpu>(domain_cpu(domid, 0));
-  return engine_is_pte(cpu, ma) && engine_pte_write(cpu, ma, value, size);
+export function test_ptwr(domid: u32, ma: u64, mask: u64, old: u64, value: u64): i32 {
+  return engine_store_entry(changetype<Cpu>(domain_cpu(domid, 0)), ma, mask, old, value);
 }
 /** MOV to CR3. */
 export function test_new_root(domid: u32, mfn: u32): i32 {

@@ -4,6 +4,7 @@ import { Cpu } from '../cpu';
 import { canonical } from '../limits';
 import { raise, raise_pf, EXC_GP } from '../exceptions';
 import { MODE_BREAK, MODE_WATCH } from '../modes';
+import { writes_table } from '../pv/page_writes';
 import { cpu_pv } from '../pv/state';
 import {
   walk,
@@ -35,12 +36,20 @@ export let mmio_gpa: u64 = 0;
 export const FILL_DONE: i32 = 0;
 export const FILL_FAULT: i32 = 1;
 export const FILL_MMIO: i32 = 2;
+/** A PV guest's kernel writes to a page table: see pv/page_writes.ts. */
+export const FILL_TABLE: i32 = 3;
 
 /** Give `table` an entry for `va` that allows the access (0 read, 1 write, 2 execute). */
 export function tlb_fill(cpu: Cpu, va: u64, access: i32, table: i32): i32 {
   if (!canonical(va)) return raise(cpu, EXC_GP, 0);
   for (let i = 0; i < WALK_RETRIES; i++) {
-    if (!walk(cpu, va, access, table)) return raise_pf(cpu, va, walk_error);
+    if (!walk(cpu, va, access, table)) {
+      if (access == ACCESS_WRITE && cpu_pv(cpu) && walk_error == (PF_P | PF_W | PF_U) && !walk_window) {
+        mmio_gpa = walk_gpa;
+        if (writes_table(cpu, walk_gpa)) return FILL_TABLE;
+      }
+      return raise_pf(cpu, va, walk_error);
+    }
     if (mark_used(cpu)) break;
   }
   const write = access == ACCESS_WRITE;

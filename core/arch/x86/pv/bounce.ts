@@ -47,6 +47,7 @@ import { mode_changed, set_flat } from '../segments';
 import { CALLBACKTYPE_event, CALLBACKTYPE_failsafe, VMASST_TYPE_architectural_iopl } from '../../../gen/abi';
 import { engine_interrupt_taken } from '../../../hypervisor/engine';
 import { emulate_cli, emulate_forced } from './emulate';
+import { page_writes_off } from './page_writes';
 import { pv_toggle } from './roots';
 import { PV_KERNEL, PV_32BIT, pv_of, pv_trap, TRAP_ADDRESS, TRAP_DPL, TRAP_FLAGS, TRAP_MASKS } from './state';
 
@@ -114,7 +115,10 @@ function bounce(cpu: Cpu, address: u64, mask: bool, kind: u32, error: u32, flags
   if (!from_kernel) pv_toggle(cpu);
   const sp = (from_kernel ? rsp : pv.kernel_sp) & ~(<u64>15);
   const count = 7 + (kind == WITH_ERROR ? 1 : kind == WITH_SEGMENTS ? 4 : 0);
-  if (!push_begin(cpu, 0, sp, ~0, 8, count, false)) {
+  page_writes_off(true);
+  const room = push_begin(cpu, 0, sp, ~0, 8, count, false);
+  page_writes_off(false);
+  if (!room) {
     if (!from_kernel) pv_toggle(cpu);
     return cpu.exit == EXIT_EXCEPTION ? pv_crash(cpu, PV_CRASH_STACK, sp) : cpu.exit;
   }
