@@ -1,13 +1,6 @@
 // The hypervisor without an engine: what the tests of this folder compile. The exports below stand in for a guest's instructions.
 import { vcpu_of } from './vcpu';
-import {
-  ,
-  engine_new_root,
-  engine_port,
-  engine_port_value,
-  engine_store_entry,
-  engine_upcall_vector,
-} from './engine';
+import { engine_new_root, engine_port, engine_port_value, engine_store_entry, engine_upcall_vector } from './engine';
 import { Cpu } from '../arch/x86/cpu';
 import { hypercall_page_write } from './hypercall_page';
 import { hypercall, hypercall_exit } from './hypercall';

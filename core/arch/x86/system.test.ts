@@ -25,7 +25,8 @@ const STUBS: Record<string, string> = {
     export function engine_upcall_vector(cpu: Cpu): i32 { return -1; }
     export function engine_is_table(cpu: Cpu, mfn: u64, level: i32): bool { return false; }
     export function engine_io_bitmap(cpu: Cpu, va: u64): u32 { return 0; }
-    export function engine_new_root(cpu: Cpu, mfn: u64): i32 { return -1; }`,
+    export function engine_new_root(cpu: Cpu, mfn: u64): i32 { return -1; }
+    export function engine_store_entry(cpu: Cpu, ma: u64, mask: u64, old: u64, value: u64): i32 { return -1; }`,
   'core/arch/x86/pv/bounce.ts': `
     import { Cpu } from '../cpu';
     export function pv_deliver(cpu: Cpu, vector: u32, error: u32, kind: u32): i32 { return 0; }
