@@ -93,6 +93,6 @@ for (const [bits, image] of [[64, 'grub-x86_64-xen.bin']] as const)
   test(`Debian's ${bits}-bit GRUB image for PV comes to its prompt, lists its devices and halts`, async () => {
     const kernel = `/usr/lib/grub-xen/${image}`;
     const [ran] = await run({ type: 'pv', kernel, cmdline: '', memory: 64, typed: [/grub>/, 'ls\rhalt\r'] });
-    assert.match(ran!.output, /grub> ls/, ran!.output.slice(-2000));
+    assert.match(ran!.output, /\(memdisk\)/, ran!.output.slice(-2000));
     assert.equal(ran!.outcome, 'poweroff');
   });
