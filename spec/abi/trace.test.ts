@@ -55,6 +55,13 @@ test('arrays, text, lists of calls and ops in memory', () => {
     formatHypercall(13, [0x10n, 1n], memory([0x10n, call.bytes])),
     'multicall([sched_op(SCHEDOP_yield, NULL)], 1)',
   );
+  const exts = new Uint8Array(2 * STRUCTS.mmuext_op.size);
+  exts.set([3, 0, 0, 0, 0, 0, 0, 0, 0x40]);
+  exts[24] = 6;
+  assert.equal(
+    formatHypercall(26, [0x10n, 2n, 0n, 0x7ff0n], memory([0x10n, exts])),
+    'mmuext_op([{cmd: MMUEXT_PIN_L4_TABLE, arg1: {mfn: 64}, arg2: {nr_ents: 0}}, {cmd: MMUEXT_TLB_FLUSH_LOCAL}], 2, NULL, 0x7ff0)',
+  );
   const ctl = make(STRUCTS.xen_domctl);
   ctl.view.cmd = 11;
   ctl.view.domain = 3;

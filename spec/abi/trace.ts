@@ -95,6 +95,20 @@ function several(type: Type, va: bigint, count: number, read: Read): string {
   return `[${shown.join(', ')}${n < count ? `, … ${count}` : ''}]`;
 }
 
+/** An array of ops in memory, each with its number first (mmuext_op). */
+function eachInMemory(sub: SubOps, va: bigint, count: number, read: Read): string {
+  const t = laid(sub.envelope!, read) as Struct;
+  const n = Math.min(count, MOST_ELEMENTS);
+  const shown = Array.from({ length: n }, (_, i) => {
+    const bytes = read(va + BigInt(i * t.size), t.size);
+    if (!bytes || bytes.length < t.size) return '<unreadable>';
+    const cmd = dataView(bytes).getUint32(0, true);
+    const op = sub.ops.find((o) => o.nr === cmd);
+    return op?.arg ? value(t, bytes).replace(/^{cmd: \d+/, `{cmd: ${op.name}`) : `{cmd: ${op?.name ?? cmd}}`;
+  });
+  return `[${shown.join(', ')}${n < count ? `, … ${count}` : ''}]`;
+}
+
 /** The op in memory that domctl, sysctl and dm_op take. */
 function inMemory(sub: SubOps, va: bigint, read: Read): string {
   const head = sub.envelope && read(va, sub.envelope.size);
@@ -106,6 +120,8 @@ function inMemory(sub: SubOps, va: bigint, read: Read): string {
   const body = op?.arg ? `, ${value(op.arg, head.subarray(sub.envelope!.offsets.u))}` : '';
   return `${whose}${op?.name ?? cmd}${body}`;
 }
+
+const address = (v: bigint) => (v === 0n ? 'NULL' : `0x${v.toString(16)}`);
 
 function argument(
   h: Hypercall,
@@ -133,8 +149,10 @@ function argument(
   }
   if (h.name === 'multicall') return batch(v, Number((args[1] ?? 0n) & 0xffffffffn), read);
   if (h.name === 'dm_op') return buffers(sub!, v, read);
+  if (sub?.in === 'memory' && sub.count !== undefined)
+    return i === 0 ? eachInMemory(sub, v, Number((args[sub.count] ?? 0n) & 0xffffffffn), read) : address(v);
   if (sub?.in === 'memory') return inMemory(sub, v, read);
-  if (!op?.arg) return v === 0n ? 'NULL' : `0x${v.toString(16)}`;
+  if (!op?.arg) return address(v);
   if (sub?.count === undefined) return at(op.arg, v, read);
   return several(op.arg, v, Number((args[sub.count] ?? 0n) & 0xffffffffn), read);
 }
