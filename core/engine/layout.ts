@@ -44,8 +44,11 @@ export const PCPU_REGIONS_SIZE: usize = 0x400000;
 export const PCPU_WRITABLE: usize = PCPU_REGIONS + PCPU_REGIONS_SIZE;
 /** The same, checked writes to decoded code included: who takes the right to write a frame has to look for it. */
 export const PCPU_STORED: usize = PCPU_WRITABLE + 0x20000;
+/** Where to look: by a frame's low bits, {the entry u32, the frame u32}. */
+export const PCPU_STORED_AT: usize = PCPU_STORED + 0x20000;
+export const STORED_AT_SLOTS: u32 = 8192;
 /** What it has counted (core/translator/counters.ts). */
-export const PCPU_COUNTERS: usize = PCPU_STORED + 0x20000;
+export const PCPU_COUNTERS: usize = PCPU_STORED_AT + 8 * <usize>STORED_AT_SLOTS;
 /** Where indirect jumps have led (branch_targets.ts). */
 export const PCPU_TARGETS: usize = PCPU_COUNTERS + 0x1000;
 export const TARGET_SITES: usize = 2048; // of 32 bytes

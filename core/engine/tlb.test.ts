@@ -31,6 +31,8 @@ interface Tlb {
   flush_page_of(vcpu: number, va: bigint, pcid: number): void;
   forget_page(vcpu: number, va: bigint): void;
   protect(mfn: number): void;
+  revoke(mfn: number): void;
+  stores(table: number, va: bigint): number;
   forget_code(): void;
   insert(vcpu: number, table: number, va: bigint, mfn: number, flags: number): void;
   find(table: number, va: bigint): number;
@@ -107,6 +109,8 @@ interface Entry {
   mfn: number;
   global: boolean;
   writable: boolean;
+  /** It was writable and is no more, not even with a check. */
+  revoked: boolean;
 }
 
 const xorshift = (seed: number): ((below: number) => number) => {
@@ -178,18 +182,25 @@ test('random sets: nothing that was forgotten is found', () => {
       tlb.protect(mfn);
       for (const e of entries) if (e.mfn === mfn) e.writable = false;
     },
+    () => {
+      const mfn = 1000 + rnd(64) + (rnd(2) ? 8192 : 0);
+      tlb.revoke(mfn);
+      for (const e of entries) if (e.mfn === mfn) e.writable = !(e.revoked = true);
+    },
   ];
   tlb.attach();
   tlb.enter(0, 0);
   for (let n = 0; n < 6000; n++) {
     for (let i = rnd(6); i > 0; i--) {
-      const [page, table, mfn, global] = [rnd(PAGES.length), rnd(3), 1000 + rnd(64), rnd(3) === 0];
+      const [page, table, global] = [rnd(PAGES.length), rnd(3), rnd(3) === 0];
+      // Frames that meet in a slot, too.
+      const mfn = 1000 + rnd(64) + (rnd(4) ? 0 : 8192);
       const { va, flags } = PAGES[page]!;
       const pcid = pcids[vcpu]!;
       tlb.insert(vcpu, table, va, mfn, flags | (global ? GLOBAL : 0));
       // The same frame again: it gains permissions, and is what it was made last.
       forget((e) => e.vcpu === vcpu && e.pcid === pcid && e.page === page && e.table === table);
-      entries.push({ vcpu, pcid, table, page, mfn, global, writable: true });
+      entries.push({ vcpu, pcid, table, page, mfn, global, writable: true, revoked: false });
     }
     steps[rnd(steps.length)]!();
     PAGES.forEach(({ va }, page) => {
@@ -203,6 +214,7 @@ test('random sets: nothing that was forgotten is found', () => {
         assert.ok(known, `${what} was forgotten`);
         assert.equal(got & ~(WRITABLE | CODE), known.mfn, what);
         if (got & WRITABLE) assert.ok(known.writable, `${what} was protected`);
+        if (tlb.stores(table, va)) assert.ok(!known.revoked, `${what} was revoked`);
         hits++;
       }
     });

@@ -92,12 +92,14 @@ export function table_protect(t: usize, host: u32): void {
   }
 }
 
-/** The frame at `host` may be written no more: a table's entries for it lose that right. */
+/** The frame at `host` may be written no more: an entry for it loses that right. */
+export function entry_revoke(e: usize, host: u32): void {
+  const w = load<u64>(e, TLB_W);
+  if (w != NO_TAG && <u32>(w & ~TLB_CHECKED) + load<u32>(e, TLB_ADDEND) == host) store<u64>(e, NO_TAG, TLB_W);
+}
+
 export function table_revoke(t: usize, host: u32): void {
-  for (let e = t; e < t + <usize>TLB_ENTRIES * TLB_ENTRY_SIZE; e += TLB_ENTRY_SIZE) {
-    const w = load<u64>(e, TLB_W);
-    if (w != NO_TAG && <u32>(w & ~TLB_CHECKED) + load<u32>(e, TLB_ADDEND) == host) store<u64>(e, NO_TAG, TLB_W);
-  }
+  for (let e = t; e < t + <usize>TLB_ENTRIES * TLB_ENTRY_SIZE; e += TLB_ENTRY_SIZE) entry_revoke(e, host);
 }
 
 /** Forget a table's links to code pages. */
@@ -132,7 +134,7 @@ export function tlb_insert(
   const e = exec ? tlb_exec_entry(table(tab), tag) : tlb_entry(table(tab), tag);
   const addend = <u32>mfn_to_ptr(mfn) - <u32>tag;
   if (perms & 2 && !exec) {
-    set_stored(mfn);
+    set_stored(mfn, e);
     if (!checked) set_writable(mfn);
   }
   const same = load<u32>(e, TLB_ADDEND) == addend && (load<u64>(e, TLB_R) == tag || load<u64>(e, TLB_X) == tag);

@@ -9,7 +9,10 @@ import {
   ENTRY_HUGE,
   ENTRY_LARGE,
   PCPU_TLB,
+  PCPU_COUNTERS,
   PCPU_STORED,
+  PCPU_STORED_AT,
+  STORED_AT_SLOTS,
   PCPU_TLB_SETS,
   PCPU_WRITABLE,
   TLB_ENTRIES,
@@ -34,6 +37,7 @@ import {
 import {
   entry_clear,
   entry_holds,
+  entry_revoke,
   table_clear,
   table_forget_code,
   table_protect,
@@ -89,7 +93,7 @@ export function tlb_attach(pcpu_area: usize): void {
   writable = pcpu_area + PCPU_WRITABLE;
   stored = pcpu_area + PCPU_STORED;
   memory.fill(writable, 0, 0x20000);
-  memory.fill(stored, 0, 0x20000);
+  memory.fill(stored, 0, PCPU_COUNTERS - PCPU_STORED);
   for (let i = 0; i < TLB_SETS; i++) {
     const s = set_at(i);
     memory.fill(changetype<usize>(s), 0, HEADER);
@@ -143,11 +147,25 @@ export function set_writable(mfn: u32): void {
   store<u8>(p, <u8>(load<u8>(p) | bit));
 }
 
-/** An entry of a frame that may be written, checked or not: tlb_revoke_write has to look for it. */
-export function set_stored(mfn: u32): void {
+/**
+ * Entry `e` of a frame that may be written, checked or not: tlb_revoke_write has to look for it. It finds the one entry of a frame at
+ * once; several, or one whose slot another frame has taken, it looks for everywhere.
+ */
+export function set_stored(mfn: u32, e: usize): void {
   const p = stored + ((<usize>mfn) >>> 3);
   const bit: u32 = 1 << (mfn & 7);
-  store<u8>(p, <u8>(load<u8>(p) | bit));
+  const at = stored_at(mfn);
+  const before = load<u8>(p);
+  const known = load<u32>(at, 4) == mfn;
+  if (before & bit && !(known && load<u32>(at) == <u32>e)) e = SEVERAL;
+  store<u8>(p, <u8>(before | bit));
+  store<u32>(at, <u32>e);
+  store<u32>(at, mfn, 4);
+}
+const SEVERAL: usize = 0;
+
+@inline function stored_at(mfn: u32): usize {
+  return stored + (PCPU_STORED_AT - PCPU_STORED) + ((<usize>(mfn & (STORED_AT_SLOTS - 1))) << 3);
 }
 
 /** An entry with these flags is made in the present set. */
@@ -416,6 +434,12 @@ export function tlb_revoke_write(mfn: u32): void {
   if (!(load<u8>(p) & bit)) return;
   store<u8>(p, <u8>(load<u8>(p) & ~bit));
   const host = <u32>mfn_to_ptr(mfn);
+  const at = stored_at(mfn);
+  const e = load<u32>(at, 4) == mfn ? <usize>load<u32>(at) : SEVERAL;
+  if (e != SEVERAL) {
+    entry_revoke(e, host);
+    return;
+  }
   for (let i = 0; i < TLB_SETS; i++) {
     const s = set_at(i);
     for (let k = 0; k < TLB_TABLES; k++) if (s.used & (1 << k)) table_revoke(table_of(s, k), host);

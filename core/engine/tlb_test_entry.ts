@@ -1,6 +1,6 @@
 // Test build: the TLB's sets without a processor, driven by tlb.test.ts.
 import { Cpu } from '../arch/x86/cpu';
-import { tlb_entry, tlb_insert, tlb_pointer, TLB_ADDEND, TLB_CODE, TLB_R, TLB_W } from './tlb';
+import { tlb_entry, tlb_insert, tlb_pointer, TLB_ADDEND, TLB_CHECKED, TLB_CODE, TLB_R, TLB_W } from './tlb';
 import * as sets from './tlb_sets';
 
 const AREA: usize = 0x20000;
@@ -48,6 +48,13 @@ export function forget_page(vcpu: u32, va: u64): void {
 }
 export function protect(mfn: u32): void {
   sets.tlb_protect_frame(mfn);
+}
+export function revoke(mfn: u32): void {
+  sets.tlb_revoke_write(mfn);
+}
+/** May a store go there, whatever has to be said about it then? */
+export function stores(table: i32, va: u64): bool {
+  return (load<u64>(tlb_entry(tlb_pointer(table), va), TLB_W) & ~TLB_CHECKED) == (va & ~0xfff);
 }
 export function forget_code(): void {
   sets.tlb_forget_code();
