@@ -10,7 +10,7 @@ import { need } from '../../tools/apt.ts';
 import { cpuSeconds, tscKhz } from './host.ts';
 import type { Counters, Line } from './xenolith.ts';
 
-export type Kind = 'xenolith' | 'tcg nehalem' | 'tcg max';
+export type Kind = 'xenolith' | 'xenolith pv' | 'tcg nehalem' | 'tcg max';
 
 export interface Figure {
   rounds: number;
@@ -56,8 +56,9 @@ export async function prepare(tcg: boolean): Promise<Files> {
 
 function start(kind: Kind, files: Files, order: Order): ChildProcess {
   const own = `rdinit=${BENCH_INIT} xenolith.bench=${order.programs.join(',')}`;
-  if (kind === 'xenolith') {
-    const args = [files.kernel, files.initrd, `console=hvc0 ${own}`, String(order.memory)];
+  if (kind === 'xenolith' || kind === 'xenolith pv') {
+    const type = kind === 'xenolith' ? 'pvh' : 'pv';
+    const args = [files.kernel, files.initrd, `console=hvc0 ${own}`, String(order.memory), type];
     return spawn(process.execPath, [...V8_FLAGS, join(import.meta.dirname, 'xenolith.ts'), ...args], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });

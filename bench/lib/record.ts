@@ -96,7 +96,15 @@ export const rowsOf = (figures: Figures): Row[] =>
 const number = (value: number | undefined): string =>
   value === undefined ? '' : value >= 100 ? value.toFixed(0) : value >= 0.1 ? value.toFixed(2) : value.toPrecision(2);
 
-/** A table in Markdown, aligned for people. */
+/** A table in Markdown, aligned for people: numbers to the right, of all columns from `numbers` on. */
+export function markdown(head: readonly string[], cells: readonly (readonly string[])[], numbers = 1): string {
+  const widths = head.map((title, i) => Math.max(3, title.length, ...cells.map((row) => row[i]!.length)));
+  const line = (row: readonly string[]) =>
+    `| ${row.map((cell, i) => (i < numbers ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join(' | ')} |`;
+  const rule = `|${widths.map((w, i) => (i < numbers ? '-'.repeat(w + 2) : `${'-'.repeat(w + 1)}:`)).join('|')}|`;
+  return [line(head), rule, ...cells.map(line)].join('\n');
+}
+
 export function table(rows: readonly Row[]): string {
   const head = ['program', 'ratio', 'floor', 'goal', 'CPU s', 'TCG CPU s', 'time s', 'TCG time s', 'MIPS'];
   const cells = rows.map((r) => [
@@ -105,9 +113,5 @@ export function table(rows: readonly Row[]): string {
     ...[r.floor, r.goal, r.oursCpu, r.tcgCpu, r.ours, r.tcg].map(number),
     r.mips === undefined ? '' : r.mips.toFixed(0),
   ]);
-  const widths = head.map((title, i) => Math.max(3, title.length, ...cells.map((row) => row[i]!.length)));
-  const line = (row: readonly string[]) =>
-    `| ${row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join(' | ')} |`;
-  const rule = `|${widths.map((w, i) => (i === 0 ? '-'.repeat(w + 2) : `${'-'.repeat(w + 1)}:`)).join('|')}|`;
-  return [line(head), rule, ...cells.map(line)].join('\n');
+  return markdown(head, cells);
 }

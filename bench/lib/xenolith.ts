@@ -1,5 +1,5 @@
 // A guest under Xenolith in a process of its own, which reports each line of the guest's console together with what the vCPU
-// has done until then. Arguments: kernel, initrd, command line, memory in MiB.
+// has done until then. Arguments: kernel, initrd, command line, memory in MiB, pvh or pv.
 import '../../bin/parent.cjs';
 import { readFileSync } from 'node:fs';
 import { elfImage } from '../../toolstack/kernel.ts';
@@ -31,15 +31,16 @@ function release(plan: Plan): void {
   }
 }
 
-async function main([kernel, initrd, cmdline, mib]: string[]): Promise<void> {
+async function main([kernel, initrd, cmdline, mib, type]: string[]): Promise<void> {
   const size = Number(mib) * MIB;
   const plan = buildDomain({
+    type: type === 'pv' ? 'pv' : 'pvh',
     kernel: elfImage(readFileSync(kernel!)),
     initrd: readFileSync(initrd!),
     cmdline: cmdline!,
     memory: size,
   });
-  const machine = new Machine({ memory: [...plan.ram, ...plan.extra].reduce((sum, r) => sum + r.size, 0) }, loadCore());
+  const machine = new Machine({ memory: plan.size }, loadCore());
   machine.onFailure((error) => {
     console.error(error);
     process.exit(1);
