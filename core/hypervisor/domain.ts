@@ -83,6 +83,8 @@ export class Domain {
   /** Its rings for messages (argo_ring.ts), and their number. */
   argo_rings: u32;
   argo_count: u32;
+  /** Of a PV domain: raised when an entry of its page tables that was present changes, or a root is one no more (arch/x86/pv/roots.ts). */
+  pt_generation: u32;
 }
 
 export const DOMAIN_PRIVILEGED: u32 = 1;

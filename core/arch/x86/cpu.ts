@@ -218,7 +218,7 @@ export const CPU_SLICE: usize = 3256;
 /** A PV vCPU's own part (pv/state.ts). */
 export const CPU_PV: usize = 3264;
 /** Bytes from here to 4095 are free for the arch layer. */
-export const CPU_FREE: usize = 3584;
+export const CPU_FREE: usize = 3712;
 export const CPU_SIZE: usize = 4096;
 
 /** Why cpu_run or the loop left. */

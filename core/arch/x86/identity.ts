@@ -33,3 +33,8 @@ export function nr_vcpus(cpu: Cpu): u32 {
 @inline export function vcpu_info(cpu: Cpu): usize {
   return vcpu_of(cpu).info;
 }
+
+/** Domain.pt_generation of a PV vCPU's domain. */
+@inline export function pt_generation(cpu: Cpu): u32 {
+  return vcpu_domain(vcpu_of(cpu)).pt_generation;
+}

@@ -39,7 +39,9 @@ export function grant_pte_set(v: Vcpu, address: u64, flags: u32, mfn: Mfn): bool
     e |= PTE_RW;
   }
   page_get(mfn);
-  leaf_put(vcpu_domain(v).domid, entry_write(p, entry_adjust(e), false));
+  const old = entry_write(p, entry_adjust(e), false);
+  if (old & PTE_P) vcpu_domain(v).pt_generation++;
+  leaf_put(vcpu_domain(v).domid, old);
   return true;
 }
 
@@ -66,6 +68,7 @@ export function grant_pte_clear(
     other = entry_write(q, 0, false);
   }
   const d = vcpu_domain(v);
+  d.pt_generation++;
   leaf_put(d.domid, entry_write(p, other, false));
   forgotten(d);
   return true;

@@ -5,7 +5,7 @@ import { EBUSY, EINVAL, ERESTART } from '../../gen/abi';
 import { frame, Frame, FRAME_RAM, FRAME_SHARED, frame_valid } from '../../shared/frame_table';
 import { host } from '../../shared/host';
 import { Mfn, mfn_to_ptr } from '../../shared/memory';
-import { Domain, page_get, page_put } from '../domain';
+import { Domain, domain_find, page_get, page_put } from '../domain';
 import { Vcpu, vcpu_domain } from '../vcpu';
 import { descriptors_check } from './descriptors';
 import { entry_adjust, entry_get, entry_put, PTE_P, pte_mfn, slot_reserved } from './entries';
@@ -208,6 +208,9 @@ function unuse(mfn: Mfn): i32 {
     f.pt_type = PGT_none;
     return 0;
   }
+  // What is in it may be anything when it is a root again.
+  const d = domain_find(f.owner);
+  if (f.pt_type == PGT_l4 && d != null) d.pt_generation++;
   f.pt_flags |= PGT_partial;
   f.partial = <u16>ENTRIES;
   page_get(mfn);

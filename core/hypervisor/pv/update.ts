@@ -43,7 +43,7 @@ export function entry_update(v: Vcpu, d: Domain, pg: Domain, mfn: Mfn, i: u32, v
     if (entry_bad_bits(level, value)) return -EINVAL;
     // The same frame with the same rights: its references stay.
     if (((atomic.load<u64>(p) ^ value) & ~PTE_FREE) == 0) {
-      entry_write(p, entry_adjust(value), preserve);
+      if (entry_write(p, entry_adjust(value), preserve) & PTE_P) d.pt_generation++;
       return 0;
     }
     const rc = entry_get(d, pg, mfn, level, value);
@@ -53,6 +53,7 @@ export function entry_update(v: Vcpu, d: Domain, pg: Domain, mfn: Mfn, i: u32, v
     }
   }
   const old = entry_write(p, entry_adjust(value), preserve);
+  if (old & PTE_P) d.pt_generation++;
   if (old & PTE_P && entry_put(mfn, level, old)) old_table(v, <u32>pte_mfn(old));
   return 0;
 }

@@ -35,6 +35,10 @@ export class PvCpu {
   /** PHYSDEVOP_set_iobitmap: ports that the bitmap at `io_bitmap` has bits for. */
   io_limit: u32;
   io_bitmap: u64;
+  /** Pseudo-PCIDs of the two roots, and where to look first for another. */
+  kernel_space: u32;
+  user_space: u32;
+  next_space: u32;
   /** The domain's vm_assist: what of it the processor looks at. */
   assists: u32;
   /** Descriptors in the GDT's frames, which follow at PV_GDT; the LDT. */
@@ -46,7 +50,10 @@ export class PvCpu {
 
 export const PV_GDT: usize = 192;
 export const PV_LDT: usize = 256;
-export const PV_SIZE: usize = 320;
+/** What the vCPU's pseudo-PCIDs are bound to: {root u32, pt_generation u32}. */
+export const PV_SPACES: usize = 320;
+export const PV_SPACE_COUNT: u32 = 8;
+export const PV_SIZE: usize = 384;
 
 /** The vCPU is a PV one; its kernel runs, not a program; with 32-bit code. */
 export const PV_GUEST: u32 = 1;

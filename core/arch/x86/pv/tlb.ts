@@ -1,11 +1,11 @@
 // What a PV guest asks to be forgotten of its own vCPUs' translations, on the pCPU that asks.
-import { tlb_flush, tlb_forget_page, tlb_forget_vcpu, tlb_here } from '../../../engine/tlb_sets';
+import { tlb_forget_page, tlb_forget_vcpu, tlb_here } from '../../../engine/tlb_sets';
 import { cpu_of, Vcpu } from '../../../hypervisor/vcpu';
+import { pv_roots_flush } from './roots';
 
 /** All that the calling vCPU has. */
 export function pv_flush(v: Vcpu): void {
-  if (!tlb_here()) return;
-  tlb_flush(cpu_of(v));
+  if (tlb_here()) pv_roots_flush(v);
 }
 
 /** A page, in every address space of the vCPU. */
