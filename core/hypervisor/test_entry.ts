@@ -1,6 +1,13 @@
 // The hypervisor without an engine: what the tests of this folder compile. The exports below stand in for a guest's instructions.
 import { vcpu_of } from './vcpu';
-import { engine_new_root, engine_port, engine_port_value, engine_store_entry, engine_upcall_vector } from './engine';
+import {
+  engine_ldt_page,
+  engine_new_root,
+  engine_port,
+  engine_port_value,
+  engine_store_entry,
+  engine_upcall_vector,
+} from './engine';
 import { Cpu } from '../arch/x86/cpu';
 import { hypercall_page_write } from './hypercall_page';
 import { hypercall, hypercall_exit } from './hypercall';
@@ -134,6 +141,10 @@ export function test_type_budget(n: i32): void {
 /** A store of vCPU 0's to a page table. */
 export function test_ptwr(domid: u32, ma: u64, mask: u64, old: u64, value: u64): i32 {
   return engine_store_entry(changetype<Cpu>(domain_cpu(domid, 0)), ma, mask, old, value);
+}
+/** A descriptor of the LDT's page `i` is wanted. */
+export function test_ldt_page(domid: u32, i: u32): u32 {
+  return engine_ldt_page(changetype<Cpu>(domain_cpu(domid, 0)), i);
 }
 /** MOV to CR3. */
 export function test_new_root(domid: u32, mfn: u32): i32 {

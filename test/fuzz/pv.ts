@@ -201,6 +201,72 @@ export class PvFuzz {
     );
   }
 
+  /** A store to a page table that the guest has mapped read-only. */
+  private table(g: Hostile): number {
+    const { rnd } = this;
+    const mfn = this.mfn(g, 1);
+    const i = this.index(1);
+    const now = mfn < 0x8000 ? g.words(mfn)[i] : 0n;
+    const mask = [~0n, 0xffn, 0xffff0000n, 0xffffffff00000000n][rnd(4)];
+    const x = this.m.x as unknown as Record<string, (...a: unknown[]) => number>;
+    const [ma, ...rest] = [
+      (BigInt(mfn) << 12n) | BigInt(8 * i),
+      mask,
+      rnd(9) ? now : 1n,
+      rnd(4) ? this.entry(g, 1) : now & ~0x62n,
+    ];
+    return -x.test_ptwr(g.id, ...[ma, ...rest].map((v) => BigInt.asIntN(64, v)));
+  }
+
+  /** A descriptor, mostly of a kind that a guest may have. */
+  private descriptor(): bigint {
+    const { rnd } = this;
+    const high = [0xcf9a00, 0xcf9200, 0xaffb00, 0xcff300, 0x8c00, 0xec00, 0x8900, 0x8200, 0x8e00, 0x0c00][
+      rnd(rnd(6) ? 4 : 10)
+    ];
+    const gate = BigInt([0xe033, 0xe008, 0x10, 0x33][rnd(4)]) << 16n;
+    return (BigInt(high | (rnd(20) ? 0 : rnd(0x1000000))) << 32n) | (rnd(2) ? gate : 0xffffn);
+  }
+
+  private descriptors(g: Hostile): number {
+    const { rnd } = this;
+    const fill = () => {
+      const mfn = g.frame();
+      if (g.type(mfn) === WRITABLE && mfn !== g.mfns[0]) {
+        const words = g.words(mfn);
+        words.fill(0n);
+        for (let n = rnd(5); n > 0; n--) words[rnd(512)] = this.descriptor();
+      }
+      return mfn;
+    };
+    switch (rnd(5)) {
+      case 0:
+        return g.try(
+          'set_gdt',
+          g.put(1024, ...Array.from({ length: 3 }, () => (rnd(2) ? fill() : this.mfn(g, 5)))),
+          rnd(1537),
+        );
+      case 1:
+        return g.try(
+          'update_descriptor',
+          (BigInt(this.mfn(g, rnd(4) ? 5 : undefined)) << 12n) | BigInt(8 * rnd(512) + (rnd(9) ? 0 : 3)),
+          this.descriptor(),
+        );
+      case 2: {
+        // Read-only first: a page that is mapped to be written is none of descriptors.
+        const pfn = 1 + rnd(TABLES - 1);
+        if (g.type(g.mfns[pfn]) === WRITABLE) {
+          g.words(g.mfns[pfn]).fill(0n);
+          g.words(g.mfns[pfn])[rnd(512)] = this.descriptor();
+        }
+        g.map(pfn, entry(g.mfns[pfn], 5n));
+        return g.try('mmuext_op', g.put(0, 13n, g.va(pfn), BigInt(rnd(1600))), 1, 0, SELF);
+      }
+      default:
+        return this.m.x.test_ldt_page(g.id, rnd(5)) ? 0 : -1;
+    }
+  }
+
   private mapping(g: Hostile): number {
     const { rnd } = this;
     const va = rnd(6) ? g.va(1 + rnd(PAGES - 1)) : BigInt(rnd(0x10000)) << BigInt(rnd(48));
@@ -346,7 +412,12 @@ export class PvFuzz {
 
   private others(g: Hostile): number {
     const { rnd } = this;
-    switch (rnd(3)) {
+    switch (rnd(6)) {
+      case 3:
+      case 4:
+        return this.descriptors(g);
+      case 5:
+        return this.table(g);
       case 0:
         return g.try('vcpu_op', N.VCPUOP_register_vcpu_info, 0, g.put(0, this.mfn(g), BigInt(8 * rnd(64)) << 0n));
       case 1: {

@@ -63,7 +63,7 @@ export function grant_pte_clear(
   if (!(e & PTE_P) || pte_mfn(e) != <u64>mfn || ((e & PTE_RW) == 0) != readonly) return false;
   let other: u64 = 0;
   if (instead) {
-    const q = contains_pte ? 0 : place(v, instead, false);
+    const q = contains_pte ? <usize>0 : place(v, instead, false);
     if (!q || q == p) return false;
     other = entry_write(q, 0, false);
   }
