@@ -51,7 +51,16 @@ import {
 } from '../gen/abi';
 import { XSM_hvm_param } from '../gen/xsm';
 import { host_raise_flush } from '../shared/host';
-import { Domain, domain_by_id, DOMAIN_HVM, domain_param, domain_set_param, domain_vcpu, is_privileged } from './domain';
+import {
+  Domain,
+  domain_by_id,
+  DOMAIN_HVM,
+  domain_param,
+  domain_set_param,
+  domain_vcpu,
+  is_privileged,
+  is_pv,
+} from './domain';
 import { copy_from_guest, copy_to_guest, get_guest, guest_word, put_guest } from './guest_access';
 import { p2m_get, P2M_GRANT_RO, P2M_MMIO, P2M_NONE, P2M_RAM_RO, p2m_type } from './p2m';
 import { shared_info_latch } from './shared_info';
@@ -66,6 +75,7 @@ export function do_hvm_op(d: Domain, v: Vcpu, op: u32, arg: u64): i64 {
     case HVMOP_get_param:
       return param(d, v, (op & 0xff) == HVMOP_set_param, arg);
     case HVMOP_flush_tlbs:
+      if (is_pv(d)) return -EPERM;
       if (arg) return -EINVAL;
       host_raise_flush();
       return 0;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { invariants } from '../../test/invariants.ts';
 import { createDomain, destroyDomain, foreign, Machine, N } from '../../test/hypervisor.ts';
-import { BASE, entry, PvGuest, RO_PTE, RW_PTE } from '../../test/pv.ts';
+import { BASE, domctl, entry, PvGuest, RO_PTE, RW_PTE } from '../../test/pv.ts';
 
 const SELF = 0x7ff0;
 const WRITABLE = 6;
@@ -607,4 +607,41 @@ test('stores to a page table are updates of its entries', () => {
   assert.equal(invariants(m.x), null);
   assert.equal(x.test_new_root(g.id, g.roots[0]), 0);
   assert.ok(x.test_new_root(g.id, g.roots[1]) < 0);
+});
+
+test('what only translated guests have', () => {
+  const { m, dom0, g } = guest();
+  assert.equal(domctl(dom0, 'XEN_DOMCTL_soft_reset', g.id, []), -N.EINVAL);
+  assert.equal(g.call('sched_op', N.SCHEDOP_shutdown, g.put(0, 5)), 0);
+  assert.equal(domctl(dom0, 'XEN_DOMCTL_soft_reset', g.id, []), -N.EINVAL);
+  assert.equal(g.call('hvm_op', N.HVMOP_flush_tlbs, 0), -N.EPERM);
+  assert.equal(g.call('hvm_op', N.HVMOP_get_param, g.put(0, BigInt(SELF), 0)), -N.EINVAL);
+  assert.equal(
+    domctl(dom0, 'XEN_DOMCTL_createdomain', 0, [
+      [N.xen_domctl_createdomain__flags, 4, 2],
+      [N.xen_domctl_createdomain__max_vcpus, 4, 1],
+    ]),
+    -N.EINVAL,
+  );
+  assert.equal(invariants(m.x), null);
+});
+
+test('a domain ends while the control domain takes a table of its apart', () => {
+  for (const budget of [1, 40, 300]) {
+    const { m, dom0, g, tree } = unlooked();
+    assert.equal(g.mmuext('PIN_L4_TABLE', tree[0]), 0);
+    // Another control domain of the same host, whose operation is left in the middle.
+    const other = new PvGuest(m, dom0, 8);
+    m.x.test_privilege(other.id);
+    other.tables(2);
+    m.x.test_type_budget(budget);
+    other.steps(3, 'mmuext_op', other.put(0, N.MMUEXT_UNPIN_TABLE, tree[0], 0), 1, 0, g.id);
+    assert.equal(m.x.test_continued(), 3);
+    assert.equal(destroyDomain(dom0, g.id), 0);
+    assert.equal(invariants(m.x), null);
+    m.x.test_type_budget(4096);
+    assert.equal(other.mmuext('TLB_FLUSH_LOCAL'), 0);
+    assert.equal(invariants(m.x), null);
+    assert.equal(m.x.domain_state(g.id), -1);
+  }
 });

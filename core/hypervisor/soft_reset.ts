@@ -9,6 +9,7 @@ import {
   DOMAIN_DYING,
   DOMAIN_SHUTDOWN,
   domain_vcpu,
+  is_pv,
   NO_SHUTDOWN_CODE,
 } from './domain';
 import { argo_destroy } from './argo_ring';
@@ -43,7 +44,7 @@ function shared_info_leaves(d: Domain): i32 {
 
 /** 0 or an errno; it runs on unless somebody has paused it. */
 export function domain_soft_reset(d: Domain): i32 {
-  if (!(d.flags & DOMAIN_SHUTDOWN) || d.flags & DOMAIN_DYING || domain_is_running(d)) return -EINVAL;
+  if (is_pv(d) || !(d.flags & DOMAIN_SHUTDOWN) || d.flags & DOMAIN_DYING || domain_is_running(d)) return -EINVAL;
   if (d.tot_pages >= d.max_pages && p2m_find(d, ptr_to_mfn(d.shared_info)) != P2M_NO_GFN) return -ENOMEM;
   for (let i: u32 = 0; i < d.max_vcpus; i++) {
     const v = domain_vcpu(d, i);

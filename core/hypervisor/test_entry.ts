@@ -18,7 +18,7 @@ import { domain_cpu } from './inspect';
 import { ioreq_waiting } from './ioreq';
 import { host_lock, host_unlock } from '../shared/host';
 import { Pcpu, pcpu_get } from '../shared/pcpu';
-import { Domain, domain_find, domain_vcpu } from './domain';
+import { Domain, domain_find, DOMAIN_PRIVILEGED, domain_vcpu } from './domain';
 import { timers_expire, turn_begin, turn_end, vcpu_unblock } from './sched/core';
 import { sched_charge, sched_init, sched_left, sched_pick } from './sched/interface';
 import { timers_first } from './sched/timers';
@@ -77,6 +77,11 @@ export function test_plant(domid: u32, what: i32): void {
     default:
       frame(mfn).type = FRAME_FREE;
   }
+}
+
+/** The domain is the control domain, too. */
+export function test_privilege(domid: u32): void {
+  changetype<Domain>(domain_find(domid)).flags |= DOMAIN_PRIVILEGED;
 }
 
 /** As many uses of a frame too much. */

@@ -202,7 +202,8 @@ function unuse(mfn: Mfn): i32 {
     writable_put(mfn);
     return 0;
   }
-  if (--f.pt_count) return 0;
+  // Its domain ends, and pv_relinquish has been here.
+  if (f.pt_type == PGT_none || --f.pt_count) return 0;
   f.pt_flags &= ~PGT_validated;
   if (f.pt_type == PGT_seg) {
     f.pt_type = PGT_none;
