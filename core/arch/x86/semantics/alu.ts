@@ -15,14 +15,25 @@
   return b.or(b.and(nx, y), b.and(b.or(nx, y), r));
 }
 
+/**
+ * lfc of r = x ± y (± a carry) of a type with bits above it, where r has those of the sum: bit i of x ^ y ^ r is the carry, or the borrow, into
+ * bit i.
+ */
+@inline function carries_into<B, V, T>(b: B, x: V, y: V, r: V): V {
+  const into = b.xor(b.xor(x, y), r);
+  return b.or(b.shl(into, b.k(63 - 8 * sizeof<T>())), b.and(b.shr(into, b.k(1)), b.k(8)));
+}
+
 @inline export function flags_add<B, V, T>(b: B, x: V, y: V, r: V): void {
   b.set_lfr(b.sx<T>(r));
-  b.set_lfc(carries<B, V, T>(b, add_carries<B, V>(b, x, y, r)));
+  if (sizeof<T>() < 8) b.set_lfc(carries_into<B, V, T>(b, x, y, r));
+  else b.set_lfc(carries<B, V, T>(b, add_carries<B, V>(b, x, y, r)));
 }
 
 @inline export function flags_sub<B, V, T>(b: B, x: V, y: V, r: V): void {
   b.set_lfr(b.sx<T>(r));
-  b.set_lfc(carries<B, V, T>(b, sub_borrows<B, V>(b, x, y, r)));
+  if (sizeof<T>() < 8) b.set_lfc(carries_into<B, V, T>(b, x, y, r));
+  else b.set_lfc(carries<B, V, T>(b, sub_borrows<B, V>(b, x, y, r)));
 }
 
 /** Flags of x + y = r and of x - y = r, nothing carried in: conditions of them are comparisons, which a builder may know. */
