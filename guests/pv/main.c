@@ -124,6 +124,7 @@ void guest_main(struct start *s) {
   test_user();
   test_events();
   test_emulation();
+  test_memory();
   test_segments();
   test_refusals();
   test_hot();

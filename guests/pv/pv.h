@@ -80,6 +80,7 @@ void test_events(void);
 void test_emulation(void);
 void test_refusals(void);
 void test_segments(void);
+void test_memory(void);
 void test_hot(void);
 /* While this is not 0, system calls and #UD of programs are answered. */
 extern u64 serving;

@@ -48,7 +48,10 @@ async function run(...wanted: Wanted[]): Promise<Ran[]> {
       ran.guest = host.create({ name: `g${i}`, plan, memoryKib: want.memory * 1024, vcpus: 1, console });
       return ran;
     });
+    let looks = 0;
     const done = (): boolean => {
+      // Now and then while they run: every page table is as it must be.
+      if (++looks % 100 === 0) assert.equal(invariants(machine.core), null);
       for (const ran of guests) {
         if (!ran.typed?.[0].test(ran.output)) continue;
         if (ran.guest.console.onInput(Buffer.from(ran.typed[1])) > 0) ran.typed = undefined;

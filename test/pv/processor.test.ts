@@ -7,12 +7,13 @@ import { buildGuest } from '../../guests/build.ts';
 import { loadCore } from '../../platform/core.ts';
 import { regionCounts } from '../../platform/regions.ts';
 import { crashReport } from '../../services/report/crash.ts';
+import { invariants } from '../invariants.ts';
 import { cpuDifference } from '../translator/bed.ts';
 import { pvGuest } from './bed.ts';
 
 const TURNS = 20_000;
 
-test('bounces, system calls, iret, emulation, descriptor tables and refusals, in both tiers alike', (t) => {
+test('bounces, system calls, iret, emulation, descriptor and page tables, refusals, in both tiers alike', (t) => {
   const image = readFileSync(buildGuest('pv'));
   const core = loadCore();
   const sides = [pvGuest(image, false, core), pvGuest(image, true, core)] as const;
@@ -22,6 +23,7 @@ test('bounces, system calls, iret, emulation, descriptor tables and refusals, in
     for (const side of sides) side.machine.step();
     const differs = cpuDifference(plain.machine.memory, plain.cpu, translated.machine.memory, translated.cpu);
     assert.equal(differs, '', `turn ${turns}`);
+    if (turns % 20 === 0) for (const side of sides) assert.equal(invariants(side.machine.core), null, `turn ${turns}`);
   }
   for (const side of sides) {
     assert.equal(side.stopped(), 0, `${side.output()}\n${crashReport(side.machine, side.domid)}`);

@@ -27,6 +27,7 @@ export function ptwr_write(v: Vcpu, ma: u64, mask: u64, old: u64, value: u64): i
     return 1;
   }
   frame_written(p, 8);
+  if (now & PTE_P) d.pt_generation++;
   if (!same) leaf_put(d.domid, now);
   return 0;
 }
