@@ -426,6 +426,11 @@ export function tlb_here(): bool {
   return sets != 0;
 }
 
+/** Its pCPU's area, 0 if it has none. */
+export function tlb_area(): usize {
+  return sets ? sets - PCPU_TLB_SETS : 0;
+}
+
 /** Frame `mfn` may be written no more by any guest: no entry of this pCPU's lets it be. */
 export function tlb_revoke_write(mfn: u32): void {
   if (!sets) return;

@@ -6,7 +6,7 @@ import { frame, FRAME_RAM, FRAME_SHARED, frame_valid } from '../shared/frame_tab
 import { host_raise_flush } from '../shared/host';
 import { xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
 import { INVALID_MFN, Mfn } from '../shared/memory';
-import { Domain, domain_kick, is_pv, page_get, page_put } from './domain';
+import { Domain, domain_kick, DOMAIN_SERVICE, is_pv, page_get, page_put } from './domain';
 import {
   invariant_broken,
   invariant_hold,
@@ -16,7 +16,7 @@ import {
   INVARIANT_P2M_PAGES,
 } from './invariants';
 import { pv_open, pv_owned, pv_p2m_entry, pv_release, pv_relinquish } from './pv/memory';
-import { PGT_shared, type_open, writable_get, writable_put } from './pv/page_type';
+import { type_open, writable_get, writable_map, writable_put } from './pv/page_type';
 
 /** Bits 0-19 of an entry are the mfn, bits 20-23 its type; 0 is "nothing". */
 export const P2M_NONE: u32 = 0;
@@ -87,8 +87,9 @@ function slot_for(d: Domain, gfn: u32): usize {
   return leaf ? leaf + index(gfn, 0) : 0;
 }
 
-/** Translations went: every pCPU that runs the domain has to flush. */
+/** Translations went: every pCPU that runs the domain has to flush. A service has none in any TLB. */
 function changed(d: Domain): void {
+  if (d.flags & DOMAIN_SERVICE) return;
   host_raise_flush();
   domain_kick(d);
 }
@@ -99,11 +100,8 @@ function changed(d: Domain): void {
 }
 
 /** What an entry holds. False: the frame may not be written. */
-function hold(mfn: Mfn, type: u32): bool {
-  if (writes_others(type)) {
-    if (!writable_get(mfn)) return false;
-    frame(mfn).pt_flags |= PGT_shared;
-  }
+function hold(d: Domain, mfn: Mfn, type: u32): bool {
+  if (writes_others(type) && !(d.flags & DOMAIN_SERVICE ? writable_get(mfn) : writable_map(mfn, true))) return false;
   page_get(mfn);
   return true;
 }
@@ -122,7 +120,7 @@ export function p2m_set(d: Domain, gfn: u64, mfn: Mfn, type: u32): i32 {
   const old = load<u32>(slot);
   // A grant's mapping is undone by its handle only: its counts would be lost.
   if (p2m_type(old) >= P2M_GRANT_RW) return -EBUSY;
-  if (!hold(mfn, type)) return -EINVAL;
+  if (!hold(d, mfn, type)) return -EINVAL;
   atomic.store<u32>(slot, mfn | (type << TYPE_SHIFT));
   if (<u32>gfn >= d.max_gfn) d.max_gfn = <u32>gfn + 1;
   if (old) {

@@ -1,6 +1,8 @@
 // PV domains' memory: what they have, what their page tables may say, and what they may ask for.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { invariants } from '../../test/invariants.ts';
 import { createDomain, destroyDomain, foreign, Machine, N } from '../../test/hypervisor.ts';
 import { BASE, domctl, entry, PvGuest, RO_PTE, RW_PTE } from '../../test/pv.ts';
@@ -644,4 +646,34 @@ test('a domain ends while the control domain takes a table of its apart', () => 
     assert.equal(invariants(m.x), null);
     assert.equal(m.x.domain_state(g.id), -1);
   }
+});
+
+test('a page that other pCPUs may still write becomes a table when they have left guest code', async () => {
+  const { m, g } = guest();
+  const stale = 16;
+  g.words(g.mfns[9]).fill(0n);
+  assert.ok(m.x.test_frame_flags(g.mfns[9]) & stale);
+  assert.ok(!(m.x.test_frame_flags(g.roots[3]) & stale), 'the control domain has no TLB');
+  assert.equal(g.map(9, entry(g.mfns[9], RO_PTE)), 0);
+  // Somebody else's pCPU runs guest code, for a while.
+  const code = `
+    const { workerData: { memory, at, bell } } = require('node:worker_threads');
+    const words = new Int32Array(memory.buffer);
+    Atomics.store(words, bell, 1);
+    Atomics.notify(words, bell);
+    Atomics.wait(words, bell, 1, 60);
+    Atomics.store(words, at, 0);
+  `;
+  const at = m.x.test_in_guest(0) >>> 2;
+  const bell = 0x2000; // below the host's structures nothing is used
+  const words = new Int32Array(m.memory.buffer);
+  Atomics.store(words, at, 1);
+  const worker = new Worker(code, { eval: true, workerData: { memory: m.memory, at, bell } });
+  const ended = once(worker, 'exit');
+  Atomics.wait(words, bell, 0);
+  assert.equal(g.mmuext('PIN_L1_TABLE', g.mfns[9]), 0);
+  assert.equal(Atomics.load(words, at), 0, 'not before');
+  await ended;
+  assert.ok(!(m.x.test_frame_flags(g.mfns[9]) & stale));
+  assert.equal(invariants(m.x), null);
 });

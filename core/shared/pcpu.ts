@@ -68,11 +68,12 @@ export function pcpu_leave(p: Pcpu): void {
   atomic.store<u32>(changetype<usize>(p) + offsetof<Pcpu>('in_guest'), 0);
 }
 
-/** Has every pCPU that may run guest code seen `epoch`? */
-export function pcpus_passed(epoch: u32): bool {
+/** Has every pCPU that may run guest code seen `epoch`? But for the one with this area, which asks. */
+export function pcpus_passed(epoch: u32, but: usize = 0): bool {
   const n = host().pcpu_count;
   for (let i: u32 = 0; i < n; i++) {
     const p = changetype<usize>(pcpu_get(i));
+    if (but && pcpu_get(i).area == <u32>but) continue;
     if (atomic.load<u32>(p + offsetof<Pcpu>('in_guest')) == 0) continue;
     if (<i32>(atomic.load<u32>(p + offsetof<Pcpu>('seen_epoch')) - epoch) < 0) return false;
   }

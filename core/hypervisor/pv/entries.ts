@@ -4,7 +4,7 @@ import { frame, FRAME_RAM, FRAME_SHARED, frame_valid } from '../../shared/frame_
 import { Mfn } from '../../shared/memory';
 import { Domain, domain_find, domain_vcpu, page_get, page_put } from '../domain';
 import { ldt_drop } from './descriptors';
-import { PGT_seg, PGT_shared, PGT_validated, type_get, type_put, writable_get, writable_put } from './page_type';
+import { PGT_seg, PGT_validated, type_get, type_put, writable_map, writable_put } from './page_type';
 
 export const PTE_P: u64 = 1;
 export const PTE_RW: u64 = 2;
@@ -70,8 +70,7 @@ function leaf_get(d: Domain, pg: Domain, e: u64): i32 {
   const f = frame(mfn);
   if ((f.type != FRAME_RAM && f.type != FRAME_SHARED) || f.owner != pg.domid) return -EBUSY;
   if (e & PTE_RW) {
-    if (!writable_get(mfn)) return -EBUSY;
-    if (pg != d) f.pt_flags |= PGT_shared;
+    if (!writable_map(mfn, pg != d)) return -EBUSY;
   }
   page_get(mfn);
   return 0;

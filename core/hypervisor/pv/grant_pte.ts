@@ -8,7 +8,7 @@ import { Domain, domain_kick, page_get } from '../domain';
 import { Vcpu, vcpu_domain } from '../vcpu';
 import { entry_adjust, leaf_put, PTE_A, PTE_D, PTE_P, pte_mfn, PTE_RW } from './entries';
 import { pv_owned } from './memory';
-import { PGT_l1, PGT_shared, PGT_validated, writable_get } from './page_type';
+import { PGT_l1, PGT_validated, writable_map } from './page_type';
 import { entry_write } from './update';
 import { l1_index, l1_table } from './walk';
 
@@ -34,8 +34,7 @@ export function grant_pte_set(v: Vcpu, address: u64, flags: u32, mfn: Mfn): bool
   let e =
     ((<u64>mfn) << 12) | PTE_P | PTE_A | PTE_D | ((<u64>((flags >>> _GNTMAP_guest_avail0) & 7)) << PTE_AVAIL_SHIFT);
   if (!(flags & GNTMAP_readonly)) {
-    if (!writable_get(mfn)) return false;
-    frame(mfn).pt_flags |= PGT_shared;
+    if (!writable_map(mfn, true)) return false;
     e |= PTE_RW;
   }
   page_get(mfn);

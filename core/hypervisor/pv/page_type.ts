@@ -29,9 +29,9 @@ export const PGT_pinned: u8 = 2;
 export const PGT_validated: u8 = 4;
 /** A page table of which the first `partial` entries have their references; in use by nobody, held once for this. */
 export const PGT_partial: u8 = 8;
-/** It was writable since some TLB last forgot it for sure. */
+/** It was mapped to be written since all TLBs last forgot it for sure. */
 export const PGT_stale: u8 = 16;
-/** Others than its owner have had it writable: their pCPUs have to forget it, too. */
+/** By others than its owner, too: their pCPUs have to forget it. */
 export const PGT_shared: u8 = 32;
 
 export const ENTRIES: u32 = 512;
@@ -77,9 +77,14 @@ export function writable_get(mfn: Mfn): bool {
 
 export function writable_put(mfn: Mfn): void {
   const f = frame(mfn);
-  if (--f.pt_count) return;
-  f.pt_type = PGT_none;
-  f.pt_flags |= PGT_stale;
+  if (--f.pt_count == 0) f.pt_type = PGT_none;
+}
+
+/** The same use is one that TLBs may have: of its owner's vCPUs, or of others'. */
+export function writable_map(mfn: Mfn, others: bool): bool {
+  if (!writable_get(mfn)) return false;
+  frame(mfn).pt_flags |= others ? PGT_stale | PGT_shared : PGT_stale;
+  return true;
 }
 
 /** A hold on memory that the hypervisor itself goes on writing. */
