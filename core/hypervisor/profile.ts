@@ -7,6 +7,7 @@ import { Cpu } from '../arch/x86/cpu';
 import { canonical } from '../arch/x86/limits';
 import { ACCESS_READ, TABLE_SUPERVISOR_AC, walk, walk_gpa } from '../arch/x86/mmu/paging';
 import { MODE_CS64 } from '../arch/x86/modes';
+import { pv_kernel } from '../arch/x86/pv/state';
 import { host, host_lock, host_unlock } from '../shared/host';
 import { INVALID_MFN, mfn_to_ptr } from '../shared/memory';
 import { Pcpu, pcpu_get } from '../shared/pcpu';
@@ -98,7 +99,8 @@ function sample(p: Pcpu, v: Vcpu, kind: u32, weight: u32): void {
   store<u16>(r, <u16>(region_kicked ? 1 : 0), 18);
   store<u32>(r, weight, 20);
   store<u16>(r, <u16>v.id, 24);
-  store<u16>(r, <u16>cpu.cpl, 26);
+  // A PV guest's kernel runs in ring 3, and is told from its programs all the same.
+  store<u16>(r, pv_kernel(cpu) ? 0 : <u16>cpu.cpl, 26);
   store<u16>(r, <u16>p.id, 28);
   store<u16>(r, <u16>n, 30);
   store<u64>(r, load<u64>(changetype<usize>(v) + VCPU_RING + (((<usize>(v.ring_next - 1)) & 15) << 6)), 32);

@@ -120,6 +120,7 @@ void guest_main(struct start *s) {
   check("callback syscall", callback(2, 1, on_syscall), 0);
   check("callback sysenter", callback(5, 0, on_sysenter), 0);
   check("stack_switch", HC(3, 0xe02b, trap_stack_top, 0), 0);
+  if (s->how) crash(s->how);
   test_traps();
   test_user();
   test_events();
@@ -127,6 +128,7 @@ void guest_main(struct start *s) {
   test_memory();
   test_segments();
   test_refusals();
+  test_pages();
   test_hot();
   say(failures ? "some fail\n" : "all checks hold\n");
   shutdown(SHUTDOWN_poweroff);

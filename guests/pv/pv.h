@@ -22,7 +22,12 @@ extern volatile u64 resume_rip, resume_rsp;
 /* What the builder passes. */
 struct start {
   shared_info_t *shared;
-  u64 user_root, free_mfn, free_va, kernel_only, text_mfn;
+  u64 user_root, free_mfn, free_va, kernel_only;
+  u64 *l1;
+  u64 l1_mfn;
+  u64 *l2;
+  u64 *scratch;
+  u64 scratch_mfn, how;
 };
 extern struct start *start;
 #define VCPU (start->shared->vcpu_info[0])
@@ -82,6 +87,8 @@ void test_refusals(void);
 void test_segments(void);
 void test_memory(void);
 void test_hot(void);
+void test_pages(void);
+void crash(u64 how);
 /* While this is not 0, system calls and #UD of programs are answered. */
 extern u64 serving;
 void serve(struct entry *e);

@@ -14,7 +14,9 @@ const P = 1n, W = 2n, U = 4n, A = 0x20n, D = 0x40n; // prettier-ignore
 const START = 0x300000;
 const FREE = 0x301000;
 const SHARED = 0x302000;
-const STACK = 0x304000;
+/** A page for the guest to map and unmap. */
+const SCRATCH = 0x303000;
+const STACK = 0x306000;
 /** Virtual pages below this are mapped. */
 const MAPPED = 0x308;
 const KERNEL_ONLY = 0x8000000000n;
@@ -49,8 +51,8 @@ export interface PvGuest {
   stopped: () => number | null;
 }
 
-/** A machine with one PV guest that is ready to run. */
-export function pvGuest(image: Uint8Array, translate: boolean, core: CoreImage = loadCore()): PvGuest {
+/** A machine with one PV guest that is ready to run; `how` is what it is to do: 0 its tests, else how to end (guests/pv/crashes.c). */
+export function pvGuest(image: Uint8Array, translate: boolean, core: CoreImage = loadCore(), how = 0): PvGuest {
   const machine = new Machine({ memory: 16 * MIB, deterministic: true, translate }, core);
   assert.equal(machine.core.service_create(0, 1, 0, 32), 0);
   const x = machine.core as unknown as Record<string, (...args: (number | bigint)[]) => number>;
@@ -134,18 +136,23 @@ export function pvGuest(image: Uint8Array, translate: boolean, core: CoreImage =
   set(l3, 0, to(l2, all));
   set(kernelL3, 0, to(kernelL2, all));
   set(kernelL2, 0, to(kernelL1, all));
-  set(kernelL1, 0, to(table(), all | D));
-  for (let l1 = 0, page = 1; page < MAPPED; page++) {
-    if (page % 512 === 1 % 512 || page % 512 === 0) {
-      l1 = table();
-      set(l2, page >>> 9, to(l1, all));
-    }
+  set(kernelL1, 0, to(frames[0x307]!, all | D));
+  const l1s = [table(), table()];
+  l1s.forEach((l1, i) => set(l2, i, to(l1, all)));
+  const last = next;
+  for (let page = 1; page < last; page++) {
     const mfn = page === SHARED >>> 12 ? sharedMfn : frames[page]!;
-    // The page that is to become a table of descriptors may be seen only.
-    set(l1, page % 512, to(mfn, page === FREE >>> 12 ? P | U : all | D));
+    // Page tables, and the page that is to become a table of descriptors, may be seen only.
+    const only = page === FREE >>> 12 || page >= MAPPED;
+    set(l1s[page >>> 9]!, page % 512, to(mfn, only ? P | U : all | D));
   }
+  // The tables' own addresses: those of the pages that they are.
+  const seen = (mfn: number): number => frames.indexOf(mfn) * PAGE;
   const start = new BigUint64Array(
-    [SHARED, userRoot, frames[FREE >>> 12]!, FREE, KERNEL_ONLY, frames[0x100]!].map(BigInt),
+    [
+      ...[SHARED, userRoot, frames[FREE >>> 12]!, FREE, KERNEL_ONLY, seen(l1s[1]!), l1s[1]!, seen(l2)],
+      ...[SCRATCH, frames[SCRATCH >>> 12]!, how],
+    ].map(BigInt),
   );
   put(START, new Uint8Array(start.buffer));
 

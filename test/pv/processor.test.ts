@@ -9,7 +9,7 @@ import { regionCounts } from '../../platform/regions.ts';
 import { crashReport } from '../../services/report/crash.ts';
 import { invariants } from '../invariants.ts';
 import { cpuDifference } from '../translator/bed.ts';
-import { pvGuest } from './bed.ts';
+import { pvGuest, run } from './bed.ts';
 
 const TURNS = 20_000;
 
@@ -33,4 +33,30 @@ test('bounces, system calls, iret, emulation, descriptor and page tables, refusa
   const counts = regionCounts(translated.machine.core, 0);
   t.diagnostic(`${turns} turns; ${JSON.stringify(counts)}`);
   assert.ok(counts.installed > 0 && counts.retired > 1_000_000, 'hot code was not translated');
+});
+
+/** How guests/pv/crashes.c ends, and what the report says of it. */
+const ENDS: readonly [number, RegExp][] = [
+  [1, /an exception for which the PV guest has no handler/],
+  [2, /an event could not be put on the PV guest kernel's stack/],
+  [3, /an event could not be put on the PV guest kernel's stack/],
+  [4, /an event could not be put on the PV guest kernel's stack/],
+  [5, /HYPERVISOR_iret with a frame that cannot be read/],
+  [6, /HYPERVISOR_iret to user mode without a user page table/],
+  [7, /an event for which the PV guest has registered no callback/],
+  [8, /an event for which the PV guest has registered no callback/],
+  [9, /an exception for which the PV guest has no handler/],
+];
+
+test('a guest whose kernel cannot be entered, or left, ends with a report that says why', () => {
+  const image = readFileSync(buildGuest('pv'));
+  const core = loadCore();
+  for (const [how, says] of ENDS) {
+    const guest = pvGuest(image, false, core, how);
+    assert.equal(run(guest, 1000), 3, `${how}: ${guest.output()}`);
+    const report = crashReport(guest.machine, guest.domid);
+    assert.match(report, says, `${how}: ${guest.output()}`);
+    assert.doesNotMatch(guest.output(), /FAIL/);
+    if (how === 1) assert.match(report, /at rip: 0f0b +ud2/);
+  }
 });
