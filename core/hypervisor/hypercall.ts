@@ -7,13 +7,14 @@ import {
   multicall_entry__op,
   __HYPERVISOR_dm_op,
   __HYPERVISOR_domctl,
+  __HYPERVISOR_iret,
   __HYPERVISOR_multicall,
   __HYPERVISOR_sysctl,
   __HYPERVISOR_set_timer_op,
 } from '../gen/abi';
 import { Cpu } from '../arch/x86/cpu';
 import { MODE_CS64, MODE_PE } from '../arch/x86/modes';
-import { cpu_pv } from '../arch/x86/pv/state';
+import { cpu_pv, pv_of } from '../arch/x86/pv/state';
 import { GUEST_hvm, GUEST_pv, hypercall_dispatch } from '../gen/hypercalls';
 import { host, HOST_TRACE_HYPERCALLS } from '../shared/host';
 import { do_dm_op } from './dm_op';
@@ -100,6 +101,11 @@ export function do_multicall(d: Domain, v: Vcpu, list: u64, n: u32): i64 {
     const a3 = load<u64>(entry + multicall_entry__args, 24);
     const a4 = load<u64>(entry + multicall_entry__args, 32);
     if (nr == __HYPERVISOR_multicall) return -EINVAL;
+    if (nr == __HYPERVISOR_iret && is_pv(d)) {
+      // It ends the multicall, and what comes back to the guest is what its frame says: the engine's (pv/syscall.ts).
+      pv_of(cpu_of(v)).iret_due = 1;
+      return 0;
+    }
     if (v.compat) a0 = compat_first(nr, <u32>a0, <u32>a1);
     v.restart = 0;
     const result = dispatch(d, v, nr, a0, a1, a2, a3, a4);

@@ -129,6 +129,7 @@ void guest_main(struct start *s) {
   test_segments();
   test_refusals();
   test_pages();
+  test_vcpus();
   test_hot();
   say(failures ? "some fail\n" : "all checks hold\n");
   shutdown(SHUTDOWN_poweroff);

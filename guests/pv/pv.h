@@ -88,6 +88,7 @@ void test_segments(void);
 void test_memory(void);
 void test_hot(void);
 void test_pages(void);
+void test_vcpus(void);
 void crash(u64 how);
 /* While this is not 0, system calls and #UD of programs are answered. */
 extern u64 serving;

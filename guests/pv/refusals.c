@@ -1,6 +1,8 @@
 /* What the hypervisor must not let a guest have. */
 #include "pv.h"
 
+asm(".section .user, \"awx\"\nu_after_multicall:\n\tint $0x80\n.previous");
+
 static int64_t callback(uint16_t type, u64 address) {
   struct { uint16_t type, flags; uint64_t address; } c = { type, 0, address };
   return HC(30, 0, &c, 0);
@@ -52,10 +54,15 @@ void test_refusals(void) {
   NO_FAULT("a port that the map lets through", "inb $0x80, %%al");
   map[16] = 1;
   FAULT("one that it does not", GP, 0, "inb $0x80, %%al");
-  struct { u64 op, result, args[6]; } calls[2] = { { 23, 1, { 0 } }, { HC_xen_version, 1, { 0 } } };
-  check("multicall", HC(HC_multicall, calls, 2, 0), 0);
-  check("iret in it", calls[0].result, -(u64)XEN_ENOSYS);
-  check("the other call", calls[1].result, 4 << 16 | 17);
+  static struct { u64 op, result, args[6]; } calls[3] = { { HC_xen_version, 1, { 0 } }, { 23, 1, { 0 } }, { HC_xen_version, 1, { 0 } } };
+  ARGS(calls, 0, 0, 0);
+  /* Frame of the iret: RAX R11 RCX flags RIP CS RFLAGS RSP SS. It goes to user mode, which comes back at once. */
+  RUN("pushq $0xe02b\n\tpushq $user_stack_top\n\tpushq $0x202\n\tpushq $0xe033\n\tpushq $u_after_multicall\n\tpushq $0\n\tpushq $7\n\tpushq $6\n\tpushq $5\n\t"
+      "movq %%rbx, %%rdi\n\tmovl $3, %%esi\n\tmovl $13, %%eax\n\tsyscall");
+  check("a multicall ends with an iret", last.code, 0x80);
+  check("RAX, R11 and RCX from its frame", last.rax << 8 | last.r11 << 4 | last.rcx, 0x567);
+  check("what was before it", calls[0].result, 4 << 16 | 17);
+  check("what was behind it", calls[2].result, 1);
   struct { uint32_t index, map; } features = { 0, 0 };
   check("features", HC(HC_xen_version, XENVER_get_features, &features, 0), 0);
   check("of a PV guest", features.map, 1 << 5 | 1 << 6 | 1 << 7 | 1 << 13 | 1 << 17);

@@ -103,7 +103,7 @@ export const HYPERCALLS: readonly Hypercall[] = [
   row(22, 'update_va_mapping_otherdomain', 'pv', 'va:u64 val:u64 flags:u64 domid:domid', {
     check: xsm('update_va_mapping', 'TARGET'),
   }),
-  // By SYSCALL only, where the engine does it itself: an entry of a multicall cannot leave its kernel.
+  // Never dispatched: the engine does it, and a multicall ends with it.
   row(23, 'iret', 'pv', '', ...pv()),
   row(24, 'vcpu_op', 'hvm pv arm', 'cmd:op vcpuid:u32 arg:ptr', { ops: VCPU }),
   row(25, 'set_segment_base', 'pv', 'which:u32 base:u64', own_cpu),

@@ -70,7 +70,7 @@ export function pvGuest(image: Uint8Array, translate: boolean, core: CoreImage =
     return dom0.hypercall(N.__HYPERVISOR_domctl!, 0);
   };
   const created = domctl('XEN_DOMCTL_createdomain', 0, (u) => {
-    u.setUint32(N.xen_domctl_createdomain__max_vcpus!, 1, true);
+    u.setUint32(N.xen_domctl_createdomain__max_vcpus!, 2, true);
     u.setUint32(N.xen_domctl_createdomain__max_evtchn_port!, 1023, true);
     u.setUint32(N.xen_domctl_createdomain__max_grant_frames!, 4, true);
     u.setUint32(N.xen_domctl_createdomain__max_maptrack_frames!, 4, true);

@@ -49,6 +49,7 @@ import { engine_interrupt_taken } from '../../../hypervisor/engine';
 import { emulate_cli, emulate_forced } from './emulate';
 import { page_writes_off } from './page_writes';
 import { pv_toggle } from './roots';
+import { pv_iret } from './syscall';
 import { PV_KERNEL, PV_32BIT, pv_of, pv_trap, TRAP_ADDRESS, TRAP_DPL, TRAP_FLAGS, TRAP_MASKS } from './state';
 
 /** The hypervisor's flat segments (public/arch-x86/xen-x86_64.h). */
@@ -252,6 +253,12 @@ export function pv_upcall_due(cpu: Cpu): bool {
 
 /** Deliver what is pending between two instructions. EXIT_NONE, or why it could not be. */
 export function pv_events(cpu: Cpu): i32 {
+  const pv = pv_of(cpu);
+  if (pv.iret_due) {
+    pv.iret_due = 0;
+    pv_iret(cpu);
+    if (cpu.exit != EXIT_NONE) return cpu.exit;
+  }
   if (nmi_pending(cpu) && !cpu.shadow) {
     engine_interrupt_taken(cpu, EXC_NMI);
     const r = nmi_deliver(cpu);
@@ -259,7 +266,7 @@ export function pv_events(cpu: Cpu): i32 {
   }
   if (cpu.shadow || !pv_upcall_due(cpu)) return EXIT_NONE;
   engine_interrupt_taken(cpu, 0);
-  const address = pv_of(cpu).event;
+  const address = pv.event;
   if (!address) return pv_crash(cpu, PV_CRASH_NO_CALLBACK, CALLBACKTYPE_event);
   return bounce(cpu, address, true, PLAIN, 0, flags_get(cpu));
 }

@@ -39,6 +39,8 @@ export class PvCpu {
   kernel_space: u32;
   user_space: u32;
   next_space: u32;
+  /** A multicall has come to an iret, which is to be executed before anything else. */
+  iret_due: u32;
   /** The domain's vm_assist: what of it the processor looks at. */
   assists: u32;
   /** Descriptors in the GDT's frames, which follow at PV_GDT; the LDT. */

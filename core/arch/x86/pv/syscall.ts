@@ -108,7 +108,7 @@ export function pv_sysenter(cpu: Cpu): i32 {
 const FRAME: i32 = 72;
 
 /** HYPERVISOR_iret: leave the kernel for what the frame at RSP says. Always 1. */
-function pv_iret(cpu: Cpu): i32 {
+export function pv_iret(cpu: Cpu): i32 {
   if (run_alone_first(cpu)) return 1;
   const pv = pv_of(cpu);
   const at = cpu.rsp;
