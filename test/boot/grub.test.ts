@@ -1,9 +1,6 @@
 // Debian's GRUB for PVH (package grub-xen-host): a 32-bit guest with a console, a xenstore client and an idea of time of its own.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { guestImage } from '../../guests/image/index.ts';
 import { loadCore } from '../../platform/core.ts';
@@ -11,39 +8,11 @@ import { Machine } from '../../platform/machine.ts';
 import { buildDomain } from '../../services/domain_builder/protocol/index.ts';
 import { Host, type Outcome } from '../../services/xenops/host.ts';
 import { invariants } from '../invariants.ts';
+import { grubImage } from './grub_image.ts';
 
 const MIB = 1 << 20;
 /** The image that the package ships: a prompt where there is no disk to boot from. */
 const DEBIANS = '/usr/lib/grub-xen/grub-i386-xen_pvh.bin';
-
-/** An image of GRUB with a memory disk: its configuration and the files that it is to load. */
-function grubImage(config: string, files: Readonly<Record<string, string>>): Uint8Array {
-  const dir = mkdtempSync(join(tmpdir(), 'xenolith-grub-'));
-  const run = (command: string, ...args: string[]) => execFileSync(command, args, { cwd: dir });
-  try {
-    writeFileSync(join(dir, 'grub.cfg'), config);
-    writeFileSync(join(dir, 'early.cfg'), 'normal (memdisk)/grub.cfg\n');
-    for (const [name, path] of Object.entries(files)) copyFileSync(path, join(dir, name));
-    run('tar', 'cf', 'memdisk.tar', 'grub.cfg', ...Object.keys(files));
-    const modules = ['memdisk', 'tar', 'normal', 'linux', 'echo', 'configfile'];
-    const options = [
-      '-O',
-      'i386-xen_pvh',
-      '-c',
-      'early.cfg',
-      '-m',
-      'memdisk.tar',
-      '-p',
-      '(memdisk)/',
-      '-o',
-      'grub.elf',
-    ];
-    run('grub-mkimage', ...options, ...modules);
-    return readFileSync(join(dir, 'grub.elf'));
-  } finally {
-    rmSync(dir, { recursive: true });
-  }
-}
 
 /** Runs an image; `typed` is entered when the prompt is there. */
 async function run(
@@ -83,7 +52,7 @@ test("Debian's GRUB image comes to its prompt, lists its devices and halts", asy
 test('GRUB loads a Debian kernel and its initrd from its memory disk; they boot to user land and power off', async () => {
   const { kernel, initrd } = guestImage();
   const config = 'linux (memdisk)/vmlinuz console=hvc0 xenolith.tour\ninitrd (memdisk)/initrd\nboot\n';
-  const { output, outcome } = await run(grubImage(config, { vmlinuz: kernel, initrd }), 384);
+  const { output, outcome } = await run(grubImage('i386-xen_pvh', config, { vmlinuz: kernel, initrd }), 384);
   assert.equal(outcome, 'poweroff', output.slice(-2000));
   assert.match(output, /Hypervisor detected: Xen HVM/);
   assert.match(output, /# cat \/sys\/hypervisor\/type\s+xen/);
