@@ -165,10 +165,10 @@ export class ControlCalls extends Hypercalls {
     return this.mailbox.read(at, STRUCTS.vcpu_guest_context.size);
   }
 
-  /** Of `count` frames from `first`, maps those that are there at frame `at` and on; says which. */
-  mapPresent(domid: number, first: number, count: number, at: number): boolean[] {
-    const list = (from: number, offset: number): number => {
-      const words = BigUint64Array.from({ length: count }, (_, i) => BigInt(from + i));
+  /** Of `count` frames, the i-th of them `frame(i)`, maps those that are there at frame `at` and on; says which. */
+  mapPresent(domid: number, frame: (i: number) => number, count: number, at: number): boolean[] {
+    const list = (value: (i: number) => number, offset: number): number => {
+      const words = BigUint64Array.from({ length: count }, (_, i) => BigInt(value(i)));
       this.mailbox.write(this.listAt + offset, new Uint8Array(words.buffer));
       return this.listAt + offset;
     };
@@ -178,8 +178,8 @@ export class ControlCalls extends Hypercalls {
       a.space = abi.XENMAPSPACE_gmfn_foreign;
       a.size = count;
       a.u.foreign_domid = domid;
-      a.idxs = BigInt(list(first, 0));
-      a.gpfns = BigInt(list(at, 8 * count));
+      a.idxs = BigInt(list(frame, 0));
+      a.gpfns = BigInt(list((i) => at + i, 8 * count));
       a.errs = BigInt(errors);
     });
     return Array.from(new Int32Array(this.mailbox.read(errors, 4 * count).slice().buffer), (error) => error === 0);

@@ -1,5 +1,8 @@
 // PV guests under `xl`: Debian as PV beside our own unikernel as PVH; list, balloon and reboot.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { guestImage } from '../../guests/image/index.ts';
 import { Bed, fields, until } from './bed.ts';
@@ -9,6 +12,28 @@ before(() => b.up('--memory', '320'));
 after(() => b.close());
 
 const LONG_MS = 120_000;
+
+async function dumped(): Promise<string> {
+  const file = join(b.folder, 'core');
+  await b.ok('dump-core', 'pv', file);
+  return file;
+}
+
+/** A PV domain's core has its frames in pairs, and in its pages what its kernel says of itself. */
+function checkCore(file: string, mib: number): void {
+  const sections = execFileSync('readelf', ['-SW', file]).toString();
+  const place = (name: string): [number, number] => {
+    const [, offset, size] = new RegExp(`\\${name} +PROGBITS +\\w+ (\\w+) (\\w+)`).exec(sections)!;
+    return [parseInt(offset!, 16), parseInt(size!, 16)];
+  };
+  const bytes = readFileSync(file);
+  const [p2m, size] = place('.xen_p2m');
+  const [pages, length] = place('.xen_pages');
+  assert.equal(size / 16, length / 4096);
+  assert.ok(size / 16 > mib * 256 * 0.97 && size / 16 <= mib * 256, `${size / 16} pages`);
+  assert.deepEqual([bytes.readBigUInt64LE(p2m), bytes.readBigUInt64LE(p2m + 16)], [0n, 1n]);
+  assert.notEqual(bytes.subarray(pages, pages + length).indexOf('Linux version 6.1'), -1);
+}
 
 test('xl create of a PV domain: list -l, mem-set, reboot', async () => {
   const { kernel, initrd } = guestImage();
@@ -24,6 +49,8 @@ test('xl create of a PV domain: list -l, mem-set, reboot', async () => {
   const domid = (await b.ok('domid', 'pv')).trim();
   console.stdin!.write('dmesg | grep "Hypervisor detected"; cat /sys/hypervisor/guest_type\n');
   await until(() => /detected: Xen PV\r?\n.*PV\r?\n/s.test(seen), 'the guest knows what it is', LONG_MS);
+
+  checkCore(await dumped(), 192);
 
   // Beside it one of the other kind.
   await b.create('pvh', { extra: 'test=version' });

@@ -3,6 +3,7 @@ import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { XenError } from '../../services/lib/hypercalls.ts';
 import type { ControlCalls } from '../../services/xenops/control_calls.ts';
+import { ownFrames } from '../../services/xenops/p2m.ts';
 import { ERROR, Refused } from '../control/refused.ts';
 import { coreFile, type Core } from './core_elf.ts';
 import type { Domains } from './domains.ts';
@@ -20,22 +21,20 @@ export async function* dumpCore(domains: Domains, domid: number): AsyncGenerator
   const { calls } = domains;
   calls.pause(domid);
   try {
-    const pfns = await presentFrames(calls, domid);
+    const { pfns, mfns } = config.type === 'pv' ? pvFrames(calls, domid) : { pfns: await presentFrames(calls, domid) };
+    const frames = mfns ?? pfns;
     const shared = calls.domain(domid)?.sharedInfoFrame ?? Infinity;
     const core: Core = {
       contexts: Array.from({ length: config.maxVcpus }, (_, i) => calls.vcpuContext(domid, i)),
       sharedInfo: shared < 2 ** 32 ? readPage(calls, domid, shared) : undefined,
       pfns,
+      mfns,
       version: calls.version(),
     };
     const { head, tail } = coreFile(core);
     yield head;
-    for (let i = 0; i < pfns.length; ) {
-      const first = pfns[i]!;
-      let n = 1;
-      while (n < WINDOW && pfns[i + n] === first + n) n++;
-      yield readPages(calls, domid, first, n);
-      i += n;
+    for (let i = 0; i < frames.length; i += WINDOW) {
+      yield readPages(calls, domid, frames.slice(i, i + WINDOW));
       await nextTurn();
     }
     yield tail;
@@ -53,7 +52,7 @@ async function presentFrames(calls: ControlCalls, domid: number): Promise<number
   const end = calls.frames(domid);
   const pfns: number[] = [];
   for (let at = 0, n = 0; at < end; at += WINDOW) {
-    const present = calls.mapPresent(domid, at, Math.min(WINDOW, end - at), WINDOW_AT);
+    const present = calls.mapPresent(domid, (i) => at + i, Math.min(WINDOW, end - at), WINDOW_AT);
     present.forEach((there, i) => there && pfns.push(at + i));
     calls.unmapPresent(WINDOW_AT, present);
     if (++n % TURN === 0) await nextTurn();
@@ -61,8 +60,9 @@ async function presentFrames(calls: ControlCalls, domid: number): Promise<number
   return pfns;
 }
 
-function readPages(calls: ControlCalls, domid: number, first: number, count: number): Uint8Array {
-  const present = calls.mapPresent(domid, first, count, WINDOW_AT);
+function readPages(calls: ControlCalls, domid: number, frames: readonly number[]): Uint8Array {
+  const count = frames.length;
+  const present = calls.mapPresent(domid, (i) => frames[i]!, count, WINDOW_AT);
   try {
     // One that the domain has lost meanwhile is zero.
     if (present.every(Boolean)) return calls.mailbox.read(WINDOW_AT * PAGE, count * PAGE);
@@ -74,7 +74,26 @@ function readPages(calls: ControlCalls, domid: number, first: number, count: num
   }
 }
 
-const readPage = (calls: ControlCalls, domid: number, frame: number): Uint8Array => readPages(calls, domid, frame, 1);
+const readPage = (calls: ControlCalls, domid: number, frame: number): Uint8Array => readPages(calls, domid, [frame]);
+
+/** A PV domain's pages, by its own list of them. */
+function pvFrames(calls: ControlCalls, domid: number): { pfns: number[]; mfns: number[] } {
+  const read = (mfn: number): Uint8Array | undefined => {
+    const present = calls.mapPresent(domid, () => mfn, 1, WINDOW_AT);
+    try {
+      return present[0] ? calls.mailbox.read(WINDOW_AT * PAGE, PAGE).slice() : undefined;
+    } finally {
+      calls.unmapPresent(WINDOW_AT, present);
+    }
+  };
+  const frames = ownFrames(calls, domid, read);
+  if (!frames)
+    throw new Refused(
+      `domain ${domid} cannot be dumped: it has not said where its list of frames is (arch_shared_info); its kernel does not support it.`,
+      ERROR.FAIL,
+    );
+  return { pfns: frames.map(({ pfn }) => pfn), mfns: frames.map(({ mfn }) => mfn) };
+}
 
 /** Into a file of the host's; half a dump does not stay. */
 export async function dumpToFile(domains: Domains, domid: number, path: string): Promise<void> {

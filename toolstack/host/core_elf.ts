@@ -14,13 +14,17 @@ export interface Core {
   /** Where the guest mapped it: what stands there. */
   sharedInfo: Uint8Array | undefined;
   /** Frame numbers of the pages, ascending. */
-  pfns: Float64Array | readonly number[];
+  pfns: readonly number[];
+  /** Of a PV domain: the pages' machine frames. */
+  mfns?: readonly number[] | undefined;
   version: VersionInfo;
 }
 
 const PAGE = 4096;
 /** XC_CORE_MAGIC_HVM: a translated domain, whose pages are listed in .xen_pfn. */
 const MAGIC_HVM = 0xf00febeen;
+/** XC_CORE_MAGIC: one whose pages have machine frames, which .xen_p2m says, too. */
+const MAGIC_PV = 0xf00febedn;
 const FORMAT = 1n;
 
 const EHDR = 64;
@@ -61,8 +65,13 @@ function note(type: number, body: Uint8Array): Uint8Array {
   return out;
 }
 
-function notes({ contexts, pfns, version: v }: Core): Uint8Array {
-  const header = new Bytes().u64(MAGIC_HVM, BigInt(contexts.length), BigInt(pfns.length), BigInt(PAGE));
+function notes({ contexts, pfns, mfns, version: v }: Core): Uint8Array {
+  const header = new Bytes().u64(
+    mfns ? MAGIC_PV : MAGIC_HVM,
+    BigInt(contexts.length),
+    BigInt(pfns.length),
+    BigInt(PAGE),
+  );
   const version = new Bytes()
     .u64(BigInt(v.major), BigInt(v.minor))
     .text(v.extra, 16)
@@ -96,13 +105,15 @@ function sections(core: Core): Section[] {
   const list = (name: string, type: number, body: Uint8Array, align = 8, entry = 0): Section => ({
     ...{ name, type, size: body.length, align, entry, body },
   });
-  const pfns = new Uint8Array(BigUint64Array.from(core.pfns, (pfn) => BigInt(pfn)).buffer);
+  const { mfns } = core;
+  const numbers = mfns ? core.pfns.flatMap((pfn, i) => [pfn, mfns[i]!]) : core.pfns;
+  const frames = new Uint8Array(BigUint64Array.from(numbers, (n) => BigInt(n)).buffer);
   return [
     list('.note.Xen', SHT_NOTE, notes(core), 4),
     list('.xen_prstatus', SHT_PROGBITS, contexts, 8, core.contexts[0]?.length ?? 0),
     ...(core.sharedInfo ? [list('.xen_shared_info', SHT_PROGBITS, core.sharedInfo, 8, PAGE)] : []),
     { name: '.xen_pages', type: SHT_PROGBITS, size: core.pfns.length * PAGE, align: PAGE, entry: PAGE },
-    list('.xen_pfn', SHT_PROGBITS, pfns, 8, 8),
+    mfns ? list('.xen_p2m', SHT_PROGBITS, frames, 8, 16) : list('.xen_pfn', SHT_PROGBITS, frames, 8, 8),
   ];
 }
 
