@@ -182,7 +182,8 @@ export const NOT_TRANSITIVE: u32 = 0xffff;
  */
 export function grant_begin(rd: Domain, ref: u32, user: u16, readonly: bool, copying: bool): i32 {
   const s = grant_shared(rd, ref);
-  if (!s) return GNTST_bad_gntref;
+  // Every domain's table has a first frame; a service's is empty, and comes when it asks for it.
+  if (!s) return ref < per_frame(rd) ? GNTST_general_error : GNTST_bad_gntref;
   const a = grant_active(rd, ref);
   grant_offset = 0;
   grant_length = PAGE_SIZE;
