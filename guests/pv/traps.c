@@ -22,6 +22,25 @@ static void frame(void) {
   check("frames are aligned, the pointer is saved as it was", last.rsp, resume_rsp - 4);
 }
 
+/* A breakpoint on what MOV SS reads: it is put off to where INT3 leads, the hypervisor, and lost there. */
+static uint64_t watched_ss = 0xe02b;
+
+static void put_off(void) {
+  HC(8, 0, &watched_ss, 0);
+  HC(8, 7, 0xf0303, 0);
+  RUN("movw watched_ss, %%ss\n\tnop\n6:\tmovq $6b, %%rax");
+  check("a breakpoint behind MOV SS", last.code, DB);
+  RUN("movw watched_ss, %%ss\n\tint3");
+  check("int3 behind MOV SS: entered once", entries, 1);
+  check("int3 behind MOV SS", last.code, BP);
+  RUN("movw watched_ss, %%ss\n\tud2");
+  check("ud2 behind MOV SS: entered once", entries, 1);
+  check("ud2 behind MOV SS", last.code, UD);
+  NO_FAULT("a hypercall behind MOV SS", "movl $17, %%eax\n\txorl %%edi, %%edi\n\tmovw watched_ss, %%ss\n\tsyscall\n\tnop");
+  HC(8, 7, 0, 0);
+  HC(8, 6, 0, 0);
+}
+
 void test_traps(void) {
   say("traps\n");
   frame();
@@ -68,6 +87,7 @@ void test_traps(void) {
   check("the handler runs without TF", 1, 1);
   check("DR6.BS", HC(9, 6, 0, 0) & 0x4000, 0x4000);
   HC(8, 6, 0, 0);
+  put_off();
   u64 flags;
   asm volatile("pushfq\n\tpopq %0" : "=r"(flags));
   check("IF is always 1, IOPL 0", flags & 0x3200, 0x200);

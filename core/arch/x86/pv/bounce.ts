@@ -160,6 +160,8 @@ function enter_kernel(cpu: Cpu, address: u64): void {
   set_flat(cpu, SEG_SS, FLAT_SS, DATA);
   if (!same) mode_changed(cpu);
   cpu.exc_flags = 0;
+  // A debug trap that MOV SS has put off, or that the frame's own stores make, comes in the hypervisor and is not passed on.
+  cpu.hits = 0;
   cpu.exit = EXIT_NONE;
 }
 
