@@ -54,6 +54,8 @@ static void tables(void) {
   u64 ar = 0;
   asm volatile("lar %1, %0" : "=r"(ar) : "r"(0x13ul) : "cc");
   check("lar", ar & 0xf0ff00, 0xc0f300);
+  asm volatile("pushq $0x1b\n\tpushq $7f\n\tlretq\n7:\tmovl $17, %%eax\n\txorl %%edi, %%edi\n\tsyscall\n\tmovl %%cs, %%eax" : "=a"(ar) : : "rdi", "rcx", "r11", "memory");
+  check("a hypercall comes back to the flat code", ar, 0xe033);
   user(u_back, 0x1b, 0x202);
   check("user code of our own segment", last.code, 0x80);
   check("its selector", last.cs, 0x1b);

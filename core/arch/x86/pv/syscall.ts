@@ -44,7 +44,10 @@ export function pv_syscall(cpu: Cpu, next: u64): i32 {
   if (!(cpu.mode & MODE_CS64)) return raise(cpu, EXC_UD, 0);
   const pv = pv_of(cpu);
   if (pv.flags & PV_KERNEL) {
+    // What MOV SS has put off comes where the hypervisor is, which does not pass it on.
+    cpu.hits = 0;
     if (cpu.rax == <u64>__HYPERVISOR_iret) return pv_iret(cpu);
+    hypercall_segments(cpu);
     cpu.rcx = next;
     cpu.r11 = flags_get(cpu);
     cpu.rip = next;
@@ -76,6 +79,14 @@ export function pv_syscall(cpu: Cpu, next: u64): i32 {
 function flat(cpu: Cpu): void {
   seg(cpu, SEG_CS).selector = <u16>FLAT_CS64;
   seg(cpu, SEG_SS).selector = <u16>FLAT_SS;
+}
+
+/** A hypercall comes back to the flat segments, whatever it came from: SYSCALL saves none (SDM vol. 2). */
+function hypercall_segments(cpu: Cpu): void {
+  if (seg(cpu, SEG_CS).selector == <u16>FLAT_CS64 && seg(cpu, SEG_SS).selector == <u16>FLAT_SS) return;
+  sg.set_flat(cpu, SEG_CS, FLAT_CS64, CODE64);
+  sg.set_flat(cpu, SEG_SS, FLAT_SS, DATA);
+  sg.mode_changed(cpu);
 }
 
 /** SYSENTER saves nothing: the frame says RIP 0, RSP 0, and a null CS of ring 3. */
