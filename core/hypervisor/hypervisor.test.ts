@@ -140,7 +140,11 @@ test('grants that do not grant: each its status', () => {
   grant(a, 4, 1, 6, 40);
   assert.equal(map(b, 5, 4, 51).status, N.GNTST_bad_page, 'the hypervisor’s own pages are not to be granted');
   assert.equal(map(b, 5, 5000, 51).status, N.GNTST_bad_gntref);
-  assert.equal(map(b, 0, 8, 51).status, N.GNTST_general_error, 'a table that was never asked for is empty, not missing');
+  assert.equal(
+    map(b, 0, 8, 51).status,
+    N.GNTST_general_error,
+    'a table that was never asked for is empty, not missing',
+  );
   assert.equal(map(b, 4321, 1, 51).status, N.GNTST_bad_domain);
   assert.equal(map(b, 5, 2, 51, 1).status, N.GNTST_general_error, 'no device mappings');
   assert.equal(map(b, 5, 2, 51, 0).status, N.GNTST_bad_gntref, 'as Xen calls a map to nowhere');
