@@ -117,9 +117,51 @@ static void others(void) {
   FAULT("xsetbv of what is not there", GP, 0, "xsetbv");
 }
 
+static void roots(void) {
+  u64 v;
+  asm volatile("movq %%cr3, %0" : "=r"(v));
+  ARGS(v, 0, 0, 0);
+  NO_FAULT("the root once more", "movq %%rbx, %%cr3");
+  ARGS(start->l1_mfn << 12, 0, 0, 0);
+  FAULT("a root that is another table", GP, 0, "movq %%rbx, %%cr3");
+  ARGS(1 << 12, 0, 0, 0);
+  FAULT("a root that is not ours", GP, 0, "movq %%rbx, %%cr3");
+  check("nothing has changed", page[0], 0xabc);
+}
+
+#define USER(name, insns) \
+  asm(".section .user, \"awx\"\n" #name ":\n\t" insns "\n.previous"); \
+  extern char name[];
+USER(u_ports, "inb $0x80, %al\n\tcli\n\tint $0x80")
+USER(u_flags, "pushfq\n\tpopq %rax\n\tint $0x80")
+
+/* I/O privilege of programs, and as the architecture has it. */
+static void privilege(void) {
+  uint32_t iopl = 3;
+  check("IOPL 3", HC(33, 6, &iopl, 0), 0);
+  user(u_ports, 0xe033, 0x202);
+  check("programs may, too", last.code, 0x80);
+  iopl = 0;
+  HC(33, 6, &iopl, 0);
+  user(u_ports, 0xe033, 0x3202);
+  check("an iret does not give it", last.code, GP);
+  check("architectural IOPL", HC(HC_vm_assist, 0, 4, 0), 0);
+  NO_FAULT("ring 0 needs none", "inb $0x80, %%al");
+  user(u_ports, 0xe033, 0x3202);
+  check("an iret gives it", last.code, 0x80);
+  check("and frames show it", last.rflags & 0x3000, 0x3000);
+  user(u_flags, 0xe033, 0x3202);
+  check("PUSHF does not", last.rax & 0x3200, 0x200);
+  user(u_ports, 0xe033, 0x202);
+  check("an iret takes it", last.code, GP);
+  check("no architectural IOPL", HC(HC_vm_assist, 1, 4, 0), 0);
+}
+
 void test_emulation(void) {
   say("emulation\n");
   registers();
+  roots();
+  privilege();
   msrs();
   others();
   u64 v;

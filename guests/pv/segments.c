@@ -92,9 +92,52 @@ static void bad_irets(void) {
   asm volatile("xorl %%eax, %%eax\n\tmovl %%eax, %%es" : : : "rax");
 }
 
+static int64_t set_ldt(u64 base, u64 entries) {
+  struct { uint32_t cmd, pad; u64 arg1, arg2; } op = { 13, 0, base, entries };
+  return (int64_t)hypercall(26, (u64)&op, 1, 0, DOMID_SELF);
+}
+
+/* The page that is the GDT serves as LDT, too. */
+static void ldt(void) {
+  check("LDT between pages", set_ldt(start->free_va + 8, 8), -XEN_EINVAL);
+  check("LDT too large", set_ldt(start->free_va, 8193), -XEN_EINVAL);
+  check("LDT in the hypervisor's part", set_ldt(0xffff820000000000, 8), -XEN_EINVAL);
+  check("an LDT", set_ldt(start->free_va, 8), 0);
+  NO_FAULT("data of the LDT", "movl $0x17, %%eax\n\tmovl %%eax, %%ds");
+  RUN("movl $0x37, %%eax\n\tmovl %%eax, %%ds");
+  check("not present", last.code, NP);
+  check("its selector", last.error, 0x34);
+  RUN("movl $0x47, %%eax\n\tmovl %%eax, %%ds");
+  check("behind the LDT", last.code, GP);
+  check("its selector", last.error, 0x44);
+  user(u_back, 0x1f, 0x202);
+  check("user code of the LDT", last.code, 0x80);
+  check("its selector", last.cs, 0x1f);
+  bad("data of the LDT as code", 0x17, 0xe02b, (u64)u_back);
+  check("GS selector of the LDT", HC(25, 3, 0x17, 0), 0);
+  uint16_t gs;
+  asm volatile("movw %%gs, %0" : "=r"(gs));
+  check("loaded", gs, 0x17);
+  HC(25, 3, 0, 0);
+  check("an LDT where nothing is mapped", set_ldt(0x7ffff0000000, 8), 0);
+  RUN("movl $0x17, %%eax\n\tmovl %%eax, %%ds");
+  check("a page fault of the LDT", last.code, PF);
+  check("its address", last_cr2, 0x7ffff0000010);
+  check("its error", last.error, 0);
+  bad("an iret by it", 0x1f, 0xe02b, (u64)u_back);
+  check("an LDT that can be written", set_ldt((u64)start->scratch, 8), 0);
+  RUN("movl $0x17, %%eax\n\tmovl %%eax, %%ds");
+  check("is none", last.code, PF);
+  check("no LDT", set_ldt(0, 0), 0);
+  RUN("movl $0x17, %%eax\n\tmovl %%eax, %%ds");
+  check("nothing again", last.code, GP);
+  asm volatile("xorl %%eax, %%eax\n\tmovl %%eax, %%ds" : : : "rax");
+}
+
 void test_segments(void) {
   say("segments\n");
   loads();
   bad_irets();
   tables();
+  ldt();
 }
