@@ -143,7 +143,8 @@ test('physinfo and the scheduler', () => {
   );
   assert.equal(
     u32('capabilities'),
-    N.XEN_SYSCTL_PHYSCAP_hvm |
+    N.XEN_SYSCTL_PHYSCAP_pv |
+      N.XEN_SYSCTL_PHYSCAP_hvm |
       N.XEN_SYSCTL_PHYSCAP_hap |
       N.XEN_SYSCTL_PHYSCAP_gnttab_v1 |
       N.XEN_SYSCTL_PHYSCAP_gnttab_v2,

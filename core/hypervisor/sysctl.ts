@@ -14,6 +14,7 @@ import {
   XEN_SYSCTL_PHYSCAP_gnttab_v2,
   XEN_SYSCTL_PHYSCAP_hap,
   XEN_SYSCTL_PHYSCAP_hvm,
+  XEN_SYSCTL_PHYSCAP_pv,
   XEN_SYSCTL_physinfo,
   XEN_SYSCTL_readconsole,
   XEN_SYSCTL_sched_id,
@@ -182,7 +183,11 @@ function physical_info(cpu: Cpu, u: usize): void {
   store<u32>(u, CPU_KHZ, xen_sysctl_physinfo__cpu_khz);
   store<u32>(
     u,
-    XEN_SYSCTL_PHYSCAP_hvm | XEN_SYSCTL_PHYSCAP_hap | XEN_SYSCTL_PHYSCAP_gnttab_v1 | XEN_SYSCTL_PHYSCAP_gnttab_v2,
+    XEN_SYSCTL_PHYSCAP_pv |
+      XEN_SYSCTL_PHYSCAP_hvm |
+      XEN_SYSCTL_PHYSCAP_hap |
+      XEN_SYSCTL_PHYSCAP_gnttab_v1 |
+      XEN_SYSCTL_PHYSCAP_gnttab_v2,
     xen_sysctl_physinfo__capabilities,
   );
   store<u64>(u, h.memory_frames - h.first_frame, xen_sysctl_physinfo__total_pages);

@@ -8,6 +8,7 @@ import { eventChannel } from '../../spec/abi/structs/event_channel.ts';
 import { hvm } from '../../spec/abi/structs/hvm.ts';
 import { memory } from '../../spec/abi/structs/memory.ts';
 import { xen } from '../../spec/abi/structs/xen.ts';
+import { VERSION } from '../../spec/abi/version.ts';
 import type { Mailbox } from '../../platform/mailbox.ts';
 
 export class XenError extends Error {
@@ -40,6 +41,11 @@ function search(hypercall: string, op: string): { nr: number; cmd: number } {
 const BATCH = 512;
 const ARGUMENT = 0;
 export const LIST = 1024;
+
+/** HYPERVISOR_xen_version and its operations, by their names behind XENVER_. */
+export const XENVER = Object.fromEntries(VERSION.ops.map(({ name, nr }) => [name.slice('XENVER_'.length), nr]));
+export const XEN_VERSION = HYPERCALLS.find(({ name }) => name === 'xen_version')!.nr;
+export const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1').replace(/\0.*$/s, '');
 
 export interface NewDomainOptions {
   handle: Uint8Array;
@@ -91,6 +97,23 @@ export class Hypercalls {
     }
     this.mailbox.write(this.mailbox.ram.gpa + at, new Uint8Array(words.buffer));
     return this.mailbox.ram.gpa + at;
+  }
+
+  /** Where lists and buffers of an operation lie. */
+  protected get listAt(): number {
+    return this.mailbox.ram.gpa + LIST;
+  }
+
+  /** What an operation of xen_version writes; its answer may be shorter than its place. */
+  protected versionBytes(op: string, size: number): Uint8Array {
+    this.mailbox.write(this.listAt, new Uint8Array(size));
+    this.mailbox.hypercall(XEN_VERSION, XENVER[op]!, this.listAt);
+    return this.mailbox.read(this.listAt, size);
+  }
+
+  /** The kinds of guests that there can be: `xen-3.0-x86_64 hvm-3.0-…`. */
+  capabilities(): string {
+    return textOf(this.versionBytes('capabilities', abi.XEN_CAPABILITIES_INFO_LEN));
   }
 
   // ---- event channels

@@ -1,13 +1,11 @@
 // The control interface's hypercalls that a toolstack makes: what there is on the host, and what is to be done to a domain.
 import * as abi from '../../spec/abi/constants.ts';
-import { HYPERCALLS } from '../../spec/abi/hypercalls.ts';
 import { view, type View } from '../../spec/abi/layout.ts';
 import { domctl, sysctl } from '../../spec/abi/structs/domctl.ts';
 import { eventChannel } from '../../spec/abi/structs/event_channel.ts';
 import { memory } from '../../spec/abi/structs/memory.ts';
-import { VERSION } from '../../spec/abi/version.ts';
 import { STRUCTS } from '../../spec/abi/structs/index.ts';
-import { Hypercalls, LIST, XenError } from '../lib/hypercalls.ts';
+import { Hypercalls, LIST, textOf, XEN_VERSION, XENVER, XenError } from '../lib/hypercalls.ts';
 
 export interface DomainInfo {
   domid: number;
@@ -65,9 +63,6 @@ export interface VersionInfo {
   commandline: string;
 }
 
-/** HYPERVISOR_xen_version and its operations, by their names behind XENVER_. */
-const XENVER = Object.fromEntries(VERSION.ops.map(({ name, nr }) => [name.slice('XENVER_'.length), nr]));
-const XEN_VERSION = HYPERCALLS.find(({ name }) => name === 'xen_version')!.nr;
 const INFO = domctl.xen_domctl_getdomaininfo;
 /** Domains asked for at once: their list fits the argument area. */
 const INFOS = 256;
@@ -79,11 +74,6 @@ export class ControlCalls extends Hypercalls {
       v.interface_version = abi.XEN_SYSCTL_INTERFACE_VERSION;
       fill(v);
     });
-  }
-
-  /** Where lists and buffers of an operation lie. */
-  protected get listAt(): number {
-    return this.mailbox.ram.gpa + LIST;
   }
 
   /** All domains from `first` on, dying ones too, in the order of their numbers. */
@@ -246,13 +236,8 @@ export class ControlCalls extends Hypercalls {
 
   /** What XENVER_* says. */
   version(): VersionInfo {
-    const call = (op: string, size: number): Uint8Array => {
-      // An answer may be shorter than its place.
-      this.mailbox.write(this.listAt, new Uint8Array(size));
-      this.mailbox.hypercall(XEN_VERSION, XENVER[op]!, this.listAt);
-      return this.mailbox.read(this.listAt, size);
-    };
-    const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1').replace(/\0.*$/s, '');
+    const call = (op: string, size: number): Uint8Array => this.versionBytes(op, size);
+    const text = textOf;
     const number = Number(this.mailbox.hypercall(XEN_VERSION, XENVER.version!, 0));
     const compile = call('compile_info', STRUCTS.xen_compile_info.size);
     return {
@@ -263,7 +248,7 @@ export class ControlCalls extends Hypercalls {
       compileBy: text(compile.subarray(64, 80)),
       compileDomain: text(compile.subarray(80, 112)),
       compileDate: text(compile.subarray(112, 144)),
-      capabilities: text(call('capabilities', abi.XEN_CAPABILITIES_INFO_LEN)),
+      capabilities: this.capabilities(),
       changeset: text(call('changeset', abi.XEN_CHANGESET_INFO_LEN)),
       pageSize: Number(this.mailbox.hypercall(XEN_VERSION, XENVER.pagesize!, 0)),
       virtStart: Buffer.from(call('platform_parameters', 8)).readBigUInt64LE().toString(16),

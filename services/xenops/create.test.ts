@@ -63,6 +63,7 @@ class Model {
       if (frames) frames[i] = mfn;
     }
   };
+  capabilities = (): string => 'xen-3.0-x86_64 xen-3.0-x86_32p hvm-3.0-x86_64 ';
   domainInfo = () => ({ sharedInfoFrame: SHARED_INFO });
   mapForeign = (domid: number, first: number, count: number, at: number): void =>
     this.mapForeignFrames(domid, (i) => first + i, count, at);
@@ -167,6 +168,21 @@ test('a PVH domain has the same grants, of its own frames', () => {
     [1, OWNERS.xenstore, 0xfeffc],
   ]);
   assert.equal(model.pinned.length, 0);
+});
+
+test('a kind of guest that the hypervisor does not run is told before anything is made', () => {
+  const kernel = makePvElf({
+    bits: 32,
+    notes: notes([XEN_ELFNOTE_ENTRY, u32(0x100000)], [XEN_ELFNOTE_PAE_MODE, str('yes')]),
+  });
+  const plan = buildDomain({ type: 'pv', kernel, cmdline: '', memory: 8 * MIB });
+  const model = new Model('pv');
+  model.capabilities = () => 'xen-3.0-x86_64 hvm-3.0-x86_64 ';
+  assert.throws(
+    () => run(model, plan),
+    /a 32-bit PV one \(xen-3.0-x86_32p\), and the hypervisor runs xen-3.0-x86_64 only/,
+  );
+  assert.deepEqual(model.calls, []);
 });
 
 test('a domain that fails on its way is taken back', () => {

@@ -16,7 +16,7 @@ import { make } from '../../spec/abi/layout.ts';
 import { save } from '../../spec/abi/structs/save.ts';
 import type { Hypercalls } from '../lib/hypercalls.ts';
 import type { Plan, PvhPlan, SegmentState } from '../domain_builder/protocol/index.ts';
-import { buildPvDomain } from './create_pv.ts';
+import { buildPvDomain, checkGuestType } from './create_pv.ts';
 import { seedGrants } from './grants.ts';
 import { writeAll } from './window.ts';
 
@@ -53,6 +53,7 @@ export type Builder<P extends Plan> = (
 
 export function createDomain(dom0: Hypercalls, plan: Plan, options: NewDomainOptions, owners: Owners): NewDomain {
   const { uuid: handle, vcpus, ssidref } = options;
+  if (plan.type === 'pv') checkGuestType(dom0, plan);
   const domid = dom0.createDomain({ handle, vcpus, ssidref, pv: plan.type === 'pv' });
   try {
     dom0.maxMemory(domid, plan.size);

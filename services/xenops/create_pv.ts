@@ -1,6 +1,6 @@
 // A PV domain by hypercalls: its frames are machine frames, so what names them is made once they are known.
 import type { Hypercalls } from '../lib/hypercalls.ts';
-import type { PvPlan } from '../domain_builder/protocol/index.ts';
+import { BadImage, type PvPlan } from '../domain_builder/protocol/index.ts';
 import type { Builder } from './create.ts';
 import { WINDOW_AT, writeAll } from './window.ts';
 
@@ -10,6 +10,16 @@ const VCPU_INFO = 64;
 const UPCALL_MASK = 1;
 /** vCPUs with a place in shared_info (XEN_LEGACY_MAX_VCPUS). */
 const SHARED_VCPUS = 32;
+
+/** Does the hypervisor run this kind of guest at all? */
+export function checkGuestType(dom0: Hypercalls, { guestType, bits }: PvPlan): void {
+  const kinds = dom0.capabilities().split(' ');
+  if (kinds.includes(guestType)) return;
+  const there = kinds.filter((kind) => kind.startsWith('xen-')).join(', ');
+  throw new BadImage(
+    `the kernel is a ${bits}-bit PV one (${guestType}), and the hypervisor runs ${there || 'no PV guests'} only; use another kernel.`,
+  );
+}
 
 export const buildPvDomain: Builder<PvPlan> = (dom0, plan, domid, ports) => {
   if (plan.bits === 32) dom0.setAddressSize(domid, 32);

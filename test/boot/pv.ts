@@ -14,7 +14,7 @@ export const TOUR = 'console=hvc0 xenolith.tour';
 export interface Wanted {
   type: GuestType;
   kernel: string | Uint8Array;
-  initrd?: string;
+  initrd?: string | Uint8Array | undefined;
   cmdline: string;
   /** MiB */
   memory: number;
@@ -38,7 +38,7 @@ export async function run(...wanted: Wanted[]): Promise<Ran[]> {
   try {
     const guests = wanted.map((want, i) => {
       const ran = { output: '', guest: undefined as unknown as Guest, typed: want.typed };
-      const initrd = want.initrd === undefined ? undefined : readFileSync(want.initrd);
+      const initrd = typeof want.initrd === 'string' ? readFileSync(want.initrd) : want.initrd;
       const { type, cmdline } = want;
       const plan = buildDomain({
         ...{

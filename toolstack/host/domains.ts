@@ -4,6 +4,7 @@ import { XenError } from '../../services/lib/hypercalls.ts';
 import { ControlCalls, type DomainInfo } from '../../services/xenops/control_calls.ts';
 import { Endings } from '../../services/xenops/endings.ts';
 import type { Guest, Host } from '../../services/xenops/host.ts';
+import { BadImage } from '../../services/domain_builder/protocol/index.ts';
 import { LocalClient } from '../../services/xenstore/protocol/client.ts';
 import { domainPath } from '../../services/xenstore/protocol/path.ts';
 import { checkName, ConfigError } from '../config/index.ts';
@@ -169,6 +170,7 @@ export class Domains {
       });
     } catch (error) {
       if (error instanceof XenError) throw new Refused(`the hypervisor does not make the domain: ${error.message}.`);
+      if (error instanceof BadImage) throw new Refused(`${error.message} (kernel: ${kernel})`, ERROR.FAIL);
       throw error;
     }
   }
