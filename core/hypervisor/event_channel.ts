@@ -187,6 +187,11 @@ export function evtchn_is_pending(d: Domain, port: u32): bool {
   return d.evtchn_fifo ? fifo_is_pending(d, port) : l2_is_pending(d, port);
 }
 
+/** Ports below this can exist. */
+export function evtchn_max_ports(d: Domain): u32 {
+  return d.evtchn_fifo ? EVTCHN_FIFO_NR_CHANNELS : l2_ports(d);
+}
+
 export function evtchn_is_masked(d: Domain, port: u32): bool {
   return d.evtchn_fifo ? fifo_is_masked(d, port) : l2_is_masked(d, port);
 }

@@ -28,7 +28,7 @@ import { get_sched_poll } from '../gen/compat';
 import { XSM_schedop_shutdown } from '../gen/xsm';
 import { domain_crash, CRASH_GUEST } from './crash';
 import { Domain, domain_by_id, domain_shutdown, DOMAIN_SHUTDOWN } from './domain';
-import { evtchn_get, evtchn_is_pending } from './event_channel';
+import { evtchn_get, evtchn_is_pending, evtchn_max_ports } from './event_channel';
 import { copy_from_guest, get_guest, guest_word } from './guest_access';
 import { system_time } from './time';
 import { NEVER, Vcpu, vcpu_arg, VCPU_POLL } from './vcpu';
@@ -107,8 +107,9 @@ function poll(d: Domain, v: Vcpu, arg: u64): i64 {
   if (n && !copy_from_guest(v, list, ports, n * 4)) return -EFAULT;
   for (let i: u32 = 0; i < n; i++) {
     const port = load<u32>(list + ((<usize>i) << 2));
-    if (evtchn_get(d, port) == null) return -EINVAL;
-    if (evtchn_is_pending(d, port)) return 0;
+    // A port that nothing has been bound to yet is no mistake: it is not pending.
+    if (port >= evtchn_max_ports(d)) return -EINVAL;
+    if (evtchn_get(d, port) != null && evtchn_is_pending(d, port)) return 0;
   }
   v.poll_count = n;
   v.poll_deadline = timeout ? timeout : NEVER;

@@ -70,6 +70,11 @@ void test_refusals(void) {
   check("vm_assist", HC(HC_vm_assist, 0, 2, 0), 0);
   check("sched_op_compat", HC(6, 0, 0, 0), 0);
   check("sched_op_compat of no kind", HC(6, 3, 0, 0), -XEN_ENOSYS);
+  uint32_t port = 4095;
+  struct { u64 ports; uint32_t count, unused; u64 timeout; } poll = { (u64)&port, 1, 0, 1 };
+  check("poll a port that nothing is bound to", HC(HC_sched_op, 3, &poll, 0), 0);
+  port = 4096;
+  check("poll a port that there cannot be", HC(HC_sched_op, 3, &poll, 0), -XEN_EINVAL);
   struct { uint32_t cmd, a, b; } ec = { EVTCHNOP_unmask, 1 << 20, 0 };
   check("event_channel_op_compat", HC(16, &ec, 0, 0), -XEN_EINVAL);
   ec.cmd = 10;
