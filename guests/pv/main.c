@@ -57,6 +57,7 @@ void entered(struct entry *e) {
     VCPU.evtchn_upcall_pending = 0;
     VCPU.evtchn_pending_sel = 0;
     start->shared->evtchn_pending[0] = 0;
+    if (!resume_rip) return;
   }
   if (!resume_rip) {
     say_number(e->code);
@@ -120,6 +121,10 @@ void guest_main(struct start *s) {
   check("callback syscall", callback(2, 1, on_syscall), 0);
   check("callback sysenter", callback(5, 0, on_sysenter), 0);
   check("stack_switch", HC(3, 0xe02b, trap_stack_top, 0), 0);
+  if (s->how >= 1000) {
+    hostile(s->how);
+    shutdown(SHUTDOWN_poweroff);
+  }
   if (s->how) crash(s->how);
   test_traps();
   test_user();

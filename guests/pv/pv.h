@@ -90,6 +90,7 @@ void test_hot(void);
 void test_pages(void);
 void test_vcpus(void);
 void crash(u64 how);
+void hostile(u64 seed);
 /* While this is not 0, system calls and #UD of programs are answered. */
 extern u64 serving;
 void serve(struct entry *e);
