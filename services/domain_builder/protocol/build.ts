@@ -81,6 +81,7 @@ export interface PvhPlan extends AddressSpace {
 const RSDP_ANYWHERE = { bit: XENFEAT_linux_rsdp_unrestricted, name: 'linux_rsdp_unrestricted' };
 /** Where kernels without that feature search for the RSDP. */
 const RSDP_LOW = 0xfffc0;
+const LOW_END = 0x100000;
 /** The HVM parameter that names each special page. */
 const PAGE_PARAMS: readonly [number, keyof SpecialPages][] = [
   [HVM_PARAM_STORE_PFN, 'xenstore'],
@@ -114,12 +115,11 @@ export function buildPvh(config: DomainConfig): PvhPlan {
   const low = space.ram[0]!.size;
   const kernel = kernelRange(elf, low);
 
-  const rsdp = findsRsdpAnywhere(elf) ? ACPI_TABLES + acpi.tables.length : RSDP_LOW;
   const initrd = config.initrd && { gpa: 0, size: config.initrd.length };
   if (initrd?.size === 0) throw new BadImage('the initrd is empty; leave it out or give another one.');
   const infoAt = alignUp(kernel.gpa + kernel.size, PAGE);
-  const describe = { cmdline: config.cmdline, memmap: space.memmap, rsdp };
-  const infoSize = startInfo({ ...describe, modules: initrd ? [initrd] : [] }, infoAt).length;
+  const describe = { cmdline: config.cmdline, memmap: space.memmap };
+  const infoSize = startInfo({ ...describe, rsdp: 0, modules: initrd ? [initrd] : [] }, infoAt).length;
   const initrdAt = alignUp(infoAt + infoSize, PAGE);
   const end = initrdAt + (initrd?.size ?? 0);
   if (end > low) {
@@ -128,13 +128,16 @@ export function buildPvh(config: DomainConfig): PvhPlan {
       `${what} do not fit into ${MIB(low)} of low memory; give at least ${Math.ceil(end / (1 << 20))} MiB.`,
     );
   }
+  // Who is loaded below 1 MiB keeps its memory whole: it gets the RSDP by the start info.
+  const lowIsFree = kernel.gpa >= LOW_END || end <= RSDP_LOW;
+  const rsdp = lowIsFree && !findsRsdpAnywhere(elf) ? RSDP_LOW : ACPI_TABLES + acpi.tables.length;
   const modules: Range[] = initrd ? [{ gpa: initrdAt, size: initrd.size }] : [];
 
   const writes: Write[] = elf.segments.map((segment) => ({
     gpa: segment.gpa,
     bytes: image.subarray(segment.fileOffset, segment.fileOffset + segment.fileSize),
   }));
-  writes.push({ gpa: infoAt, bytes: startInfo({ ...describe, modules }, infoAt) });
+  writes.push({ gpa: infoAt, bytes: startInfo({ ...describe, rsdp, modules }, infoAt) });
   if (config.initrd) writes.push({ gpa: initrdAt, bytes: config.initrd });
   writes.push(
     { gpa: ACPI_INFO, bytes: zeros(PAGE) },
@@ -184,11 +187,10 @@ function findsRsdpAnywhere(elf: Elf): boolean {
   return names !== undefined && Buffer.from(names).toString('latin1').split(/[|\0]/).includes(RSDP_ANYWHERE.name);
 }
 
-/** The memory the kernel's segments take, checked against low RAM. Address 0 stays free: guests take it for "none". */
+/** The memory the kernel's segments take, checked against low RAM. Some begin at 0 (Mini-OS makes its page of zeros of the first one). */
 function kernelRange(elf: Elf, low: number): Range {
   const gpa = Math.min(...elf.segments.map((segment) => segment.gpa));
   const end = Math.max(...elf.segments.map((segment) => segment.gpa + segment.memSize));
-  if (gpa < PAGE) throw new BadImage(`the kernel wants to be loaded at ${hex(gpa)}; the first page must stay free.`);
   if (end > low)
     throw new BadImage(
       `the kernel needs memory up to ${MIB(end)}, the domain has ${MIB(low)} of low memory; give more.`,
