@@ -51,6 +51,20 @@ const MISTAKES: [name: string, file: string, right: string, wrong: string, found
     /reasons for|wrong entry|its type/,
   ],
   [
+    'a page of descriptors is not looked at',
+    'page_type.ts',
+    '    if (!descriptors_check(d, mfn_to_ptr(mfn))) {\n',
+    '    if (mfn == 0) {\n',
+    /descriptor page \d+ has a descriptor/,
+  ],
+  [
+    'a store to a page table keeps the references of what was there',
+    'ptwr.ts',
+    '  if (!same) leaf_put(d.domid, now);\n',
+    '',
+    /reasons for/,
+  ],
+  [
     'a linear entry may be writable',
     'entries.ts',
     '  if (e & PTE_RW) return false;\n  if (n == <u64>table) return true;',

@@ -312,7 +312,8 @@ export class PvFuzz {
       }
       case 4: {
         const to = BigInt(8 + rnd(8));
-        const offset = BigInt(8 * rnd(500));
+        // Mostly where entries are.
+        const offset = BigInt(8 * (rnd(4) ? rnd(12) : rnd(500)));
         const args = g.put(
           0,
           this.mfn(g),
@@ -328,6 +329,26 @@ export class PvFuzz {
         return g.try('grant_table_op', N.GNTTABOP_transfer, args, 1);
       }
     }
+  }
+
+  /** A page that somebody else has for reading, by a grant for more, becomes a table; then they copy into it. */
+  private late(g: Hostile): number {
+    const { rnd } = this;
+    const other = this.pickOther(g);
+    const pfn = 1 + rnd(TABLES - 1);
+    const mfn = g.mfns[pfn]!;
+    const ref = 8 + rnd(8);
+    if (!g.table || g.type(mfn) !== WRITABLE) return -1;
+    g.words(mfn).fill(0n);
+    g.words(g.table)[ref] = 1n | (BigInt(other.id) << 16n) | (BigInt(mfn) << 32n);
+    const map = other.put(0, other.va(1 + rnd(PAGES - 1)), 6n | (BigInt(ref) << 32n), BigInt(g.id), 0, 0);
+    other.try('grant_table_op', N.GNTTABOP_map_grant_ref, map, 1);
+    g.map(pfn, entry(mfn, 5n));
+    g.mmuext('PIN_L1_TABLE', mfn);
+    const offset = BigInt(8 * rnd(12));
+    const ends = [BigInt(SELF) | (offset << 16n), BigInt(ref), BigInt(g.id) | (offset << 16n)] as const;
+    const copy = other.put(0, this.mfn(other, WRITABLE), ...ends, 8n | (2n << 16n));
+    return other.try('grant_table_op', N.GNTTABOP_copy, copy, 1);
   }
 
   /** What the guest gives back, gets, exchanges. */
@@ -412,12 +433,14 @@ export class PvFuzz {
 
   private others(g: Hostile): number {
     const { rnd } = this;
-    switch (rnd(6)) {
+    switch (rnd(7)) {
       case 3:
       case 4:
         return this.descriptors(g);
       case 5:
         return this.table(g);
+      case 6:
+        return this.late(g);
       case 0:
         return g.try('vcpu_op', N.VCPUOP_register_vcpu_info, 0, g.put(0, this.mfn(g), BigInt(8 * rnd(64)) << 0n));
       case 1: {
