@@ -46,10 +46,7 @@ test('a domain with a boot loader: no kernel, or one on its disk; over the socke
   assert.equal(config.kernel, undefined);
   assert.equal(warnings.length, 1);
   assert.deepEqual(checkConfig(JSON.parse(JSON.stringify(config))), config);
-  assert.match(
-    JSON.stringify(configJson(config)),
-    /"bootloader":"pygrub","bootloader_args":\["--entry=1"\],"type.pvh"/,
-  );
+  assert.match(JSON.stringify(configJson(config)), /"bootloader":"pygrub","bootloader_args":\["--entry=1"\],"type.pv"/);
   const { config: named } = read('bootloader="/usr/bin/pygrub"\ndisk="d"\nkernel="/boot/k"\nramdisk="/boot/r"');
   assert.deepEqual([named.kernel, named.ramdisk], ['/boot/k', '/boot/r']);
   for (const [text, sentence] of [

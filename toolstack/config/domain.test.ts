@@ -19,7 +19,7 @@ const refused = (text: string): string => {
 test("libxl's defaults", () => {
   const { config, warnings } = read(LEAST);
   assert.deepEqual(config, {
-    type: 'pvh',
+    type: undefined,
     name: 'g',
     uuid: undefined,
     bootloader: undefined,
@@ -90,6 +90,7 @@ test('what comes over the socket is checked as a whole', () => {
     { ...config, memory: -1 },
     { ...config, memory: '1' },
     { ...config, kernel: 1 },
+    { ...config, type: 'hvm' },
   ];
   bad.push({ ...config, onCrash: 'x' }, { ...config, vcpus: 2 }, { ...config, name: 'a\n' }, { ...config, uuid: '1' });
   for (const each of bad) assert.throws(() => checkConfig(each));
@@ -108,7 +109,7 @@ test("JSON in libxl's layout", () => {
     libxlJson(configJson({ ...config, uuid })),
     `{
     "c_info": {
-        "type": "pvh",
+        "type": "pv",
         "name": "g",
         "uuid": "${uuid}",
         "run_hotplug_scripts": "True"
@@ -125,7 +126,7 @@ test("JSON in libxl's layout", () => {
         },
         "claim_mode": "True",
         "kernel": "/abs/k",
-        "type.pvh": {
+        "type.pv": {
 
         },
         "arch_arm": {

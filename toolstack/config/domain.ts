@@ -19,7 +19,8 @@ export const TYPES = ['pvh', 'pv'] as const;
 export type DomainType = (typeof TYPES)[number];
 
 export interface DomainConfig {
-  type: DomainType;
+  /** undefined: neither `type` nor `builder` is there; the kernel says what it can be (xl.cfg(5): PV is the default). */
+  type: DomainType | undefined;
   name: string;
   /** undefined: the host makes one up. */
   uuid: string | undefined;
@@ -99,11 +100,12 @@ function action(settings: Settings, key: string, otherwise: Action): Action {
 }
 
 /** `type`, or the older `builder`. */
-function domainType(settings: Settings): DomainType {
+function domainType(settings: Settings): DomainType | undefined {
   const type = settings.string('type');
   const builder = settings.string('builder');
   const names: Record<string, string> = { generic: 'pv', linux: 'pv' };
-  const wanted = type ?? (builder === undefined ? 'pvh' : (names[builder] ?? builder));
+  if (type === undefined && builder === undefined) return undefined;
+  const wanted = type ?? names[builder!] ?? builder;
   const known = TYPES.find((name) => name === wanted);
   if (known) return known;
   if (wanted !== 'hvm') fail(`Invalid domain type ${wanted}: there are pvh, pv and hvm.`);
@@ -234,7 +236,7 @@ export function checkConfig(given: unknown): DomainConfig {
   const good =
     c !== null &&
     typeof c === 'object' &&
-    TYPES.includes(c.type as DomainType) &&
+    (c.type === undefined || TYPES.includes(c.type)) &&
     [c.name, c.cmdline].every(isText) &&
     (c.bootloader === undefined ? isText(c.kernel) : isBootloader(c.bootloader)) &&
     [c.uuid, c.kernel, c.ramdisk].every((v) => v === undefined || isText(v)) &&

@@ -27,9 +27,10 @@ function actions(config: DomainConfig): Record<string, string> {
 
 /** `running`: the domain exists, and what libxl adds to the configuration then is there too. */
 export function configJson(config: DomainConfig, running = false): object {
+  const type = config.type ?? 'pv';
   return {
     c_info: {
-      type: config.type,
+      type,
       name: config.name,
       ...(running && { domid: DOMID_INVALID }),
       uuid: config.uuid,
@@ -50,7 +51,7 @@ export function configJson(config: DomainConfig, running = false): object {
         bootloader: config.bootloader.name,
         ...(config.bootloader.args.length > 0 && { bootloader_args: config.bootloader.args }),
       }),
-      [`type.${config.type}`]: {},
+      [`type.${type}`]: {},
       arch_arm: {},
       arch_x86: running ? { msr_relaxed: 'False' } : {},
     },

@@ -1,6 +1,7 @@
 // Dumping a domain: it stands meanwhile, and its pages pass through a window of domain 0's space.
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { XEN_DOMINF_hvm_guest } from '../../spec/abi/constants.ts';
 import { XenError } from '../../services/lib/hypercalls.ts';
 import type { ControlCalls } from '../../services/xenops/control_calls.ts';
 import { ownFrames } from '../../services/xenops/p2m.ts';
@@ -19,9 +20,11 @@ const TURN = 4;
 export async function* dumpCore(domains: Domains, domid: number): AsyncGenerator<Uint8Array> {
   const { config } = domains.find(domid);
   const { calls } = domains;
+  // What the domain is; its configuration may already be another one, for the next time.
+  const isPv = (calls.domainInfo(domid).flags & XEN_DOMINF_hvm_guest) === 0;
   calls.pause(domid);
   try {
-    const { pfns, mfns } = config.type === 'pv' ? pvFrames(calls, domid) : { pfns: await presentFrames(calls, domid) };
+    const { pfns, mfns } = isPv ? pvFrames(calls, domid) : { pfns: await presentFrames(calls, domid) };
     const frames = mfns ?? pfns;
     const shared = calls.domain(domid)?.sharedInfoFrame ?? Infinity;
     const core: Core = {

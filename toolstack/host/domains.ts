@@ -143,7 +143,7 @@ export class Domains {
     releasePlan(plan);
     const { domid } = guest;
     console.connect(guest.console);
-    const whole = { ...config, uuid: guest.description.uuid };
+    const whole = { ...config, type: plan.type, uuid: guest.description.uuid };
     const domain: Domain = {
       ...{ domid, guest, console, config: whole, source, name: config.name, created: Date.now(), unattended, extra },
       ended: undefined,

@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { bootFrom } from '../../services/bootloader/backend/sources.ts';
 import { BootError } from '../../services/bootloader/protocol/disk.ts';
-import { BadImage, buildDomain, type Plan } from '../../services/domain_builder/protocol/index.ts';
+import { BadImage, buildDomain, guestType, type Plan } from '../../services/domain_builder/protocol/index.ts';
 import { bootloaderOptions, type Bootloader } from '../config/bootloader.ts';
 import type { DomainConfig } from '../config/domain.ts';
 import { ERROR, Refused } from '../control/refused.ts';
@@ -44,9 +44,10 @@ export function loadPlan(config: DomainConfig): Loaded {
     const { kernelFile, ramdiskFile, ...sources } = filesOf(config, true);
     const { kernel, ramdisk, cmdline } = sources;
     what = `kernel: ${kernel}${ramdisk === undefined ? '' : `, ramdisk: ${ramdisk}`}`;
+    const image = elfImage(kernelFile);
     const plan = buildDomain({
-      type: config.type,
-      kernel: elfImage(kernelFile),
+      type: config.type ?? guestType(image),
+      kernel: image,
       initrd: ramdiskFile,
       cmdline,
       memory: config.memory * 1024,

@@ -10,6 +10,7 @@ import { xen } from '../../../../spec/abi/structs/xen.ts';
 import { BadImage, PAGE, concat, u32, u64, zeros } from '../bytes.ts';
 import { buildPvh, type DomainConfig } from '../build.ts';
 import { makeBzImage, makeElf, random } from '../fixtures.ts';
+import { guestType } from '../index.ts';
 import { buildPv, type PvFinish, type PvPlan } from './build.ts';
 import { makePvElf, notes, scrambled, str, type PvElf, type TestNote } from './fixtures.ts';
 
@@ -592,3 +593,11 @@ for (const [name, bits] of [
     assert.deepEqual([plan.bits, plan.domain.layout.kernel.pfn, plan.domain.layout.initrd!.mapped], [bits, 0, true]);
   });
 }
+
+test('a kernel of which nobody says the type: PV, as Xen does, and PVH where it can be nothing else', () => {
+  assert.equal(guestType(makePvElf({ notes: LINUX, segments: LINUX_SEGMENTS })), 'pv');
+  // Mini-OS: no entry but that of the file.
+  assert.equal(guestType(makePvElf({ notes: notes() })), 'pv');
+  assert.equal(guestType(makeElf()), 'pvh');
+  assert.equal(guestType(makeElf({ notes: [] })), 'pv');
+});

@@ -89,13 +89,17 @@ function legacyPage({ hypercallPfn }: GuestNotes, start: number, end: number): n
   return Number(hypercallPfn);
 }
 
+/** A PVH entry, and no PV one. */
+export const isForPvh = (notes: GuestNotes | undefined): boolean =>
+  notes?.phys32Entry !== undefined && notes.entry === undefined;
+
 /** What a PV kernel must say. */
 function checkNotes(notes: GuestNotes | undefined): GuestNotes {
   if (!notes)
     return fail(
       "the kernel has neither Xen's notes nor a __xen_guest section, so it is not made for PV domains; build it with CONFIG_XEN_PV=y or start it another way.",
     );
-  if (notes.phys32Entry !== undefined && notes.entry === undefined)
+  if (isForPvh(notes))
     fail(
       'the kernel is for PVH domains only: it has a PVH entry (XEN_ELFNOTE_PHYS32_ENTRY) and no PV one; set type="pvh".',
     );
