@@ -22,6 +22,37 @@ static void refused(const char *name, u64 *entry, u64 value) {
   check("the entry too", *entry, before);
 }
 
+static void new_base(u64 mfn) {
+  struct { uint32_t cmd, pad; u64 arg1, arg2; } op = { 5, 0, mfn, 0 };
+  check("new base", hypercall(HC_mmuext_op, (u64)&op, 1, 0, DOMID_SELF), 0);
+}
+
+/* Whoever loads a root need not say which entries have changed. */
+static void roots(volatile u64 *entry, u64 mapped) {
+  volatile u64 *word = start->scratch + 2;
+  u64 other = ((volatile u64 *)start->free_va)[2], root;
+  asm volatile("movq %%cr3, %0" : "=r"(root));
+  *word = 0x4321;
+  for (int i = 0; i < 3; i++) {
+    check("before", *word, 0x4321);
+    *entry = start->free_mfn << 12 | P | U;
+    asm volatile("movq %0, %%cr3" : : "r"(root) : "memory");
+    check("the same root once more", *word, other);
+    new_base(start->user_root);
+    check("another root", *word, other);
+    *entry = mapped;
+    new_base(root >> 12);
+    check("back to the first, an entry having changed meanwhile", *word, 0x4321);
+    new_base(start->user_root);
+    check("the other root again", *word, 0x4321);
+    *entry = 0;
+    *entry = mapped;
+    new_base(root >> 12);
+  }
+  user(0, 0xe033, 0x202);
+  check("the programs' root is what it was", last.code, PF);
+}
+
 void test_pages(void) {
   say("stores to page tables\n");
   volatile u64 *entry = &start->l1[(u64)start->scratch >> 12 & 511];
@@ -73,4 +104,5 @@ void test_pages(void) {
   *entry = mapped;
   invlpg(start->scratch);
   check("after all that", *start->scratch, 0x5678);
+  roots(entry, mapped);
 }
