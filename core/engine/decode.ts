@@ -48,7 +48,7 @@ import {
   next_row,
   row_form,
 } from './decode_table';
-import { UOP_LOCK, UOP_MEM, UOP_SPECIAL } from './uop';
+import { UNIT_MMX, UNIT_SSE, UOP_LOCK, UOP_MEM, UOP_SPECIAL } from './uop';
 
 const MAX_LENGTH: usize = 15;
 const SLOT_ZERO: u32 = 128;
@@ -312,7 +312,7 @@ function fill_uop(cpu: Cpu, u: usize, pos: u32, start: usize, row: DecodeRow, op
   store<u8>(u, <u8>x, 6);
   store<u8>(u, <u8>m, 7);
   if (!units(cpu, attrs)) {
-    store<u8>(u, attrs & (A_SSE | A_MMX) ? 1 : 0, 4);
+    store<u8>(u, <u8>(attrs & A_SSE ? UNIT_SSE : attrs & A_MMX ? UNIT_MMX : 0), 4);
     return FORM_UNIT;
   }
   return row_form(row, size, variant);

@@ -14,7 +14,7 @@ import { branch, cross as cross_page, lookup, scratch_uops } from './branch';
 import { CodePage, code_renew } from './code_cache';
 import { FORM_GOTO, FORM_STOP } from '../gen/forms';
 import { debug_break_hit } from './debug';
-import { UOP_SIZE, next_rip, this_rip, uop_disp, uop_form, uop_pos, uop_r } from './uop';
+import { UNIT_SSE, UOP_SIZE, next_rip, this_rip, uop_disp, uop_form, uop_pos, uop_r } from './uop';
 
 /** Go on at the micro-op's target: the end of a run or of the page. */
 export function goto(cpu: Cpu, u: usize): usize {
@@ -54,10 +54,10 @@ export function gp(cpu: Cpu, u: usize): usize {
   return fault(cpu, u, 13);
 }
 
-/** An x87, MMX or SSE instruction whose unit is off (SDM vol. 3, tables 13-1 and 2-2): r = 1 for MMX and SSE. */
+/** An x87, MMX or SSE instruction whose unit is off (SDM vol. 3, tables 13-1 and 2-2): r is a UNIT_*. */
 export function unit(cpu: Cpu, u: usize): usize {
-  const em = (cpu.cr0 & 4) != 0;
-  if (uop_r(u) && (em || !(cpu.cr4 & 0x200))) return fault(cpu, u, 6);
+  const whose = uop_r(u);
+  if ((whose && cpu.cr0 & 4) || (whose == UNIT_SSE && !(cpu.cr4 & 0x200))) return fault(cpu, u, 6);
   return fault(cpu, u, 7);
 }
 

@@ -16,6 +16,10 @@ export const UOP_SPECIAL: u32 = 0x20;
 export const UOP_MEM: u32 = 0x40;
 export const UOP_LOCK: u32 = 0x80;
 
+/** Whose unit is off (FORM_UNIT's r; 0 is x87's). */
+export const UNIT_MMX: u32 = 1;
+export const UNIT_SSE: u32 = 2;
+
 @inline export function uop_form(u: usize): u32 {
   return load<u16>(u);
 }
