@@ -196,10 +196,13 @@ export function lapic_set_tpr(cpu: Cpu, v: u32): void {
 }
 
 function error(cpu: Cpu, bit: u32): void {
-  store<u32>(own(cpu), load<u32>(own(cpu), ERRORS) | bit, ERRORS);
   const lvt = get(cpu, LVT_ERROR);
-  // A bad vector here must not report itself again.
-  if (!(lvt & LVT_MASKED) && (lvt & 0xff) >= 16) lapic_raise(cpu, lvt & 0xff);
+  const open = !(lvt & LVT_MASKED);
+  const vector = lvt & 0xff;
+  // A bad vector of this entry is one more error, which is not reported by it again.
+  const more: u32 = open && vector < 16 ? ERROR_RECEIVE_VECTOR : 0;
+  store<u32>(own(cpu), load<u32>(own(cpu), ERRORS) | bit | more, ERRORS);
+  if (open && vector >= 16) lapic_raise(cpu, vector);
 }
 
 // Interrupt commands (SDM 10.6)

@@ -531,6 +531,13 @@ test('local APIC: priorities, end of interrupt, self-IPI, timer', () => {
   assert.equal(core.apic_pending(), 0x66);
   core.apic_ack(0x66);
   core.apic_mmio_write(0xb0, 0);
+  // An error whose report has a bad vector is two errors, and no report.
+  core.apic_mmio_write(0x370, 15);
+  core.apic_mmio_write(0x300, 0x40000 | 15);
+  assert.equal(core.apic_pending(), -1);
+  core.apic_mmio_write(0x280, 0);
+  assert.equal(core.apic_mmio_read(0x280), 0x60);
+  core.apic_mmio_write(0x370, 0x10000);
   // Timer: one-shot, divide by 1, 10 ns a tick at a TSC of 1 GHz
   core.apic_mmio_write(0x3e0, 11);
   core.apic_mmio_write(0x320, 0x77);
