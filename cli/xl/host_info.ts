@@ -98,7 +98,7 @@ function xen({ version: v, scheduler }: HostInfo): string[] {
   ];
 }
 
-async function info(xl: Xl, { options }: Given): Promise<number> {
+async function info(xl: Xl, { options, args }: Given): Promise<number> {
   const known = await xl.call<HostInfo>('host.info');
   const { system } = known;
   const lines = [
@@ -110,7 +110,13 @@ async function info(xl: Xl, { options }: Given): Promise<number> {
     ...(options.has('numa') ? numa(known) : []),
     ...xen(known),
   ];
-  for (const each of lines) xl.out(each);
+  const [name] = args;
+  if (name === undefined) for (const each of lines) xl.out(each);
+  else {
+    const found = lines.find((each) => each.startsWith(`${name.padEnd(23)}: `));
+    if (found === undefined) throw new Failure(`xl: info has no line '${name}'; 'xl info' shows them all.`);
+    xl.out(found.slice(25));
+  }
   return 0;
 }
 
@@ -156,8 +162,8 @@ async function parameters(_xl: Xl, { args }: Given): Promise<number> {
 export const HOST_INFO: Verb[] = [
   {
     name: 'info',
-    usage: '[-n|--numa]',
-    about: 'Show what the host is and has',
+    usage: '[-n|--numa] [Name]',
+    about: 'Show what the host is and has, or the value of one line',
     options: [{ short: 'n', long: 'numa', help: 'Show the NUMA nodes too.' }],
     run: info,
   },

@@ -31,6 +31,7 @@ test('info: all of Xen’s lines, in their order', async () => {
   assert.equal(known.get('xen_version'), `4.17${known.get('xen_extra')}`);
   assert.match(known.get('platform_params')!, /^virt_start=0x[0-9a-f]+$/);
   assert.ok(Number(known.get('free_memory')) >= 180);
+  assert.equal(await b.ok('info', 'xen_caps'), `${known.get('xen_caps')}\n`);
   assert.match(
     await b.ok('info', '-n'),
     /^cpu_topology {11}:\ncpu: {4}core {4}socket {5}node\n {2}0: {7}0 {8}0 {8}0\n/m,
