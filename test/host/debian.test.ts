@@ -14,6 +14,7 @@ const LONG_MS = 120_000;
 test('xl create -c, console, sysrq, mem-set, shutdown -w', async () => {
   const { kernel, initrd } = guestImage();
   const config = b.config('debian', {
+    type: 'pvh',
     kernel,
     ramdisk: initrd,
     cmdline: 'console=hvc0 quiet',
