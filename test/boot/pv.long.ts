@@ -1,4 +1,5 @@
 // PV guests that take long: `npm run test:long`.
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { guestImage } from '../../guests/image/index.ts';
@@ -40,4 +41,12 @@ for (const type of ['pv', 'pvh'] as const)
     const found = boot(treesOf(new MemoryDisk(image)));
     const [ran] = await run({ type, kernel: found.kernel, initrd: found.ramdisk, cmdline: found.args, memory: 256 });
     checkTour(ran!, type === 'pv' ? 'Xen PV' : 'Xen HVM');
+  });
+
+for (let i = 1; i <= 3; i++)
+  test(`Debian as PV with two vCPUs on two pCPUs, ${i} of 3`, async () => {
+    const [ran] = await run({ ...debian('pv', 256), vcpus: 2 });
+    checkTour(ran!, 'Xen PV');
+    assert.match(ran!.output, /smp: Brought up 1 node, 2 CPUs/);
+    assert.doesNotMatch(ran!.output, /WARNING:|rcu: INFO|multicall\(s\) failed/);
   });

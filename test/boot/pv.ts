@@ -18,6 +18,8 @@ export interface Wanted {
   cmdline: string;
   /** MiB */
   memory: number;
+  /** Each on a pCPU of its own. */
+  vcpus?: number;
   /** Entered when the output matches. */
   typed?: [when: RegExp, text: string];
 }
@@ -30,7 +32,8 @@ export interface Ran {
 /** Runs the guests side by side on one host to the end of all. */
 export async function run(...wanted: Wanted[]): Promise<Ran[]> {
   const memory = wanted.reduce((sum, guest) => sum + guest.memory + 8, 8);
-  const machine = new Machine({ memory: memory * MIB }, loadCore());
+  const pcpus = Math.max(...wanted.map(({ vcpus = 1 }) => vcpus));
+  const machine = new Machine({ memory: memory * MIB, pcpus }, loadCore());
   const host = new Host(machine);
   let failure: Error | undefined;
   machine.onFailure((error) => (failure = error));
@@ -50,7 +53,7 @@ export async function run(...wanted: Wanted[]): Promise<Ran[]> {
         },
       });
       const console = { write: (b: Uint8Array): void => void (ran.output += Buffer.from(b).toString('latin1')) };
-      ran.guest = host.create({ name: `g${i}`, plan, memoryKib: want.memory * 1024, vcpus: 1, console });
+      ran.guest = host.create({ name: `g${i}`, plan, memoryKib: want.memory * 1024, vcpus: want.vcpus ?? 1, console });
       return ran;
     });
     let looks = 0;

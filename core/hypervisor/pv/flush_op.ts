@@ -1,4 +1,5 @@
 // What a PV guest asks to be forgotten of its vCPUs' translations.
+import { EINVAL, ERESTART } from '../../gen/abi';
 import { pv_flush, pv_forget, pv_invlpg } from '../../arch/x86/pv/tlb';
 import { domain_vcpu } from '../domain';
 import { get_guest, guest_word } from '../guest_access';
@@ -13,14 +14,17 @@ export function flush_local(v: Vcpu, va: u64): void {
   else pv_invlpg(v, va);
 }
 
-/** On every vCPU of the domain, or on those whose bits are set at `bitmap`. False: it cannot be read. */
-export function flush_many(v: Vcpu, everybody: bool, bitmap: u64, va: u64): bool {
+/**
+ * On every vCPU of the domain, or on those whose bits are set at `bitmap`; -EINVAL: it cannot be read. Who can try `again` is told so by
+ * -ERESTART when another pCPU is not there yet.
+ */
+export function flush_many(v: Vcpu, everybody: bool, bitmap: u64, va: u64, again: bool): i32 {
   const d = vcpu_domain(v);
   let elsewhere = false;
   let word: u64 = ~0;
   for (let id: u32 = 0; id < d.max_vcpus; id++) {
     if (!everybody && (id & 63) == 0) {
-      if (!get_guest<u64>(v, bitmap + (id >>> 3))) return false;
+      if (!get_guest<u64>(v, bitmap + (id >>> 3))) return -EINVAL;
       word = guest_word;
     }
     if (!((word >> (id & 63)) & 1)) continue;
@@ -31,6 +35,5 @@ export function flush_many(v: Vcpu, everybody: bool, bitmap: u64, va: u64): bool
     else if (va == ALL_PAGES) pv_forget(other);
     else pv_invlpg(other, va);
   }
-  if (elsewhere) flush_wait();
-  return true;
+  return elsewhere && !flush_wait(again) && again ? -ERESTART : 0;
 }

@@ -123,6 +123,6 @@ function va_mapping(d: Domain, v: Vcpu, pg: Domain, va: u64, value: u64, flags: 
   if (kind != UVMF_TLB_FLUSH && kind != UVMF_INVLPG) return 0;
   const what = kind == UVMF_INVLPG ? va : ALL_PAGES;
   if (mask == 0) flush_local(v, what);
-  else if (!flush_many(v, mask == UVMF_ALL, mask, what)) return -EFAULT;
+  else if (flush_many(v, mask == UVMF_ALL, mask, what, false)) return -EFAULT;
   return 0;
 }

@@ -135,7 +135,7 @@ function use(d: Domain, mfn: Mfn, f: Frame, type: u8): i32 {
   f.pt_type = type;
   if (!unwritable(d, mfn, f)) {
     f.pt_type = PGT_none;
-    return -EBUSY;
+    return type == PGT_seg ? -EBUSY : -ERESTART;
   }
   if (type == PGT_seg) {
     if (!descriptors_check(d, mfn_to_ptr(mfn))) {
@@ -154,14 +154,14 @@ function use(d: Domain, mfn: Mfn, f: Frame, type: u8): i32 {
 
 /**
  * The type has changed, so no new translation lets the frame be written; those that there are go before anybody relies on it. False:
- * some pCPU could not be reached.
+ * some pCPU has not been reached yet.
  */
 function unwritable(d: Domain, mfn: Mfn, f: Frame): bool {
   if (!(f.pt_flags & PGT_stale)) return true;
   tlb_revoke_write(mfn);
   // A domain with one vCPU, which is here, has no other TLB than this one.
   const alone = tlb_here() && caller == changetype<usize>(d) && !(f.pt_flags & PGT_shared);
-  if (!(alone && (host().pcpu_count == 1 || d.max_vcpus == 1)) && !flush_wait()) return false;
+  if (!(alone && (host().pcpu_count == 1 || d.max_vcpus == 1)) && !flush_wait(f.pt_type != PGT_seg)) return false;
   f.pt_flags &= ~(PGT_stale | PGT_shared);
   return true;
 }
