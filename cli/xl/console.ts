@@ -6,10 +6,15 @@ import type { Xl } from './context.ts';
 import { Failure, type Given, type Verb } from './verb.ts';
 
 /** Ends when the guest does, or a person leaves by Ctrl-]. `ready` is called when nothing can be missed any more. */
-export async function attach(client: ControlClient, domid: number, ready?: () => Promise<unknown>): Promise<void> {
+export async function attach(
+  client: ControlClient,
+  which: number | string,
+  ready?: () => Promise<unknown>,
+): Promise<void> {
   const terminal = openTerminal();
   try {
-    const call = client.start<null>('domain.console', { domid }, { data: (bytes) => terminal.write(bytes) });
+    const params = typeof which === 'number' ? { domid: which } : { name: which };
+    const call = client.start<null>('domain.console', params, { data: (bytes) => terminal.write(bytes) });
     terminal.onDrain(() => call.resume());
     terminal.onInput((bytes) => {
       if (call.send(bytes)) return;
@@ -28,13 +33,13 @@ async function console(xl: Xl, { options, args }: Given): Promise<number> {
   if (type !== 'pv') throw new Failure(`xl: guests here have a pv console only, not '${String(type)}'.`);
   const number = String(options.get('n') ?? '0');
   if (number !== '0') throw new Failure(`xl: there is console 0 only, not '${number}'.`);
-  const domid = await xl.domid(args[0]!);
-  if (domid === 0)
+  const which = /^\d{1,5}$/.test(args[0]!) ? Number(args[0]) : args[0]!;
+  if (which === 0 || which === 'Domain-0')
     throw new Failure("xl: Domain-0 has no console: it is the host itself; `xl dmesg` shows the hypervisor's.", 22);
   try {
-    await attach(await xl.host(), domid);
+    await attach(await xl.host(), which);
   } catch (error) {
-    if (error instanceof Refused) throw new Failure(`xl: ${error.message}`);
+    if (error instanceof Refused) throw new Failure(typeof which === 'string' ? error.message : `xl: ${error.message}`);
     throw error;
   }
   return 0;
@@ -44,7 +49,8 @@ export const CONSOLE: Verb[] = [
   {
     name: 'console',
     usage: '[options] <Domain>',
-    about: "Connect to a domain's console; Ctrl-] leaves it. What it said and nobody has seen yet comes first",
+    about:
+      "Connect to a domain's console; Ctrl-] leaves it. What it said and nobody has seen yet comes first, even if it has ended since",
     options: [
       { short: 't', value: 'TYPE', help: 'The type of console: pv is the only one.' },
       { short: 'n', value: 'NUMBER', help: 'The number of the console: there is 0.' },

@@ -83,6 +83,15 @@ test('a console is left and taken up again: what nobody saw comes first, and two
   const ended = once(third, 'close');
   await b.ok('destroy', 'quiet');
   assert.deepEqual(await ended, [0, null], 'it ends with the domain');
+  // It has ended before anybody came.
+  await b.create('brief', { extra: 'test=none' });
+  await until(async () => (await b.xl('domid', 'brief')).code !== 0, 'it is gone');
+  const late = b.start('xl', ['console', 'brief']);
+  let words = '';
+  late.stdout!.on('data', (bytes: Buffer) => (words += bytes.toString()));
+  assert.deepEqual(await once(late, 'close'), [0, null]);
+  assert.match(words, /^xenolith unikernel[\s\S]*done /);
+  assert.match((await b.xl('console', 'brief')).err, /^brief is an invalid domain identifier \(rc=-6\)/);
   await b.ok('destroy', 'talk');
 });
 

@@ -100,6 +100,23 @@ test('input waits for room, up to a bound, and nothing of it is lost', () => {
   assert.equal(console.waiting, false);
 });
 
+test('whoever comes after the end is shown what nobody has seen', () => {
+  const { console, say } = world();
+  const first = viewer();
+  const attached = console.attach(first.it);
+  say('seen, ');
+  attached.detach();
+  assert.equal(console.unseen, false);
+  say('last words');
+  assert.equal(console.unseen, true);
+  console.end();
+  const late = viewer();
+  console.attach(late.it);
+  assert.equal(late.seen, 'last words');
+  assert.equal(late.gone, 1);
+  assert.equal(console.unseen, false);
+});
+
 test('model: whatever the order, each viewer sees a stretch of the output from what nobody had seen', () => {
   const next = random(77);
   for (let round = 0; round < 200; round++) {

@@ -82,11 +82,9 @@ export class GuestConsole implements ConsoleSink {
 
   attach(viewer: Viewer): Attached {
     const view = new View(this, viewer, this.#shown);
+    if (!this.#gone) this.#views.add(view);
+    this.catchUp(view);
     if (this.#gone) viewer.gone();
-    else {
-      this.#views.add(view);
-      this.catchUp(view);
-    }
     return view;
   }
 
@@ -123,6 +121,11 @@ export class GuestConsole implements ConsoleSink {
   get waiting(): boolean {
     for (const view of this.#views) if (view.typed.length > 0) return true;
     return false;
+  }
+
+  /** Is there output that nobody has been shown? */
+  get unseen(): boolean {
+    return this.#shown < this.#written;
   }
 
   end(): void {

@@ -58,6 +58,8 @@ const KIB = 1024;
 export const DOM0_NAME = 'Domain-0';
 /** The service domains' numbers begin here; they are the host's own, and not listed. */
 const SERVICES = 0x7f00;
+/** Ended domains whose console can still be read. */
+const MAX_UNHEARD = 8;
 
 export class Domains {
   readonly host: Host;
@@ -197,9 +199,32 @@ export class Domains {
     this.#byId.delete(domid);
     domain.guest.destroy();
     domain.console.end();
+    if (domain.console.unseen) this.#rememberConsole(domain);
     this.#state.forget(domid);
     this.log(`domain ${domid} '${domain.name}' destroyed`);
     this.tell({ domid, what: 'destroyed', again });
+  }
+
+  // ---- last words
+
+  /** Who ends before anybody has attached is still heard: whose output nobody has seen, the last ones, oldest first. */
+  readonly #unheard: Pick<Domain, 'domid' | 'name' | 'console'>[] = [];
+
+  #rememberConsole({ domid, name, console }: Domain): void {
+    this.#unheard.push({ domid, name, console });
+    if (this.#unheard.length > MAX_UNHEARD) this.#unheard.shift();
+  }
+
+  /** The console of a domain, or of the last one that has ended so, once. */
+  console(which: number | string): GuestConsole {
+    const domid = typeof which === 'number' ? which : this.named(which);
+    const domain = domid === undefined ? undefined : this.#byId.get(domid);
+    if (domain) return domain.console;
+    const at = this.#unheard.findLastIndex(({ domid, name }) => domid === which || name === which);
+    const [ended] = at < 0 ? [] : this.#unheard.splice(at, 1);
+    if (ended) return ended.console;
+    if (typeof which === 'number') return this.find(which).console;
+    throw new Refused(`${which} is an invalid domain identifier (rc=-6)`, ERROR.DOMAIN_NOTFOUND);
   }
 
   // ---- changes

@@ -48,11 +48,11 @@ async function create(domains: Domains, params: Params): Promise<object> {
   return { domid };
 }
 
-/** The guest's console, both ways, until the guest or the caller goes. */
+/** The guest's console, both ways, until the guest or the caller goes. A guest of that `name` may have ended already. */
 function console(domains: Domains, params: Params, call: Call): Promise<void> {
-  const domain = domains.find(domidOf(params));
+  const which = domains.console(params.name === undefined ? domidOf(params) : text(params, 'name'));
   return new Promise((resolve) => {
-    const attached = domain.console.attach({
+    const attached = which.attach({
       data: (bytes) => call.data(bytes),
       more: () => call.resume(),
       gone: resolve,
