@@ -95,7 +95,7 @@ import {
 import { NODE_CLOSES, NODE_DEFERRED } from './float_checks';
 import { check_lanes, compute_vector, from_vector, quick_begin, quick_checks, quick_end, vector } from './lower_vector';
 import { page_delta, page_known } from './pages';
-import { dispatch_count, dispatch_target, structure_enter, structure_leave, write_goto } from './structure';
+import { dispatch_count, dispatch_target, loops, structure_enter, structure_leave, write_goto } from './structure';
 import * as w from './wasm';
 import { blocks } from './blocks';
 
@@ -495,7 +495,8 @@ function same_value(p: u32, q: u32): bool {
 
 /** The last probe of the block before `n` whose pointer is near and may be used the same way; near_distance is its distance from `root`. */
 function neighbour(n: Node, root: u32, at: i64): Node | null {
-  if (!(n.flags & NODE_HOT)) return null;
+  // it is more code: worth it where it runs again and again
+  if (!(n.flags & NODE_HOT) || loops == 0) return null;
   let tries = 0;
   for (let p = changetype<usize>(n) - NODE_SIZE; p >= <usize>here.first && tries < NEAR_TRIES; p -= NODE_SIZE) {
     const m = changetype<Node>(p);

@@ -243,8 +243,12 @@ function write_level(head: u32, list: usize, count: u32, level: u32): void {
   }
 }
 
+/** Loops around what is being written. */
+export let loops: u32 = 0;
+
 function write_loop(header: u32, component: usize, level: u32): void {
   w.loop();
+  loops++;
   const h = block(header);
   const outside = h.label;
   h.label = ++depth;
@@ -263,6 +267,7 @@ function write_loop(header: u32, component: usize, level: u32): void {
     n++;
   }
   write_level(header, rest, n, level);
+  loops--;
   w.end();
   depth--;
   h.label = outside;
@@ -299,7 +304,7 @@ export function write_goto(from: u32, to: u32, chosen: u32): void {
 export function write_structure(): bool {
   nodes = blocks;
   levels = 1;
-  depth = 0;
+  depth = loops = 0;
   failed = false;
   lists = work_lists() + <usize>MAX_DISPATCHES * ((TARGETS + 1) << 2);
   const root = dispatch_new();

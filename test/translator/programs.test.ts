@@ -18,7 +18,7 @@ test('20,000 random programs leave the same state in both tiers, slice by slice'
   t.diagnostic(`${retired} instructions, ${((100 * inRegions) / retired).toFixed(0)} % in ${totals.regions} regions`);
   assert.ok(inRegions > retired * 0.55, `${inRegions} of ${retired} instructions ran in regions`);
   assert.ok(entries > 1_000_000 && totals.regions > 20_000 && totals.halted > 5_000);
-  assert.ok(found.probes > 10_000 && found.neighbours > 300 && found.accesses > found.probes && found.state > 10_000);
+  assert.ok(found.probes > 10_000 && found.neighbours > 100 && found.accesses > found.probes && found.state > 10_000);
 });
 
 test('programs that write an instruction on two pages where a region begins', () => {
