@@ -21,11 +21,12 @@ import {
   PACE_STEP,
   SHADOW_ALL,
   SHADOW_NONE,
+  cpu_event,
 } from '../arch/x86/cpu';
 import { deliver_exception, interrupt_deliver, raise_debug } from '../arch/x86/exceptions';
 import { IF, TF } from '../arch/x86/flags';
-import { nmi_deliver, nmi_pending } from '../arch/x86/interrupts';
-import { lapic_ack, lapic_pending } from '../arch/x86/lapic';
+import { nmi_deliver, nmi_pending, nmi_raised } from '../arch/x86/interrupts';
+import { lapic_ack, lapic_pending, lapic_raised } from '../arch/x86/lapic';
 import { MODE_BREAK, MODE_CS64, MODE_WATCH } from '../arch/x86/modes';
 import { pv_events } from '../arch/x86/pv/bounce';
 import { store_undone } from '../arch/x86/pv/page_writes';
@@ -126,6 +127,12 @@ function interrupt(cpu: Cpu): i32 {
   return v;
 }
 
+/** Cpu.waits stays set only while something waits, even if it is not deliverable: until the next kick nothing can come to that. */
+function see_waiting(cpu: Cpu): void {
+  atomic.store<u32>(changetype<usize>(cpu) + offsetof<Cpu>('waits'), 0);
+  if (engine_upcall_vector(cpu) >= 0 || lapic_raised(cpu) || nmi_raised(cpu)) cpu_event(cpu);
+}
+
 /** Deliver what is pending between two instructions: an NMI first, then one interrupt. EXIT_NONE, or why it could not be. */
 function events(cpu: Cpu): i32 {
   if (cpu_pv(cpu)) return pv_events(cpu);
@@ -184,6 +191,7 @@ function alone(cpu: Cpu): bool {
 export function cpu_run(cpu: Cpu, budget: i32): i32 {
   tlb_enter(cpu);
   see_changed_code(cpu);
+  cpu_event(cpu);
   let left = budget;
   while (true) {
     // The budget first: whoever kicks after this is heard, and what was pending before is seen below.
@@ -195,6 +203,7 @@ export function cpu_run(cpu: Cpu, budget: i32): i32 {
     if (engine_wanted(cpu)) return EXIT_BUDGET;
     region_begin();
     let r = stepping ? traps(cpu) : between(cpu);
+    if (cpu.waits) see_waiting(cpu);
     if (debug_reason && r == EXIT_NONE) return EXIT_DEBUG; // what was delivered has met a watched stack
     const broken = r == EXIT_NONE ? breaks(cpu) : 0;
     if (broken) {

@@ -4,6 +4,7 @@ import { Cpu, EXIT_RETRY } from '../arch/x86/cpu';
 import { MODE_CS64, MODE_VM86 } from '../arch/x86/modes';
 import { divide, divide_signed } from '../arch/x86/divide';
 import { raise } from '../arch/x86/exceptions';
+import { interrupts_on } from '../arch/x86/semantics/system_flags';
 import { branch, fault_branch, indirect, indirect_quiet, target_ok_slow } from './branch';
 import { counter_get, counter_set, ea_moved, ea_slow, linear, offset_special } from './address';
 import { EvalVector } from './eval_vector';
@@ -68,6 +69,10 @@ export class Eval extends EvalVector {
   }
   @inline set_rflags(v: i64): void {
     changetype<Cpu>(this).rflags = <u64>v;
+  }
+
+  @inline interrupts_on(u: usize): i32 {
+    return interrupts_on(changetype<Cpu>(this), u);
   }
 
   @inline cpl(): i64 {

@@ -39,6 +39,13 @@ export class RecordState extends RecordFlags {
     this.set_slot(RFLAGS, v);
   }
 
+  /** Those that may wait are the interpreter's to look at. */
+  interrupts_on(u: usize): i32 {
+    this.escape(this.state<u32>(<u32>offsetof<Cpu>('waits')));
+    this.set_rflags(this.or(this.rflags(), this.k(0x200)));
+    return 0;
+  }
+
   cpl(): Node {
     return this.state<u32>(<u32>offsetof<Cpu>('cpl'));
   }

@@ -1,7 +1,7 @@
 // A debugger's hold on a domain, for the platform: stop, step, memory by the vCPU's page tables, breakpoints. Not reachable by guests.
 // All of it runs under the host's lock; memory and breakpoints are for a domain that has been stopped.
 import { ACCESS_READ, TABLE_SUPERVISOR_AC, walk, walk_gpa } from '../arch/x86/mmu/paging';
-import { Cpu, EXIT_IOREQ, seg, SEG_FS, SEG_GS } from '../arch/x86/cpu';
+import { Cpu, EXIT_IOREQ, seg, set_seg_base, SEG_FS, SEG_GS } from '../arch/x86/cpu';
 import { flags_get, flags_set } from '../arch/x86/flags';
 import { canonical } from '../arch/x86/limits';
 import { update_mode } from '../arch/x86/modes';
@@ -237,14 +237,12 @@ export function debug_set_flags(domid: u32, id: u32, value: u64): i32 {
   return v == null ? -ESRCH : 0;
 }
 
-/** FS (0) or GS (1): its base, hidden part and address generation's copy. A base that is not canonical is refused. */
+/** The base of FS (0) or GS (1). One that is not canonical is refused. */
 export function debug_set_base(domid: u32, id: u32, which: i32, base: u64): i32 {
   if (!canonical(base)) return -EINVAL;
   const v = find(domid, id);
   if (v == null) return -ESRCH;
   const cpu: Cpu = cpu_of(v);
-  seg(cpu, which ? SEG_GS : SEG_FS).base = base;
-  if (which) cpu.base_gs = base;
-  else cpu.base_fs = base;
+  set_seg_base(cpu, which ? SEG_GS : SEG_FS, base);
   return 0;
 }

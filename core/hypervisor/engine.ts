@@ -1,6 +1,6 @@
 // The seam to the CPU engine: what it asks the hypervisor while guest code runs. Called without the host's lock.
 import { lapic_mmio, lapic_raise } from '../arch/x86/lapic';
-import { Cpu, EXIT_IOREQ, EXIT_RETRY } from '../arch/x86/cpu';
+import { Cpu, EXIT_IOREQ, EXIT_RETRY, cpu_event } from '../arch/x86/cpu';
 import {
   ERESTART,
   HVM_PARAM_CALLBACK_IRQ,
@@ -176,7 +176,10 @@ export function engine_upcall_vector(cpu: Cpu): i32 {
     const raised = changetype<usize>(v) + offsetof<Vcpu>('upcall_raise');
     if (atomic.load<u32>(raised)) {
       atomic.store<u32>(raised, 0);
-      if (!lapic_raise(cpu, v.upcall_vector)) atomic.store<u32>(raised, 1);
+      if (!lapic_raise(cpu, v.upcall_vector)) {
+        atomic.store<u32>(raised, 1);
+        cpu_event(cpu);
+      }
     }
     return -1;
   }

@@ -13,6 +13,8 @@ import {
   CPU_XMM,
   Cpu,
   seg,
+  seg_base,
+  set_seg_base,
   SEG_CS,
   SEG_DS,
   SEG_ES,
@@ -167,7 +169,7 @@ export function cpu_record_save(v: Vcpu, p: usize): void {
     const at = p + ((<usize>i) << 2);
     store<u32>(at, s.selector, hvm_hw_cpu__cs_sel);
     store<u32>(at, s.limit, hvm_hw_cpu__cs_limit);
-    store<u64>(at + ((<usize>i) << 2), s.base, hvm_hw_cpu__cs_base);
+    store<u64>(at + ((<usize>i) << 2), seg_base(cpu, segment_at(i)), hvm_hw_cpu__cs_base);
     store<u32>(at, s.attr, hvm_hw_cpu__cs_arbytes);
   }
   store<u64>(p, cpu.idt_base, hvm_hw_cpu__idtr_base);
@@ -269,7 +271,7 @@ function check_control(cr0: u64, cr4: u64, efer: u64): i32 {
 function set_segment(cpu: Cpu, i: i32, selector: u32, base: u64, limit: u32, attr: u32): void {
   const s = seg(cpu, i);
   s.selector = <u16>selector;
-  s.base = base;
+  set_seg_base(cpu, i, base);
   s.limit = limit;
   // Some tools write the granularity bit apart, as in the descriptor (bits 12-15 there): Xen's layout has them at 8-11.
   s.attr = <u16>(attr > 0xfff ? (attr & 0xff) | ((attr >>> 4) & 0xf00) : attr);
@@ -290,8 +292,6 @@ function context_loaded(cpu: Cpu): i32 {
   cpu.base_cs = long ? 0 : seg(cpu, SEG_CS).base;
   cpu.base_ss = long ? 0 : seg(cpu, SEG_SS).base;
   cpu.base_ds = long ? 0 : seg(cpu, SEG_DS).base;
-  cpu.base_fs = seg(cpu, SEG_FS).base;
-  cpu.base_gs = seg(cpu, SEG_GS).base;
   cpu.base_none = cpu.base_none2 = 0;
   update_mode(cpu);
   host_raise_flush();

@@ -109,6 +109,34 @@ repetition:
   popq irq_hook
   ret
 
+held_hook:
+  cmpq $held_behind, 48(%rsp)
+  jne eoi_hook
+  incq held_right
+  jmp eoi_hook
+
+/* What CLI has held comes behind the instruction after STI, every time: often enough that the loop is translated (2B, STI). */
+held:
+  FORGET
+  pushq irq_hook
+  movq $held_hook, irq_hook
+  xorl %r13d, %r13d
+  movl $30000, %r14d
+1: cli
+  SEND 0x58
+  incl %r13d
+  sti
+  incl %r13d
+held_behind:
+  decl %r14d
+  jnz 1b
+  cli
+  EXPECT "held.delivered", held_right, 30000
+  EXPECT "held.instructions", %r13, 60000
+  movq $0, held_right
+  popq irq_hook
+  ret
+
 tests:
   call idt_delivery
   call double_fault
@@ -116,6 +144,7 @@ tests:
   pushq $xapic_text
   call print
   call apic_tests
+  call held
   call repetition
   movl $1, %eax
   cpuid
@@ -361,6 +390,7 @@ apic_tests:
   ret
 
 x2apic_tests:                           /* 10.12 */
+  call held
   FORGET
   movl $0x83f, %ecx                     /* SELF IPI */
   movl $0x56, %eax
@@ -393,6 +423,7 @@ x2apic_tests:                           /* 10.12 */
   .balign 8
 gate_flags: .quad 0
 gate_saved_flags: .quad 0
+held_right: .quad 0
 rep_rcx: .quad 0
 rep_rip: .quad 0
 x2apic_on: .byte 0

@@ -47,7 +47,7 @@ export const system: readonly string[] = [
   '0F FF /r           | UD0           | Gd,Ed  | interp end',
   'F4                 | HLT           |        | priv interp end',
   'FA                 | CLI           |        | iopl',
-  'FB                 | STI           |        | iopl interp',
+  'FB                 | STI           |        | iopl',
   '9B                 | FWAIT         |        | interp',
   // System calls
   '0F 05              | SYSCALL       |        | interp end',
@@ -85,7 +85,7 @@ export const system: readonly string[] = [
   'NP 0F 01 CB        | STAC          |        | interp',
   'NP 0F 01 D0        | XGETBV        |        | interp',
   'NP 0F 01 D1        | XSETBV        |        | priv interp',
-  '0F 01 F8           | SWAPGS        |        | o64 priv interp',
+  '0F 01 F8           | SWAPGS        |        | o64 priv',
   'F3 0F AE /0 reg    | RDFSBASE      | Ry     | o64 interp',
   'F3 0F AE /1 reg    | RDGSBASE      | Ry     | o64 interp',
   'F3 0F AE /2 reg    | WRFSBASE      | Ry     | o64 interp',

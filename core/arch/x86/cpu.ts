@@ -8,6 +8,7 @@ export class Segment {
   /** Xen's `arbytes` layout: type 0-3, S 4, DPL 5-6, P 7, AVL 8, L 9, D/B 10, G 11. */
   attr: u16;
   limit: u32;
+  /** Of FS and GS not used: see seg_base. */
   base: u64;
 }
 
@@ -159,7 +160,8 @@ export class Cpu {
   pace: u32;
   /** The next instruction is to run alone: a breakpoint is near (breakpoints.ts). */
   alone: u32;
-  reserved: u32;
+  /** Not 0: an interrupt may be waiting, also one that cannot be taken yet. Written by other pCPUs. */
+  waits: u32;
   /** Counted for statistics: entries made in the software TLB, sets of entries forgotten as a whole, pages forgotten. */
   tlb_fills: u64; // 840
   tlb_flushes: u64;
@@ -238,8 +240,29 @@ export const EXIT_DEBUG: i32 = 10; // a debugger's breakpoint before, or watchpo
   return changetype<Segment>(changetype<usize>(cpu) + CPU_SEGMENTS + ((<usize>i) << 4));
 }
 
+function own_base(i: i32): bool {
+  return i == SEG_FS || i == SEG_GS;
+}
+
+/** Base of a segment register. FS and GS have theirs where address generation and SWAPGS find it, and nowhere else. */
+export function seg_base(cpu: Cpu, i: i32): u64 {
+  if (own_base(i)) return load<u64>(changetype<usize>(cpu) + offsetof<Cpu>('base_es') + ((<usize>i) << 3));
+  return seg(cpu, i).base;
+}
+
+export function set_seg_base(cpu: Cpu, i: i32, base: u64): void {
+  if (own_base(i)) store<u64>(changetype<usize>(cpu) + offsetof<Cpu>('base_es') + ((<usize>i) << 3), base);
+  else seg(cpu, i).base = base;
+}
+
+/** An interrupt may be waiting: whoever turns interrupts on has to look. To be called after it was made to wait. */
+export function cpu_event(cpu: Cpu): void {
+  atomic.store<u32>(changetype<usize>(cpu) + offsetof<Cpu>('waits'), 1);
+}
+
 /** Somebody wants the vCPU's attention: it leaves guest code at its next branch or round of a loop. */
 export function cpu_kick(cpu: Cpu): void {
+  cpu_event(cpu);
   atomic.store<i32>(changetype<usize>(cpu) + CPU_SLICE, 0);
   atomic.store<i32>(changetype<usize>(cpu) + offsetof<Cpu>('limit'), 0);
 }

@@ -26,6 +26,10 @@ export function nmi_raise(cpu: Cpu): void {
   atomic.or<u32>(changetype<usize>(cpu) + CPU_NMI, NMI_PENDING);
 }
 
+export function nmi_raised(cpu: Cpu): bool {
+  return (atomic.load<u32>(changetype<usize>(cpu) + CPU_NMI) & NMI_PENDING) != 0;
+}
+
 export function nmi_pending(cpu: Cpu): bool {
   return load<u32>(changetype<usize>(cpu) + CPU_NMI) == NMI_PENDING;
 }

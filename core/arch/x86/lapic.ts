@@ -157,6 +157,11 @@ export function lapic_raise(cpu: Cpu, vector: u32): bool {
   return true;
 }
 
+/** Is any interrupt requested, deliverable or not? */
+export function lapic_raised(cpu: Cpu): bool {
+  return atomic.load<u32>(own(cpu) + IRR_SUMMARY) != 0;
+}
+
 /** The vector that would be delivered now if interrupts are enabled, or -1. */
 export function lapic_pending(cpu: Cpu): i32 {
   const summary = atomic.load<u32>(own(cpu) + IRR_SUMMARY);

@@ -44,35 +44,24 @@ export function msr_write_hypercall_page(cpu: Cpu, nr: u32, v: u64): bool {
 }
 
 export function msr_read_fs_base(cpu: Cpu, nr: u32): bool {
-  special_value = seg(cpu, SEG_FS).base;
+  special_value = cpu.base_fs;
   return true;
 }
 
 export function msr_read_gs_base(cpu: Cpu, nr: u32): bool {
-  special_value = seg(cpu, SEG_GS).base;
+  special_value = cpu.base_gs;
   return true;
-}
-
-/** The base of FS or GS, in the hidden part and where address generation takes it from. */
-export function set_fs_base(cpu: Cpu, v: u64): void {
-  seg(cpu, SEG_FS).base = v;
-  cpu.base_fs = v;
-}
-
-export function set_gs_base(cpu: Cpu, v: u64): void {
-  seg(cpu, SEG_GS).base = v;
-  cpu.base_gs = v;
 }
 
 export function msr_write_fs_base(cpu: Cpu, nr: u32, v: u64): bool {
   if (!canonical(v)) return false;
-  set_fs_base(cpu, v);
+  cpu.base_fs = v;
   return true;
 }
 
 export function msr_write_gs_base(cpu: Cpu, nr: u32, v: u64): bool {
   if (!canonical(v)) return false;
-  set_gs_base(cpu, v);
+  cpu.base_gs = v;
   return true;
 }
 

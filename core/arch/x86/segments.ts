@@ -1,5 +1,18 @@
 // Segment registers: descriptors, their checks and loads (Intel SDM vol. 3, 3.4, 5.2-5.8), and the limit checks of accesses.
-import { Cpu, Segment, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LDTR, SEG_SS, seg } from './cpu';
+import {
+  Cpu,
+  Segment,
+  SEG_CS,
+  SEG_DS,
+  SEG_ES,
+  SEG_FS,
+  SEG_GS,
+  SEG_LDTR,
+  SEG_SS,
+  seg,
+  seg_base,
+  set_seg_base,
+} from './cpu';
 import { MODE_CS64, MODE_PE, MODE_VM86, update_mode } from './modes';
 import { raise, EXC_GP, EXC_NP, EXC_SS, EXC_TS } from './exceptions';
 import { canonical } from './limits';
@@ -118,7 +131,7 @@ export function set_segment(cpu: Cpu, i: i32, selector: u32, d: u64): void {
   s.selector = <u16>selector;
   s.attr = desc_attr(d | (d & DESC_S ? DESC_ACCESSED : 0));
   s.limit = desc_limit(d);
-  s.base = desc_base(d);
+  set_seg_base(cpu, i, desc_base(d));
 }
 
 export function set_null(cpu: Cpu, i: i32, selector: u32): void {
@@ -126,7 +139,7 @@ export function set_null(cpu: Cpu, i: i32, selector: u32): void {
   s.selector = <u16>selector;
   s.attr = 0;
   s.limit = 0;
-  s.base = 0;
+  set_seg_base(cpu, i, 0);
 }
 
 /** SS as a change of privilege in long mode leaves it: null, with RPL and DPL of the new CPL (SDM vol. 3, 6.14.4). */
@@ -148,7 +161,7 @@ export function set_flat(cpu: Cpu, i: i32, selector: u32, attr: u16): void {
 export function set_real(cpu: Cpu, i: i32, selector: u16): void {
   const s = seg(cpu, i);
   s.selector = selector;
-  s.base = (<u64>selector) << 4;
+  set_seg_base(cpu, i, (<u64>selector) << 4);
   if (cpu.mode & MODE_VM86) {
     s.limit = 0xffff;
     s.attr = ATTR_VM86;
@@ -163,8 +176,6 @@ export function mode_changed(cpu: Cpu): void {
   cpu.base_cs = long ? 0 : seg(cpu, SEG_CS).base;
   cpu.base_ss = long ? 0 : seg(cpu, SEG_SS).base;
   cpu.base_ds = long ? 0 : seg(cpu, SEG_DS).base;
-  cpu.base_fs = seg(cpu, SEG_FS).base;
-  cpu.base_gs = seg(cpu, SEG_GS).base;
   tlb_select(cpu);
 }
 
@@ -256,7 +267,7 @@ export function seg_check(cpu: Cpu, segno: i32, offset: u64, size: i32, write: b
   const vector = segno == SEG_SS ? EXC_SS : EXC_GP;
   const s: Segment = seg(cpu, segno);
   if (cpu.mode & MODE_CS64) {
-    const va = segno == SEG_FS || segno == SEG_GS ? offset + s.base : offset;
+    const va = segno == SEG_FS || segno == SEG_GS ? offset + seg_base(cpu, segno) : offset;
     return canonical(va) && canonical(va + <u64>(size - 1)) ? true : fault(cpu, vector, 0);
   }
   const attr: u32 = s.attr;

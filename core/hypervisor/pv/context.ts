@@ -278,8 +278,8 @@ function registers(v: Vcpu, cpu: Cpu, r: usize, t: usize, kernel: bool): void {
   }
   const kernel_gs = tail<u64>(t, vcpu_guest_context__gs_base_kernel);
   const user_gs = tail<u64>(t, vcpu_guest_context__gs_base_user);
-  seg(cpu, SEG_FS).base = tail<u64>(t, vcpu_guest_context__fs_base);
-  seg(cpu, SEG_GS).base = kernel ? kernel_gs : user_gs;
+  cpu.base_fs = tail<u64>(t, vcpu_guest_context__fs_base);
+  cpu.base_gs = kernel ? kernel_gs : user_gs;
   pv.other_gs = kernel ? user_gs : kernel_gs;
   cpu.zero = cpu.base_none = cpu.base_none2 = 0;
   cpu.plus4g = 0x100000000;
@@ -366,7 +366,7 @@ function tail_get(v: Vcpu, cpu: Cpu, t: usize, kernel: bool): void {
   put(t, vcpu_guest_context__failsafe_callback_eip, pv.failsafe);
   put(t, vcpu_guest_context__syscall_callback_eip, pv.syscall);
   put(t, vcpu_guest_context__vm_assist, (<u64>(d.vm_assist & 0x3f)) | ((<u64>(d.vm_assist >> 31)) << 32));
-  put(t, vcpu_guest_context__fs_base, seg(cpu, SEG_FS).base);
-  put(t, vcpu_guest_context__gs_base_kernel, kernel ? seg(cpu, SEG_GS).base : pv.other_gs);
-  put(t, vcpu_guest_context__gs_base_user, kernel ? pv.other_gs : seg(cpu, SEG_GS).base);
+  put(t, vcpu_guest_context__fs_base, cpu.base_fs);
+  put(t, vcpu_guest_context__gs_base_kernel, kernel ? cpu.base_gs : pv.other_gs);
+  put(t, vcpu_guest_context__gs_base_user, kernel ? pv.other_gs : cpu.base_gs);
 }

@@ -1,7 +1,6 @@
 // Hypercalls by which a PV guest sets what is a register or an instruction elsewhere.
 import { EINVAL, ENODEV, SEGBASE_FS, SEGBASE_GS_KERNEL, SEGBASE_GS_USER, SEGBASE_GS_USER_SEL } from '../../gen/abi';
 import { Cpu, SEG_GS, seg } from '../../arch/x86/cpu';
-import { set_fs_base, set_gs_base } from '../../arch/x86/msr_special';
 import { canonical } from '../../arch/x86/limits';
 import { pv_get_debugreg, pv_set_debugreg, pv_set_ts, pv_value } from '../../arch/x86/pv/emulate';
 import { pv_of } from '../../arch/x86/pv/state';
@@ -35,8 +34,8 @@ export function do_set_segment_base(d: Domain, v: Vcpu, which: u32, base: u64): 
   const cpu = cpu_of(v);
   if (which == SEGBASE_GS_USER_SEL) return user_gs_selector(v, cpu, (<u32>base) & 0xffff);
   if (which > <u32>SEGBASE_GS_USER_SEL || !canonical(base)) return -EINVAL;
-  if (which == SEGBASE_FS) set_fs_base(cpu, base);
-  else if (which == SEGBASE_GS_KERNEL) set_gs_base(cpu, base);
+  if (which == SEGBASE_FS) cpu.base_fs = base;
+  else if (which == SEGBASE_GS_KERNEL) cpu.base_gs = base;
   else if (which == SEGBASE_GS_USER) pv_of(cpu).other_gs = base;
   return 0;
 }
@@ -46,7 +45,7 @@ function user_gs_selector(v: Vcpu, cpu: Cpu, selector: u32): i64 {
   const kernel_base = cpu.base_gs;
   const wanted = selector > 3 ? selector | 3 : selector;
   if (!pv_selector_ready(v, wanted) || load_segment(cpu, SEG_GS, wanted)) load_segment(cpu, SEG_GS, 0);
-  pv_of(cpu).other_gs = seg(cpu, SEG_GS).base;
-  set_gs_base(cpu, kernel_base);
+  pv_of(cpu).other_gs = cpu.base_gs;
+  cpu.base_gs = kernel_base;
   return 0;
 }

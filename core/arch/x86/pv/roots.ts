@@ -5,7 +5,6 @@ import { Cpu, CPU_PV } from '../cpu';
 import { tlb_enter, tlb_flush_local, tlb_here } from '../../../engine/tlb_sets';
 import { cpu_of, Vcpu } from '../../../hypervisor/vcpu';
 import { pt_generation } from '../identity';
-import { set_gs_base } from '../msr_special';
 import { PV_KERNEL, pv_of, PV_SPACE_COUNT, PV_SPACES } from './state';
 
 /** CR3 of the present mode. */
@@ -21,7 +20,7 @@ export function pv_toggle(cpu: Cpu): void {
   const pv = pv_of(cpu);
   pv.flags ^= PV_KERNEL;
   const gs = cpu.base_gs;
-  set_gs_base(cpu, pv.other_gs);
+  cpu.base_gs = pv.other_gs;
   pv.other_gs = gs;
   select(cpu);
   tlb_enter(cpu);

@@ -1,4 +1,5 @@
 // Stack, near branches and the flag instructions (SDM vol. 2). A branch body returns the next micro-op, 0 after leaving with cpu.rip set.
+import { Cpu } from '../cpu';
 import { EXC_GP } from '../exceptions';
 import { flags6, set_flags6 } from './alu';
 
@@ -153,10 +154,27 @@ const TOP2: u64 = 0xc000000000000000;
   return 0;
 }
 
-/** Follows IOPL (real mode has CPL 0); VME and PVI are not offered. */
+/** CLI and STI follow IOPL (real mode has CPL 0); VME and PVI are not offered. */
+@inline function iopl_refuses<B, V>(b: B): bool {
+  return b.guard(b.ltu(b.and(b.shr(b.rflags(), b.k(12)), b.k(3)), b.cpl()), EXC_GP);
+}
+
+@inline export function STI<B, V>(b: B, u: usize): i32 {
+  return iopl_refuses<B, V>(b) ? 1 : b.interrupts_on(u);
+}
+
 @inline export function CLI<B, V>(b: B, u: usize): i32 {
-  if (b.guard(b.ltu(b.and(b.shr(b.rflags(), b.k(12)), b.k(3)), b.cpl()), EXC_GP)) return 1;
+  if (iopl_refuses<B, V>(b)) return 1;
   b.set_rflags(b.and(b.rflags(), b.k(~0x200)));
+  return 0;
+}
+
+/** 64-bit mode only. */
+@inline export function SWAPGS<B, V>(b: B, u: usize): i32 {
+  if (b.guard(b.cpl(), EXC_GP)) return 1;
+  const gs = b.getr<u64>(<u32>offsetof<Cpu>('base_gs'));
+  b.setr<u64>(<u32>offsetof<Cpu>('base_gs'), b.getr<u64>(<u32>offsetof<Cpu>('kernel_gs_base')));
+  b.setr<u64>(<u32>offsetof<Cpu>('kernel_gs_base'), gs);
   return 0;
 }
 

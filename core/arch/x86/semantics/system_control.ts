@@ -4,7 +4,6 @@ import * as control from '../control';
 import { raise, EXC_BR, EXC_MF, EXC_NM } from '../exceptions';
 import { IF } from '../flags';
 import { canonical } from '../limits';
-import { set_fs_base, set_gs_base } from '../msr_special';
 import { pv_cpuid, pv_get_debugreg, pv_read_cr, pv_value, pv_write_cr, pv_write_dr } from '../pv/emulate';
 import { cpu_pv, pv_kernel, pv_of } from '../pv/state';
 import { cpl0, gp0, interrupt_waits, leave, long_code, next_ip, ud } from './system_common';
@@ -134,14 +133,6 @@ export function XSETBV(cpu: Cpu, u: usize): i32 {
 
 // Segment bases (64-bit mode only)
 
-export function SWAPGS(cpu: Cpu, u: usize): i32 {
-  if (!cpl0(cpu)) return gp0(cpu);
-  const kernel = cpu.kernel_gs_base;
-  cpu.kernel_gs_base = cpu.base_gs;
-  set_gs_base(cpu, kernel);
-  return 0;
-}
-
 @inline function fsgsbase(cpu: Cpu): bool {
   return long_code(cpu) && (cpu.cr4 & control.CR4_FSGSBASE) != 0;
 }
@@ -162,7 +153,7 @@ export function WRFSBASE<T>(cpu: Cpu, u: usize): i32 {
   if (!fsgsbase(cpu)) return ud(cpu);
   const v = <u64>reg_get<T>(cpu, uop_b(u));
   if (!canonical(v)) return gp0(cpu);
-  set_fs_base(cpu, v);
+  cpu.base_fs = v;
   return 0;
 }
 
@@ -170,7 +161,7 @@ export function WRGSBASE<T>(cpu: Cpu, u: usize): i32 {
   if (!fsgsbase(cpu)) return ud(cpu);
   const v = <u64>reg_get<T>(cpu, uop_b(u));
   if (!canonical(v)) return gp0(cpu);
-  set_gs_base(cpu, v);
+  cpu.base_gs = v;
   return 0;
 }
 

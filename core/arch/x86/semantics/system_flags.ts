@@ -35,14 +35,8 @@ export function POPF<T>(cpu: Cpu, u: usize): i32 {
   return 0;
 }
 
-/** As CLI (control.ts), STI follows IOPL; VME and PVI are not offered. */
-function may_switch(cpu: Cpu): bool {
-  return !(cpu.mode & MODE_PE) || cpu.cpl <= iopl(cpu);
-}
-
-/** The instruction after an STI that turned interrupts on still runs without them. */
-export function STI(cpu: Cpu, u: usize): i32 {
-  if (!may_switch(cpu)) return gp0(cpu);
+/** Turn interrupts on. The instruction after an STI that did still runs without them. */
+export function interrupts_on(cpu: Cpu, u: usize): i32 {
   if (cpu.rflags & (<u64>IF)) return 0;
   cpu.rflags |= <u64>IF;
   if (!interrupt_waits(cpu)) return 0;
