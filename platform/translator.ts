@@ -6,12 +6,16 @@ import type { SpanSink } from './span.ts';
 
 /** Bytes of modules that are kept for code that is asked for again. */
 const CACHE_BYTES = 4 << 20;
+/** Bytes of modules that are compiled between two collections of garbage: about what a boot of Debian asks for. */
+const GARBAGE_BYTES = 4 << 20;
 
 export class Translator {
   readonly #core: TranslatorCore;
   readonly #bytes: Uint8Array;
   readonly #cache = new Map<string, { module: WebAssembly.Module; bytes: number }>();
   #cached = 0;
+  /** Bytes compiled since `littered` said so last. */
+  #compiled = 0;
   readonly #sink: SpanSink | undefined;
   readonly #failed: (error: Error) => void;
 
@@ -42,6 +46,13 @@ export class Translator {
   /** Index in the memory's 32-bit words of the count of requests. */
   get posted(): number {
     return this.#core.translator_posted() >>> 2;
+  }
+
+  /** Has so much been compiled that it is worth a collection of garbage? Then that is the caller's to do, once. */
+  littered(): boolean {
+    if (this.#compiled < GARBAGE_BYTES) return false;
+    this.#compiled = 0;
+    return true;
   }
 
   /** Work on all requests that wait; each answer goes to its pCPU. `see` is shown each module's bytes. */
@@ -93,6 +104,7 @@ export class Translator {
     const module = new WebAssembly.Module(bytes);
     this.#cache.set(key, { module, bytes: length });
     this.#cached += length;
+    this.#compiled += length;
     for (const [old, { bytes: size }] of this.#cache) {
       if (this.#cached <= CACHE_BYTES) break;
       this.#cache.delete(old);

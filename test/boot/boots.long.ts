@@ -16,9 +16,8 @@ for (const type of ['pvh', 'pv'] as const)
     const list = await boots({ type, kernel, initrd, cmdline, memory: 256 }, 10);
     t.diagnostic(`resident MiB: ${list.map(({ resident }) => Math.round(resident / 2 ** 20)).join(' ')}`);
     for (const { output } of list) assert.match(output, /tour: done/);
-    // each boot finds some other code hot: until the fifth, the cache of translated modules fills up to its bound; a PV kernel lies in
-    // other frames each time, and translations of old ones go when theirs are written or their table is full
-    assertLevel(list, 5, (type === 'pv' ? 48 : 16) << 20);
+    // each boot finds some other code hot: until the fifth, the cache of translated modules fills up to its bound
+    assertLevel(list, 5, 16 << 20);
   });
 
 for (const [type, memory] of [
