@@ -97,7 +97,7 @@ export const DOMAIN_SHUTDOWN: u32 = 32;
 /** Its vCPUs may be created and run no more; only frames that others map remain. */
 export const DOMAIN_DEAD: u32 = 64;
 export const DOMAIN_HAP: u32 = 128;
-/** shared_info and vcpu_info have the 32-bit layout: see shared_info_latch. */
+/** shared_info and vcpu_info have the 32-bit layout: see shared_info_latch; a PV domain with it is a 32-bit one. */
 export const DOMAIN_32BIT: u32 = 0x10000;
 
 /** Not stopped, and nothing said about it. */
@@ -165,6 +165,11 @@ export function domain_by_id(caller: Domain, domid: u32): Domain | null {
 /** It sees machine frames and has no p2m (docs/design/pv.md). */
 @inline export function is_pv(d: Domain): bool {
   return (d.flags & (DOMAIN_HVM | DOMAIN_SERVICE)) == 0;
+}
+
+/** And its kernel is 32-bit code in ring 1 (XEN_DOMCTL_set_address_size). */
+@inline export function is_pv32(d: Domain): bool {
+  return (d.flags & (DOMAIN_HVM | DOMAIN_SERVICE | DOMAIN_32BIT)) == DOMAIN_32BIT;
 }
 
 /** First domid at or after the last one used that is free; ids are not reused before they wrap. */

@@ -39,7 +39,9 @@ import {
   XEN_DOMCTL_soft_reset,
   XEN_DOMCTL_set_target,
   XEN_DOMCTL_setdomainhandle,
+  XEN_DOMCTL_get_address_size,
   XEN_DOMCTL_hypercall_init,
+  XEN_DOMCTL_set_address_size,
   XEN_DOMCTL_sethvmcontext,
   XEN_DOMCTL_setvcpucontext,
   XEN_DOMCTL_unpausedomain,
@@ -47,6 +49,7 @@ import {
   xen_domctl__domain,
   xen_domctl__interface_version,
   xen_domctl__u,
+  xen_domctl_address_size__size,
   xen_domctl_createdomain__flags,
   xen_domctl_createdomain__handle,
   xen_domctl_createdomain__max_evtchn_port,
@@ -104,7 +107,9 @@ import {
   XSM_domctl__set_target,
   XSM_domctl__soft_reset,
   XSM_domctl__setdomainhandle,
+  XSM_domctl__get_address_size,
   XSM_domctl__hypercall_init,
+  XSM_domctl__set_address_size,
   XSM_domctl__sethvmcontext,
   XSM_domctl__setvcpucontext,
   XSM_domctl__unpausedomain,
@@ -114,6 +119,7 @@ import {
   Domain,
   domain_add_vcpu,
   domain_create,
+  DOMAIN_32BIT,
   DOMAIN_DYING,
   domain_find,
   DOMAIN_HAP,
@@ -128,6 +134,7 @@ import {
   domain_vcpu,
   DOMAIN_XENSTORE,
   is_pv,
+  is_pv32,
   MAX_VCPUS,
 } from './domain';
 import { ptr_to_mfn } from '../shared/memory';
@@ -153,7 +160,8 @@ import { vcpu_reset_state } from './vcpu_context';
 import { INVALID_MFN, mfn_to_ptr, ptr_to_mfn } from '../shared/memory';
 import { hypercall_page_fill } from './hypercall_page';
 import { p2m_own_ram } from './p2m';
-import { pv_vcpu_init } from './pv/context';
+import { pv_vcpu_init, pv_vcpu_narrow } from './pv/context';
+import { m2p_compat_init } from './pv/m2p';
 import { vcpu_affinity, vcpu_context_get, vcpu_context_set, vcpu_info_get, vcpu_trigger } from './domctl_vcpu';
 import { cpu_of, Vcpu, vcpu_arg, vcpu_domain, VCPU_UP } from './vcpu';
 import { xsm_check } from './xsm';
@@ -201,6 +209,10 @@ function hook_of(cmd: u32): i32 {
       return XSM_domctl__setvcpucontext;
     case XEN_DOMCTL_hypercall_init:
       return XSM_domctl__hypercall_init;
+    case XEN_DOMCTL_set_address_size:
+      return XSM_domctl__set_address_size;
+    case XEN_DOMCTL_get_address_size:
+      return XSM_domctl__get_address_size;
     default:
       return -1;
   }
@@ -322,6 +334,11 @@ function run(v: Vcpu, t: Domain, cmd: u32, u: usize, arg: u64): i64 {
       return vcpu_context_set(v, t, u, arg);
     case XEN_DOMCTL_hypercall_init:
       return hypercall_init(t, load<u64>(u, xen_domctl_hypercall_init__gmfn));
+    case XEN_DOMCTL_set_address_size:
+      return set_address_size(t, load<u32>(u, xen_domctl_address_size__size));
+    case XEN_DOMCTL_get_address_size:
+      store<u32>(u, is_pv32(t) ? 32 : 64, xen_domctl_address_size__size);
+      return 0;
     case XEN_DOMCTL_gethvmcontext_partial:
       return get_partial(v, t, u);
     case XEN_DOMCTL_gethvmcontext:
@@ -331,11 +348,29 @@ function run(v: Vcpu, t: Domain, cmd: u32, u: usize, arg: u64): i64 {
   }
 }
 
+/** A PV domain is a 64-bit one; before it gets memory it can become a 32-bit one, which it stays. */
+function set_address_size(t: Domain, size: u32): i64 {
+  if (!is_pv(t)) return -EINVAL;
+  if (size == (is_pv32(t) ? 32 : 64)) return 0;
+  if (size != 32) return -EINVAL;
+  if (t.tot_pages) return -EACCES;
+  if (!m2p_compat_init()) return -ENOMEM;
+  t.flags |= DOMAIN_32BIT;
+  wallclock_publish(t);
+  for (let i: u32 = 0; i < t.max_vcpus; i++) {
+    const v = domain_vcpu(t, i);
+    if (v == null) continue;
+    pv_vcpu_narrow(v);
+    time_publish(v);
+  }
+  return 0;
+}
+
 /** Fill the guest's hypercall page: the form for its kind. */
 function hypercall_init(t: Domain, gmfn: u64): i64 {
   const mfn = p2m_own_ram(t, gmfn);
   if (mfn == INVALID_MFN) return -EACCES;
-  hypercall_page_fill(mfn_to_ptr(mfn), is_pv(t));
+  hypercall_page_fill(mfn_to_ptr(mfn), t);
   return 0;
 }
 

@@ -13,7 +13,7 @@ import { frame } from '../shared/frame_table';
 import { host_lock, host_unlock } from '../shared/host';
 import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
 import { pv_upcall_due } from '../arch/x86/pv/bounce';
-import { cpu_pv, pv_of } from '../arch/x86/pv/state';
+import { cpu_pv, cpu_pv32, pv_of } from '../arch/x86/pv/state';
 import { INVALID_MFN, Mfn, mfn_to_ptr } from '../shared/memory';
 import { Pcpu } from '../shared/pcpu';
 import { DEBUG_HELD } from './debug';
@@ -22,7 +22,7 @@ import { io_access, io_data } from './ioreq';
 import { log_console } from './log';
 import { p2m_frame, p2m_writable } from './p2m';
 import { pv_frame, pv_is_table, pv_leaf_frame } from './pv/frame';
-import { m2p_frame } from './pv/m2p';
+import { m2p_compat_frame, m2p_frame } from './pv/m2p';
 import { old_finish, type_begin } from './pv/page_type';
 import { ptwr_write } from './pv/ptwr';
 import { pv_ldt_map } from './pv/tables';
@@ -68,6 +68,11 @@ export function engine_m2p_frame(index: u64): Mfn {
   return m2p_frame(index);
 }
 
+/** The same of the one that 32-bit guests see. */
+export function engine_m2p_compat_frame(index: u64): Mfn {
+  return m2p_compat_frame(index);
+}
+
 /** A PV vCPU needs page `i` of its LDT. Its frame, 0 if it cannot have it. */
 export function engine_ldt_page(cpu: Cpu, i: u32): Mfn {
   host_lock();
@@ -93,7 +98,7 @@ export function engine_io_bitmap(cpu: Cpu, va: u64): u32 {
   cpu.cr3 = (<u64>pv_of(cpu).kernel_root) << 12;
   let bits: u32 = 0;
   for (let i = 0; i < 2; i++) {
-    const ma = guest_va_to_gpa(cpu, va + i, 0, true);
+    const ma = guest_va_to_gpa(cpu, va + i, 0, !cpu_pv32(cpu));
     const mfn = ma == ~(<u64>0) ? INVALID_MFN : pv_frame(vcpu_domain(vcpu_of(cpu)), ma >> 12, false);
     const byte: u32 = mfn == INVALID_MFN ? 0xff : load<u8>(mfn_to_ptr(mfn) + ((<usize>ma) & 0xfff));
     bits |= byte << (8 * i);

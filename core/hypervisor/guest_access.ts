@@ -2,7 +2,7 @@
 // (a service, whose handles are addresses in it). Every argument is copied once and checked in the copy.
 import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
 import { guest_address } from '../arch/x86/pv/emulate';
-import { cpu_pv } from '../arch/x86/pv/state';
+import { cpu_pv, cpu_pv32 } from '../arch/x86/pv/state';
 import { frame_written } from '../shared/frame_table';
 import { INVALID_MFN, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
 import { Domain, DOMAIN_SERVICE, is_pv } from './domain';
@@ -57,8 +57,9 @@ export function access_gpa(d: Domain, gpa: u64, host_ptr: usize, len: u32, write
 export function handle_to_gpa(v: Vcpu, addr: u64, write: bool): u64 {
   if (vcpu_domain(v).flags & DOMAIN_SERVICE) return addr;
   const cpu = cpu_of(v);
-  // A PV guest's kernel runs as its programs do, and the hypervisor's part of the address space is no memory of its own.
-  if (cpu_pv(cpu)) return guest_address(addr) ? guest_va_to_gpa(cpu, addr, write ? 1 : 0, true) : NOWHERE;
+  // A 64-bit PV guest's kernel runs as its programs do, and the hypervisor's part of the address space is no memory of its own.
+  if (cpu_pv(cpu))
+    return guest_address(cpu, addr) ? guest_va_to_gpa(cpu, addr, write ? 1 : 0, !cpu_pv32(cpu)) : NOWHERE;
   return guest_va_to_gpa(cpu, addr, write ? 1 : 0, false);
 }
 

@@ -11,10 +11,13 @@ import {
   __HYPERVISOR_multicall,
   __HYPERVISOR_sysctl,
   __HYPERVISOR_set_timer_op,
+  __HYPERVISOR_update_descriptor,
+  __HYPERVISOR_update_va_mapping,
+  __HYPERVISOR_update_va_mapping_otherdomain,
 } from '../gen/abi';
 import { Cpu } from '../arch/x86/cpu';
 import { MODE_CS64, MODE_PE } from '../arch/x86/modes';
-import { cpu_pv, pv_of } from '../arch/x86/pv/state';
+import { cpu_pv, cpu_pv32, pv_of } from '../arch/x86/pv/state';
 import { GUEST_hvm, GUEST_pv, hypercall_dispatch } from '../gen/hypercalls';
 import { host, HOST_TRACE_HYPERCALLS } from '../shared/host';
 import { do_dm_op } from './dm_op';
@@ -95,7 +98,7 @@ export function do_multicall(d: Domain, v: Vcpu, list: u64, n: u32): i64 {
     if (!get_multicall_entry(v, entry, at)) return -EFAULT;
     const op = load<u64>(entry, multicall_entry__op);
     const nr: u32 = op > 0xffffffff ? 0xffffffff : <u32>op;
-    let a0 = load<u64>(entry, multicall_entry__args);
+    const a0 = load<u64>(entry, multicall_entry__args);
     const a1 = load<u64>(entry + multicall_entry__args, 8);
     const a2 = load<u64>(entry + multicall_entry__args, 16);
     const a3 = load<u64>(entry + multicall_entry__args, 24);
@@ -106,9 +109,9 @@ export function do_multicall(d: Domain, v: Vcpu, list: u64, n: u32): i64 {
       pv_of(cpu_of(v)).iret_due = 1;
       return 0;
     }
-    if (v.compat) a0 = compat_first(nr, <u32>a0, <u32>a1);
     v.restart = 0;
-    const result = dispatch(d, v, nr, a0, a1, a2, a3, a4);
+    if (v.compat) narrow_args(nr, <u32>a0, <u32>a1, <u32>a2, <u32>a3, <u32>a4);
+    const result = v.compat ? dispatch(d, v, nr, arg0, arg1, arg2, arg3, arg4) : dispatch(d, v, nr, a0, a1, a2, a3, a4);
     if (v.restart) {
       // The entry says where it goes on; the multicall gives way with it. (An entry is an array of longs: op, result, arguments.)
       if (!put_long(v, at, 2, v.cont_cmd) || !put_long(v, at, 3, v.cont_arg1) || !put_long(v, at, 4, v.cont_arg2))
@@ -124,12 +127,15 @@ export function do_multicall(d: Domain, v: Vcpu, list: u64, n: u32): i64 {
 /** VMCALL and VMMCALL alike; a PV guest's SYSCALL. */
 const CALL_LENGTH: u64 = 3;
 const SYSCALL_LENGTH: u64 = 2;
+/** INT 0x82 of a 32-bit one's. */
+const INT_LENGTH: u64 = 2;
 
-/** The vCPU has executed VMCALL or VMMCALL, or a PV guest's kernel SYSCALL. Registers: x86-64 rax, rdi rsi rdx r10 r8; 32-bit eax, ebx ecx edx esi edi. */
+/** The vCPU has executed VMCALL or VMMCALL, or a PV guest's kernel SYSCALL or INT 0x82. Registers: x86-64 rax, rdi rsi rdx r10 r8; 32-bit eax, ebx ecx edx esi edi. */
 export function hypercall_exit(v: Vcpu): void {
   const cpu = cpu_of(v);
   if (cpu_pv(cpu)) {
-    call64(v, cpu, SYSCALL_LENGTH);
+    if (cpu_pv32(cpu)) call32(v, cpu, INT_LENGTH);
+    else call64(v, cpu, SYSCALL_LENGTH);
     return;
   }
   // Xen serves ring 0 only, and no real mode.
@@ -138,7 +144,7 @@ export function hypercall_exit(v: Vcpu): void {
     return;
   }
   if (cpu.mode & MODE_CS64) call64(v, cpu, CALL_LENGTH);
-  else call32(v, cpu);
+  else call32(v, cpu, CALL_LENGTH);
 }
 
 function call64(v: Vcpu, cpu: Cpu, length: u64): void {
@@ -157,22 +163,51 @@ function call64(v: Vcpu, cpu: Cpu, length: u64): void {
   if (v.cont_four) cpu.r10 = v.cont_arg3;
 }
 
-/** The first argument of a hypercall by 32-bit code: a timer's 64 bits come as two. */
-function compat_first(nr: u32, a0: u32, a1: u32): u64 {
-  return nr == __HYPERVISOR_set_timer_op ? (<u64>a0) | ((<u64>a1) << 32) : a0;
+// The arguments of a hypercall by 32-bit code. Values of 64 bits come as two.
+let arg0: u64 = 0;
+let arg1: u64 = 0;
+let arg2: u64 = 0;
+let arg3: u64 = 0;
+let arg4: u64 = 0;
+
+@inline function both(low: u32, high: u32): u64 {
+  return (<u64>low) | ((<u64>high) << 32);
 }
 
-function call32(v: Vcpu, cpu: Cpu): void {
+function narrow_args(nr: u32, a0: u32, a1: u32, a2: u32, a3: u32, a4: u32): void {
+  arg0 = a0;
+  arg1 = a1;
+  arg2 = a2;
+  arg3 = a3;
+  arg4 = a4;
+  switch (nr) {
+    case __HYPERVISOR_set_timer_op:
+      arg0 = both(a0, a1);
+      return;
+    case __HYPERVISOR_update_descriptor:
+      arg0 = both(a0, a1);
+      arg1 = both(a2, a3);
+      return;
+    case __HYPERVISOR_update_va_mapping:
+    case __HYPERVISOR_update_va_mapping_otherdomain:
+      arg1 = both(a1, a2);
+      arg2 = a3;
+      arg3 = a4;
+      return;
+    default:
+  }
+}
+
+function call32(v: Vcpu, cpu: Cpu, length: u64): void {
   const nr = <u32>cpu.rax;
-  const a1 = <u64>(<u32>cpu.rcx);
   v.compat = 1;
-  const a0 = compat_first(nr, <u32>cpu.rbx, <u32>a1);
-  const result = hypercall(v, nr, a0, a1, <u32>cpu.rdx, <u32>cpu.rsi, <u32>cpu.rdi);
+  narrow_args(nr, <u32>cpu.rbx, <u32>cpu.rcx, <u32>cpu.rdx, <u32>cpu.rsi, <u32>cpu.rdi);
+  const result = hypercall(v, nr, arg0, arg1, arg2, arg3, arg4);
   if (!v.restart) {
     cpu.rax = <u32>result;
     return;
   }
-  cpu.rip = <u64>(<u32>(cpu.rip - CALL_LENGTH));
+  cpu.rip = <u64>(<u32>(cpu.rip - length));
   cpu.rbx = <u32>v.cont_cmd;
   cpu.rcx = <u32>v.cont_arg1;
   cpu.rdx = <u32>v.cont_arg2;

@@ -61,8 +61,6 @@ import {
   EACCES,
   arch_shared_info__max_pfn,
   shared_info__arch,
-  sizeof_xen_machphys_mapping,
-  sizeof_xen_machphys_mfn_list,
   xen_machphys_mapping__max_mfn,
   xen_machphys_mapping__v_end,
   xen_machphys_mapping__v_start,
@@ -70,8 +68,10 @@ import {
   xen_machphys_mfn_list__max_extents,
   xen_machphys_mfn_list__nr_extents,
   XENMEM_machphys_mapping,
+  XENMEM_machphys_compat_mfn_list,
   XENMEM_machphys_mfn_list,
 } from '../gen/abi';
+import { HYPERVISOR_COMPAT_START, M2P_COMPAT_END } from '../arch/x86/pv/emulate';
 import {
   get_xen_memory_reservation,
   get_xen_add_to_physmap,
@@ -80,6 +80,9 @@ import {
   get_xen_memory_map,
   get_xen_foreign_memory_map,
   put_xen_memory_map,
+  get_xen_machphys_mfn_list,
+  put_xen_machphys_mapping,
+  put_xen_machphys_mfn_list,
 } from '../gen/compat';
 import {
   XSM_add_to_physmap,
@@ -104,6 +107,7 @@ import {
   GRANT_FRAMES_MAX,
   is_privileged,
   is_pv,
+  is_pv32,
   page_get,
   page_put,
 } from './domain';
@@ -127,9 +131,9 @@ import {
   p2m_type,
   P2M_MAX_GFN,
 } from './p2m';
-import { M2P_END, m2p_frame, M2P_INVALID, m2p_pages, M2P_START } from './pv/m2p';
+import { m2p_compat_frame, m2p_compat_pages, M2P_END, m2p_frame, M2P_INVALID, m2p_pages, M2P_START } from './pv/m2p';
 import { pv_populate, pv_release } from './pv/memory';
-import { Vcpu, vcpu_arg } from './vcpu';
+import { Vcpu, vcpu_arg, vcpu_domain } from './vcpu';
 import { xsm_check } from './xsm';
 
 const EXTENT_SHIFT: u32 = 6;
@@ -167,7 +171,10 @@ export function do_memory_op(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
     case XENMEM_machphys_mapping:
       return machphys_mapping(v, arg);
     case XENMEM_machphys_mfn_list:
-      return machphys_mfn_list(v, arg);
+      return machphys_mfn_list(v, arg, is_pv32(d));
+    case XENMEM_machphys_compat_mfn_list:
+      // The table that 32-bit guests see: nobody's yet, there is none.
+      return machphys_mfn_list(v, arg, true);
     case XENMEM_memory_map:
       return op_memory_map(d, v, arg);
     case XENMEM_set_memory_map:
@@ -314,23 +321,29 @@ function max_pfn(t: Domain): i64 {
 /** Where the M2P is. */
 function machphys_mapping(v: Vcpu, arg: u64): i64 {
   const a = vcpu_arg(v);
-  store<u64>(a, M2P_START, xen_machphys_mapping__v_start);
-  store<u64>(a, M2P_END, xen_machphys_mapping__v_end);
-  store<u64>(a, ((M2P_END - M2P_START) >> 3) - 1, xen_machphys_mapping__max_mfn);
-  return copy_to_guest(v, arg, a, sizeof_xen_machphys_mapping) ? 0 : -EFAULT;
+  const narrow = is_pv32(vcpu_domain(v));
+  const start = narrow ? HYPERVISOR_COMPAT_START : M2P_START;
+  const end = narrow ? M2P_COMPAT_END : M2P_END;
+  store<u64>(a, start, xen_machphys_mapping__v_start);
+  store<u64>(a, end, xen_machphys_mapping__v_end);
+  store<u64>(a, ((end - start) >> (narrow ? 2 : 3)) - 1, xen_machphys_mapping__max_mfn);
+  return put_xen_machphys_mapping(v, arg, a) ? 0 : -EFAULT;
 }
 
 /** The M2P's frames: the first one of each 2 MiB of it. */
-function machphys_mfn_list(v: Vcpu, arg: u64): i64 {
+function machphys_mfn_list(v: Vcpu, arg: u64, narrow: bool): i64 {
   const a = vcpu_arg(v);
-  if (!copy_from_guest(v, a, arg, sizeof_xen_machphys_mfn_list)) return -EFAULT;
+  if (!get_xen_machphys_mfn_list(v, a, arg)) return -EFAULT;
+  const pages = narrow ? m2p_compat_pages() : m2p_pages();
   const most = load<u32>(a, xen_machphys_mfn_list__max_extents);
   const list = load<u64>(a, xen_machphys_mfn_list__extent_start);
   let n: u32 = 0;
-  for (; n < most && n * M2P_CHUNK < m2p_pages(); n++)
-    if (!put_guest<u64>(v, list + ((<u64>n) << 3), m2p_frame(n * M2P_CHUNK))) return -EFAULT;
+  for (; n < most && n * M2P_CHUNK < pages; n++) {
+    const mfn = narrow ? m2p_compat_frame(n * M2P_CHUNK) : m2p_frame(n * M2P_CHUNK);
+    if (!put_long(v, list, n, mfn)) return -EFAULT;
+  }
   store<u32>(a, n, xen_machphys_mfn_list__nr_extents);
-  return copy_to_guest(v, arg, a, sizeof_xen_machphys_mfn_list) ? 0 : -EFAULT;
+  return put_xen_machphys_mfn_list(v, arg, a) ? 0 : -EFAULT;
 }
 const M2P_CHUNK: u32 = 512;
 

@@ -43,10 +43,10 @@ import { XSM_xen_version__commandline } from '../gen/xsm';
 import { xsm_check } from './xsm';
 import { HOST_TEXT } from '../shared/host';
 import { PAGE_SIZE } from '../shared/memory';
-import { HYPERVISOR_START } from '../arch/x86/pv/emulate';
+import { HYPERVISOR_COMPAT_START, HYPERVISOR_START } from '../arch/x86/pv/emulate';
 import { PV_M2P_STRICT } from '../arch/x86/pv/state';
 import { host_raise_flush } from '../shared/host';
-import { Domain, domain_kick, is_privileged, is_pv } from './domain';
+import { Domain, domain_kick, is_privileged, is_pv, is_pv32 } from './domain';
 import { pv_assists } from './pv/context';
 import { copy_from_guest, copy_to_guest, put_long } from './guest_access';
 import { Vcpu, vcpu_arg } from './vcpu';
@@ -113,7 +113,7 @@ export function do_xen_version(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
       return text(v, arg, TEXT_COMMANDLINE, COMMANDLINE_LEN);
     case XENVER_platform_parameters:
       // Where the hypervisor's own virtual addresses start: a translated guest shares its address space with nobody.
-      return put_long(v, arg, 0, is_pv(d) ? HYPERVISOR_START : 0) ? 0 : -EFAULT;
+      return put_long(v, arg, 0, is_pv32(d) ? HYPERVISOR_COMPAT_START : is_pv(d) ? HYPERVISOR_START : 0) ? 0 : -EFAULT;
     case XENVER_get_features: {
       const a = vcpu_arg(v);
       if (!copy_from_guest(v, a, arg, sizeof_xen_feature_info)) return -EFAULT;
@@ -132,7 +132,7 @@ export function do_xen_version(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
 
 /** Of the assists a translated guest has one. m2p_strict, whose number is 32, is the last bit of Domain.vm_assist. */
 export function do_vm_assist(d: Domain, v: Vcpu, cmd: u32, type: u32): i64 {
-  const strict = type == VMASST_TYPE_m2p_strict;
+  const strict = type == VMASST_TYPE_m2p_strict && !is_pv32(d); // a 32-bit guest's has no such number
   const known = is_pv(d)
     ? type <= <u32>VMASST_TYPE_runstate_update_flag || strict
     : type == VMASST_TYPE_runstate_update_flag;

@@ -21,7 +21,7 @@ export const VERSION_TEXTS: VersionTexts = {
   compileDate: 'Thu Jan  1 00:00:00 UTC 1970',
   changeset: 'xenolith',
   // What a PVH guest may be: the classes of domains that can be built here.
-  capabilities: 'xen-3.0-x86_64 hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ',
+  capabilities: 'xen-3.0-x86_64 xen-3.0-x86_32p hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ',
   commandline: '',
 };
 

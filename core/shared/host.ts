@@ -82,6 +82,8 @@ export class Host {
   code_arena: u32;
   /** The directory of the M2P's pages (hypervisor/pv/m2p.ts), 0 = no PV domain has been made yet. */
   m2p: u32;
+  /** The same of the M2P that 32-bit PV guests see, 0 = there has been none. */
+  m2p_compat: u32;
 }
 
 /** Time comes from the instruction count. */

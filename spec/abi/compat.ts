@@ -47,7 +47,7 @@ const { shared_info } = structs({
 const OTHER: Record<string, Struct> = { ...parts, vcpu_info, shared_info } as Record<string, Struct>;
 
 /**
- * What an HVM or PVH guest hands over. The control interfaces (domctl, sysctl, device model operations) are not among them: their structures
+ * What a guest hands over. The control interfaces (domctl, sysctl, device model operations) are not among them: their structures
  * align 64-bit members to eight bytes everywhere, so that both kinds of caller have the same.
  */
 const GUESTS: Record<string, Struct> = {
@@ -64,13 +64,13 @@ const GUESTS: Record<string, Struct> = {
   xen_dm_op_buf: dmOp.xen_dm_op_buf,
 };
 
-/** PV's, and what only a tool of the host's reads: nobody converts them. */
-const NOT_FOR_HVM =
-  /^(trap_info|cpu_user_regs|mmu_update|mmuext_op|xenctl_bitmap|callback_\w+|iret_context|vcpu_guest_context|start_info|xen_cpuid_leaf|xen_msr_entry|xen_mem_access_op|vcpu_hvm_x86_\w+|xen_vnuma_topology_info|xen_build_id)$/;
+/** What is the same everywhere, PV's of other members (compat_pv.ts), and what only a tool of the host's reads: nobody converts them. */
+const NOT_CONVERTED =
+  /^(trap_info|cpu_user_regs|mmu_update|xenctl_bitmap|callback_\w+|iret_context|vcpu_guest_context|start_info|xen_cpuid_leaf|xen_msr_entry|xen_mem_access_op|vcpu_hvm_x86_\w+|xen_vnuma_topology_info|xen_build_id)$/;
 
 /** Every structure of a 32-bit guest by its tag, as laid out there. */
 export const COMPAT_STRUCTS: Record<string, Struct> = Object.fromEntries(
   Object.entries(GUESTS)
-    .filter(([name]) => !NOT_FOR_HVM.test(name))
+    .filter(([name]) => !NOT_CONVERTED.test(name))
     .map(([name, s]) => [name, compat(s, OTHER) as Struct]),
 );

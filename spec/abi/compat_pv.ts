@@ -1,5 +1,5 @@
 /** Structures of 32-bit PV guests (public/arch-x86/xen-x86_32.h, xen.h): what differs from a 64-bit one's by more than the width of its longs. */
-import { array, compat, each, structs, u16, u32, u8, xen_ulong_t, type Struct } from './layout.ts';
+import { array, compat, each, struct, structs, u16, u32, u8, xen_ulong_t, type Struct } from './layout.ts';
 import { xen } from './structs/xen.ts';
 
 const long = compat(xen_ulong_t) as typeof u32;
@@ -22,6 +22,7 @@ const parts = structs({
 export const pv32 = {
   ...parts,
   ...structs({
+    callback_register: { type: u16, flags: u16, address: struct({ cs: long, eip: long }) },
     vcpu_guest_context: {
       fpu_ctxt: array(u8, 512),
       flags: long,

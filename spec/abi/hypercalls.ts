@@ -76,7 +76,7 @@ export const HYPERCALLS: readonly Hypercall[] = [
   ),
   row(2, 'set_gdt', 'pv', 'frame_list:ptr entries:u32', own_cpu),
   row(3, 'stack_switch', 'pv', 'ss:u64 esp:u64', own_cpu),
-  row(4, 'set_callbacks', 'pv', 'event:u64 failsafe:u64 syscall:u64', own_cpu),
+  row(4, 'set_callbacks', 'pv', 'event:u64 failsafe:u64 syscall:u64 last:u64', own_cpu),
   row(5, 'fpu_taskswitch', 'pv', 'set:u32', own_cpu),
   row(6, 'sched_op_compat', 'pv', 'cmd:u32 arg:u64', own_cpu),
   row(7, 'platform_op', 'hvm pv arm', 'op:ptr', { check: xsmFirst('platform_op', 'PRIV') }, ENOSYS),

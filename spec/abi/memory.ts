@@ -34,7 +34,7 @@ export const MEMORY = subOps('XENMEM_', { mask: 0x3f, unknown: 'ENOSYS', in: 're
   [22, 'sharing_op', null, xsm('mem_sharing', 'DM_PRIV'), 'ENOSYS', 'continuable'],
   [23, 'add_to_physmap_batch', s.xen_add_to_physmap_batch, xsm('add_to_physmap', 'TARGET'), 'supported', 'continuable'],
   [24, 'claim_pages', reservation, xsmFirst('claim_pages', 'PRIV'), 'supported'],
-  [25, 'machphys_compat_mfn_list', s.xen_machphys_mfn_list, own('PV: a read-only table of the machine'), 'ENOSYS'],
+  [25, 'machphys_compat_mfn_list', s.xen_machphys_mfn_list, own('PV: a read-only table of the machine'), 'supported'],
   [26, 'get_vnumainfo', s.xen_vnuma_topology_info, xsm('get_vnumainfo', 'TARGET'), 'EOPNOTSUPP'],
   [27, 'reserved_device_memory_map', null, own('regions of the firmware'), 'ENOSYS'],
   [28, 'acquire_resource', s.xen_mem_acquire_resource, xsm('domain_resource_map', 'DM_PRIV'), 'supported'],

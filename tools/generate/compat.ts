@@ -3,6 +3,7 @@
  * the last member to the first and narrowing the other way, so both work in place: no member lies further back in the 32-bit layout.
  */
 import { COMPAT_STRUCTS } from '../../spec/abi/compat.ts';
+import { pv32 } from '../../spec/abi/compat_pv.ts';
 import type { Fields, Struct, Type } from '../../spec/abi/layout.ts';
 import { STRUCTS } from '../../spec/abi/structs/index.ts';
 
@@ -17,6 +18,9 @@ interface Move {
 /** Those that a handler copies whole; the rest (shared_info, vcpu_info …) is read in place. */
 const COPIED = [
   'multicall_entry',
+  'mmuext_op',
+  'xen_machphys_mapping',
+  'xen_machphys_mfn_list',
   'gnttab_setup_table',
   'gnttab_transfer',
   'gnttab_copy',
@@ -107,15 +111,26 @@ const ARCH: [string, number] = [
   COMPAT_STRUCTS.shared_info.offsets.arch + COMPAT_STRUCTS.arch_shared_info.offsets.wc_sec_hi,
 ];
 
-/** The module's text. */
-export function generateCompat(): { path: string; text: string }[] {
-  const constants = [...SHARED, VCPU_INFO, ARCH].map(([name, value]) => `export const ${name}: i32 = ${value};`);
-  const text = `// Generated from spec/abi by tools/generate/compat.ts. Do not edit.
+/** Those of PV guests have other members: their handlers go by them. */
+const PV = ['trap_info', 'cpu_user_regs', 'vcpu_guest_context', 'callback_register'] as const;
+const OFFSETS = PV.flatMap((name): [string, number][] => [
+  [`sizeof_compat_${name}`, pv32[name].size],
+  ...Object.entries(pv32[name].offsets).map(([m, at]): [string, number] => [`compat_${name}__${m}`, at]),
+]);
 
-import { copy_from_guest, copy_to_guest } from '../hypervisor/guest_access';
+const constant = ([name, value]: [string, number]): string => `export const ${name}: i32 = ${value};`;
+const HEAD = '// Generated from spec/abi by tools/generate/compat.ts. Do not edit.\n\n';
+
+/** The modules' texts. */
+export function generateCompat(): { path: string; text: string }[] {
+  const constants = [...SHARED, VCPU_INFO, ARCH].map(constant);
+  const text = `${HEAD}import { copy_from_guest, copy_to_guest } from '../hypervisor/guest_access';
 import { Vcpu } from '../hypervisor/vcpu';
 
 ${constants.join('\n')}
 ${COPIED.map(functions).join('')}`;
-  return [{ path: 'core/gen/compat.ts', text }];
+  return [
+    { path: 'core/gen/compat.ts', text },
+    { path: 'core/gen/compat_pv.ts', text: `${HEAD}${OFFSETS.map(constant).join('\n')}\n` },
+  ];
 }

@@ -3,7 +3,7 @@ import { Cpu, SEG_FS, SEG_GS, seg } from './cpu';
 import { write_efer } from './control';
 import { lapic_read_msr, lapic_set_base, lapic_value, lapic_write_msr } from './lapic';
 import { canonical } from './limits';
-import { pv_of } from './pv/state';
+import { cpu_pv32, pv_of } from './pv/state';
 import { engine_tsc } from '../../hypervisor/engine';
 import { hypercall_page_write } from '../../hypervisor/hypercall_page';
 
@@ -43,24 +43,28 @@ export function msr_write_hypercall_page(cpu: Cpu, nr: u32, v: u64): bool {
   return hypercall_page_write(cpu, v);
 }
 
+// The bases are 64-bit code's: to a 32-bit PV guest these registers do not exist.
+
 export function msr_read_fs_base(cpu: Cpu, nr: u32): bool {
+  if (cpu_pv32(cpu)) return false;
   special_value = cpu.base_fs;
   return true;
 }
 
 export function msr_read_gs_base(cpu: Cpu, nr: u32): bool {
+  if (cpu_pv32(cpu)) return false;
   special_value = cpu.base_gs;
   return true;
 }
 
 export function msr_write_fs_base(cpu: Cpu, nr: u32, v: u64): bool {
-  if (!canonical(v)) return false;
+  if (cpu_pv32(cpu) || !canonical(v)) return false;
   cpu.base_fs = v;
   return true;
 }
 
 export function msr_write_gs_base(cpu: Cpu, nr: u32, v: u64): bool {
-  if (!canonical(v)) return false;
+  if (cpu_pv32(cpu) || !canonical(v)) return false;
   cpu.base_gs = v;
   return true;
 }
@@ -72,12 +76,13 @@ export function msr_write_efer_pv(cpu: Cpu, nr: u32, v: u64): bool {
 
 /** The GS base that is not in use: to a PV guest's kernel, its programs'. */
 export function msr_read_other_gs(cpu: Cpu, nr: u32): bool {
+  if (cpu_pv32(cpu)) return false;
   special_value = pv_of(cpu).other_gs;
   return true;
 }
 
 export function msr_write_other_gs(cpu: Cpu, nr: u32, v: u64): bool {
-  if (!canonical(v)) return false;
+  if (cpu_pv32(cpu) || !canonical(v)) return false;
   pv_of(cpu).other_gs = v;
   return true;
 }

@@ -33,21 +33,22 @@ export function do_physdev_op(d: Domain, v: Vcpu, cmd: u32, arg: u64): i64 {
   if (cmd != PHYSDEVOP_set_iobitmap) return -ENOSYS;
   // struct physdev_set_iobitmap: a pointer and the number of ports
   const a = vcpu_arg(v);
-  if (!copy_from_guest(v, a, arg, 16)) return -EFAULT;
-  const bitmap = load<u64>(a);
-  const ports = load<u32>(a, 8);
-  if (ports > IOBITMAP_MAX || (ports && !guest_address(bitmap))) return -EINVAL;
+  const wide = !v.compat;
+  if (!copy_from_guest(v, a, arg, wide ? 16 : 8)) return -EFAULT;
+  const bitmap = wide ? load<u64>(a) : <u64>load<u32>(a);
+  const ports = wide ? load<u32>(a, 8) : load<u32>(a, 4);
+  if (ports > IOBITMAP_MAX || (ports && !guest_address(cpu_of(v), bitmap))) return -EINVAL;
   pv.io_bitmap = bitmap;
   pv.io_limit = ports;
   return 0;
 }
 
-/** struct physdev_op: the command, and at 8 what the new form takes. */
+/** struct physdev_op: the command, and at 8 (where longs have 32 bits: 4) what the new form takes. */
 export function do_physdev_op_compat(d: Domain, v: Vcpu, op: u64): i64 {
   if (!get_guest<u32>(v, op)) return -EFAULT;
   const cmd = <u32>guest_word;
   const rc = gate_physdev_op(d, cmd);
-  return rc ? rc : do_physdev_op(d, v, cmd, op + 8);
+  return rc ? rc : do_physdev_op(d, v, cmd, op + (v.compat ? 4 : 8));
 }
 
 /** The operations that struct evtchn_op had: up to unmask. */

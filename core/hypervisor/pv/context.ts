@@ -45,24 +45,55 @@ import { Cpu, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_SS, seg } from '../../
 import { flags_get, flags_set } from '../../arch/x86/flags';
 import { canonical } from '../../arch/x86/limits';
 import { CODE64, DATA, FLAT_CS64, FLAT_SS } from '../../arch/x86/pv/bounce';
+import {
+  CODE_RING1,
+  CODE_RING3,
+  DATA_RING1,
+  DATA_RING3,
+  FLAT_RING1_CS,
+  FLAT_RING1_SS,
+  ring_fixed,
+} from '../../arch/x86/pv/bounce32';
 import { pv_table_registers } from '../../arch/x86/pv/descriptors';
 import { guest_address, PV_CR0, pv_set_cr4, pv_set_debugreg, pv_set_ts } from '../../arch/x86/pv/emulate';
 import { pv_roots_changed } from '../../arch/x86/pv/roots';
 import { pv_load_pair } from '../../arch/x86/pv/syscall';
-import { PV_GUEST, PV_KERNEL, pv_gdt_frame, pv_of, pv_trap, TRAP_SIZE } from '../../arch/x86/pv/state';
+import {
+  cpu_pv32,
+  PV_32BIT,
+  PV_GUEST,
+  PV_KERNEL,
+  pv_gdt_frame,
+  pv_kernel,
+  pv_of,
+  pv_trap,
+  TRAP_SIZE,
+} from '../../arch/x86/pv/state';
 import { load_segment, mode_changed, set_flat, set_null } from '../../arch/x86/segments';
 import { xenheap_alloc, xenheap_free } from '../../shared/frame_alloc';
 import { host_raise_flush } from '../../shared/host';
 import { Domain, domain_vcpu } from '../domain';
 import { copy_from_guest, copy_to_guest } from '../guest_access';
-import { cpu_of, Vcpu, vcpu_arg, vcpu_domain, VCPU_INITIALISED, VCPU_UP } from '../vcpu';
+import { cpu_of, Vcpu, vcpu_arg, vcpu_domain, VCPU_INITIALISED, vcpu_of, VCPU_UP } from '../vcpu';
 import { vcpu_look, vcpu_unblock } from '../sched/core';
 import { fpu_load, fpu_save } from '../vcpu_context';
-import { PGT_l4, table_get, type_begin } from './page_type';
+import { root_type, table_get, type_begin } from './page_type';
+import { context32_read, context32_write, context_event_cs, context_failsafe_cs, traps32_read } from './context32';
 import { table_put } from './vcpu';
 import { pv_selector_ready, pv_set_gdt, pv_set_ldt } from './tables';
 
 const EFER: u64 = 0xd01; // SCE LME LMA NXE
+/** The registers of a 32-bit guest's vCPU: its domain has just become one, or it is a new one of such. */
+export function pv_vcpu_narrow(v: Vcpu): void {
+  const cpu = cpu_of(v);
+  pv_of(cpu).flags |= PV_32BIT;
+  cpu.cpl = 1;
+  pv_set_cr4(cpu, 0);
+  set_flat(cpu, SEG_CS, FLAT_RING1_CS, CODE_RING1);
+  set_flat(cpu, SEG_SS, FLAT_RING1_SS, DATA_RING1);
+  mode_changed(cpu);
+}
+
 /** In long mode as the hypervisor has it, with nothing to run yet. False: no memory. */
 export function pv_vcpu_init(v: Vcpu): bool {
   const cpu = cpu_of(v);
@@ -117,7 +148,7 @@ function tail_canonical(t: usize, at: usize): bool {
 }
 
 /** What cannot be an address, or a table, is refused before anything is changed. */
-function legal(r: usize, t: usize): bool {
+function legal(cpu: Cpu, r: usize, t: usize): bool {
   const ldt = tail<u64>(t, vcpu_guest_context__ldt_base);
   const entries = tail<u64>(t, vcpu_guest_context__ldt_ents);
   return (
@@ -130,7 +161,7 @@ function legal(r: usize, t: usize): bool {
     tail_canonical(t, vcpu_guest_context__event_callback_eip) &&
     tail_canonical(t, vcpu_guest_context__syscall_callback_eip) &&
     tail_canonical(t, vcpu_guest_context__failsafe_callback_eip) &&
-    (!entries || guest_address(ldt)) &&
+    (!entries || guest_address(cpu, ldt)) &&
     !(ldt & 0xfff) &&
     entries <= 8192
   );
@@ -138,7 +169,7 @@ function legal(r: usize, t: usize): bool {
 
 /** Hold the root that a CR3 names. */
 function root_get(caller: Vcpu, d: Domain, cr3: u64): i32 {
-  return cr3 >> 12 ? table_get(caller, d, cr3 >> 12, PGT_l4) : -EINVAL;
+  return cr3 >> 12 ? table_get(caller, d, cr3 >> 12, root_type(d)) : -EINVAL;
 }
 
 /** Both roots of the context at `t` for `v`, which gives up those that it had. 0, or an errno with nothing changed. */
@@ -164,10 +195,16 @@ function roots(caller: Vcpu, v: Vcpu, t: usize, kernel: bool): i32 {
   return 0;
 }
 
-/** The trap table from `from`: addresses are checked where they have come to lie. 0 or an errno; a bad one leaves it empty. */
+/** The trap table of the context at `from`: addresses are checked where they have come to lie. 0 or an errno; a bad one leaves it empty. */
 function traps(caller: Vcpu, cpu: Cpu, from: u64): i32 {
   const page = pv_trap(cpu, 0);
-  let rc = copy_from_guest(caller, page, from, 256 * TRAP_SIZE) ? 0 : -EFAULT;
+  if (cpu_pv32(cpu)) {
+    if (traps32_read(caller, vcpu_of(cpu), from)) return 0;
+    memory.fill(page, 0, 256 * TRAP_SIZE);
+    return -EFAULT;
+  }
+  const at = from + vcpu_guest_context__trap_ctxt;
+  let rc = copy_from_guest(caller, page, at, 256 * TRAP_SIZE) ? 0 : -EFAULT;
   for (let i: u32 = 0; i < 256 && rc == 0; i++) {
     const p = pv_trap(cpu, i);
     if (!canonical(load<u64>(p, trap_info__address))) rc = -EINVAL;
@@ -186,15 +223,15 @@ export function pv_context_set(caller: Vcpu, v: Vcpu, from: u64): i64 {
   const cpu = cpu_of(v);
   const pv = pv_of(cpu);
   const d = vcpu_domain(v);
-  if (
-    !copy_from_guest(caller, a + REGS, from + vcpu_guest_context__flags, REGS_SIZE) ||
-    !copy_from_guest(caller, t, from + vcpu_guest_context__ldt_base, TAIL_SIZE) ||
-    !copy_from_guest(caller, a + FPU, from, 512)
-  )
-    return -EFAULT;
-  if (!legal(r, t)) return -EINVAL;
+  const narrow = cpu_pv32(cpu);
+  const there = narrow
+    ? context32_read(caller, v, from, a + REGS, t, a + FPU)
+    : copy_from_guest(caller, a + REGS, from + vcpu_guest_context__flags, REGS_SIZE) &&
+      copy_from_guest(caller, t, from + vcpu_guest_context__ldt_base, TAIL_SIZE);
+  if (!there || !copy_from_guest(caller, a + FPU, from, 512)) return -EFAULT;
+  if (!legal(cpu, r, t)) return -EINVAL;
   const flags = load<u32>(a + REGS);
-  const kernel = (flags & VGCF_in_kernel) != 0;
+  const kernel = narrow || (flags & VGCF_in_kernel) != 0;
   let rc: i64 = roots(caller, v, t, kernel);
   if (rc) return rc;
   rc = pv_set_gdt(
@@ -203,7 +240,7 @@ export function pv_context_set(caller: Vcpu, v: Vcpu, from: u64): i64 {
     t + (vcpu_guest_context__gdt_frames - vcpu_guest_context__ldt_base),
     tail<u64>(t, vcpu_guest_context__gdt_ents),
   );
-  if (rc == 0) rc = traps(caller, cpu, from + vcpu_guest_context__trap_ctxt);
+  if (rc == 0) rc = traps(caller, cpu, from);
   if (rc == 0 && flags & VGCF_i387_valid && !fpu_load(cpu, a + FPU)) rc = -EINVAL;
   if (rc) return rc;
   pv.flags = kernel ? pv.flags | PV_KERNEL : pv.flags & ~PV_KERNEL;
@@ -235,7 +272,11 @@ function assists(v: u64): u32 {
 /** Where the hypervisor enters the guest. */
 function entries(cpu: Cpu, flags: u32, t: usize): void {
   const pv = pv_of(cpu);
-  pv.kernel_ss = tail<u32>(t, vcpu_guest_context__kernel_ss) | 3;
+  const narrow = cpu_pv32(cpu);
+  const ss = tail<u32>(t, vcpu_guest_context__kernel_ss) & 0xffff;
+  pv.kernel_ss = narrow ? ring_fixed(ss) : ss | 3;
+  pv.event_cs = narrow ? context_event_cs : 0;
+  pv.failsafe_cs = narrow ? context_failsafe_cs : 0;
   pv.kernel_sp = tail<u64>(t, vcpu_guest_context__kernel_sp);
   pv.event = tail<u64>(t, vcpu_guest_context__event_callback_eip);
   pv.failsafe = tail<u64>(t, vcpu_guest_context__failsafe_callback_eip);
@@ -270,7 +311,10 @@ function registers(v: Vcpu, cpu: Cpu, r: usize, t: usize, kernel: bool): void {
   pv_set_ts(cpu, (tail<u64>(t, vcpu_guest_context__ctrlreg) & 8) != 0);
   for (let i: u32 = 0; i < 8; i++)
     if (i != 4 && i != 5) pv_set_debugreg(cpu, i, tail<u64>(t, vcpu_guest_context__debugreg + ((<usize>i) << 3)));
-  code_and_stack(v, cpu, load<u16>(r, cpu_user_regs__cs) | 3, selector(r, 0) | 3);
+  const narrow = cpu_pv32(cpu);
+  const cs = <u32>load<u16>(r, cpu_user_regs__cs);
+  cpu.cpl = 3;
+  code_and_stack(v, cpu, narrow ? ring_fixed(cs) : cs | 3, narrow ? ring_fixed(selector(r, 0)) : selector(r, 0) | 3);
   for (let i = 1; i < 5; i++) {
     const n = i == 1 ? SEG_ES : i == 2 ? SEG_DS : i == 3 ? SEG_FS : SEG_GS;
     const wanted = selector(r, i);
@@ -278,13 +322,14 @@ function registers(v: Vcpu, cpu: Cpu, r: usize, t: usize, kernel: bool): void {
   }
   const kernel_gs = tail<u64>(t, vcpu_guest_context__gs_base_kernel);
   const user_gs = tail<u64>(t, vcpu_guest_context__gs_base_user);
-  cpu.base_fs = tail<u64>(t, vcpu_guest_context__fs_base);
-  cpu.base_gs = kernel ? kernel_gs : user_gs;
-  pv.other_gs = kernel ? user_gs : kernel_gs;
+  if (!narrow) {
+    cpu.base_fs = tail<u64>(t, vcpu_guest_context__fs_base);
+    cpu.base_gs = kernel ? kernel_gs : user_gs;
+    pv.other_gs = kernel ? user_gs : kernel_gs;
+  }
   cpu.zero = cpu.base_none = cpu.base_none2 = 0;
   cpu.plus4g = 0x100000000;
   cpu.minus4g = 0 - <u64>0x100000000;
-  cpu.cpl = 3;
   cpu.shadow = cpu.exc_flags = cpu.hits = cpu.alone = cpu.pace = 0;
   mode_changed(cpu);
 }
@@ -292,8 +337,14 @@ function registers(v: Vcpu, cpu: Cpu, r: usize, t: usize, kernel: bool): void {
 /** From the guest's tables or the hypervisor's; what cannot be loaded is flat, with the wish in its selector. */
 function code_and_stack(v: Vcpu, cpu: Cpu, cs: u32, ss: u32): void {
   if (pv_selector_ready(v, cs) && pv_selector_ready(v, ss) && pv_load_pair(cpu, cs, ss)) return;
-  set_flat(cpu, SEG_CS, cs, CODE64);
-  set_flat(cpu, SEG_SS, ss, DATA);
+  if (!cpu_pv32(cpu)) {
+    set_flat(cpu, SEG_CS, cs, CODE64);
+    set_flat(cpu, SEG_SS, ss, DATA);
+    return;
+  }
+  cpu.cpl = (cs & 3) == 3 ? 3 : 1;
+  set_flat(cpu, SEG_CS, cs, cpu.cpl == 3 ? CODE_RING3 : CODE_RING1);
+  set_flat(cpu, SEG_SS, ss, cpu.cpl == 3 ? DATA_RING3 : DATA_RING1);
 }
 
 /** The context of `v`, which does not run, to the caller's memory. 0 or an errno. */
@@ -301,7 +352,7 @@ export function pv_context_get(caller: Vcpu, v: Vcpu, to: u64): i64 {
   const a = vcpu_arg(caller);
   const cpu = cpu_of(v);
   const pv = pv_of(cpu);
-  const kernel = (pv.flags & PV_KERNEL) != 0;
+  const kernel = pv_kernel(cpu);
   memory.fill(a + REGS, 0, <usize>REGS_SIZE + <usize>TAIL_SIZE);
   let flags: u32 = VGCF_i387_valid;
   if (kernel) flags |= VGCF_in_kernel;
@@ -311,7 +362,10 @@ export function pv_context_get(caller: Vcpu, v: Vcpu, to: u64): i64 {
   store<u64>(a + REGS, flags);
   registers_get(cpu, a + REGS + (vcpu_guest_context__user_regs - vcpu_guest_context__flags));
   tail_get(v, cpu, a + TAIL, kernel);
+  const narrow = cpu_pv32(cpu);
+  if (narrow && !context32_write(caller, v, to, a + REGS, a + TAIL, a + FPU)) return -EFAULT;
   fpu_save(cpu, a + FPU);
+  if (narrow) return copy_to_guest(caller, to, a + FPU, 512) ? 0 : -EFAULT;
   return copy_to_guest(caller, to, a + FPU, 512) &&
     copy_to_guest(caller, to + vcpu_guest_context__flags, a + REGS, REGS_SIZE) &&
     copy_to_guest(caller, to + vcpu_guest_context__trap_ctxt, pv_trap(cpu, 0), 256 * TRAP_SIZE) &&
@@ -326,9 +380,9 @@ function registers_get(cpu: Cpu, r: usize): void {
   store<u64>(r, cpu.rsp, cpu_user_regs__rsp);
   const pv = pv_of(cpu);
   store<u64>(r, flags_get(cpu) | ((<u64>pv.iopl) << 12), cpu_user_regs__rflags);
-  // The kernel sees itself in ring 0.
+  // A 64-bit kernel sees itself in ring 0.
   const cs = seg(cpu, SEG_CS).selector;
-  store<u16>(r, pv.flags & PV_KERNEL ? cs & 0xfffc : cs, cpu_user_regs__cs);
+  store<u16>(r, pv_kernel(cpu) && !cpu_pv32(cpu) ? cs & 0xfffc : cs, cpu_user_regs__cs);
   for (let i = 0; i < 5; i++) {
     const n = i == 0 ? SEG_SS : i == 1 ? SEG_ES : i == 2 ? SEG_DS : i == 3 ? SEG_FS : SEG_GS;
     store<u16>(r + cpu_user_regs__ss + ((<usize>i) << 3), seg(cpu, n).selector);

@@ -2,9 +2,22 @@
 import { EBUSY, EINVAL } from '../../gen/abi';
 import { frame, FRAME_RAM, FRAME_SHARED, frame_valid } from '../../shared/frame_table';
 import { Mfn } from '../../shared/memory';
-import { Domain, domain_find, domain_vcpu, page_get, page_put } from '../domain';
+import { Domain, domain_find, domain_vcpu, is_pv32, page_get, page_put } from '../domain';
 import { ldt_drop } from './descriptors';
-import { PGT_seg, PGT_validated, type_get, type_put, writable_map, writable_put } from './page_type';
+import {
+  PGT_l1,
+  PGT_l2,
+  PGT_l4,
+  PGT_pae_l3,
+  PGT_pae_xen_l2,
+  PGT_seg,
+  PGT_validated,
+  table_level,
+  type_get,
+  type_put,
+  writable_map,
+  writable_put,
+} from './page_type';
 
 export const PTE_P: u64 = 1;
 export const PTE_RW: u64 = 2;
@@ -21,34 +34,53 @@ const CACHE_OR_LARGE: u64 = 0x98;
 /** A change of these alone names the same frame with the same rights. */
 export const PTE_FREE: u64 = PTE_NX | PTE_AVAIL | PTE_GLOBAL | PTE_D | PTE_A | PTE_USER;
 
+/** An entry of a 32-bit guest's root has none of the free bits but 9 to 11. */
+const PAE_ROOT_BAD: u64 = CACHE_OR_LARGE | PTE_GLOBAL | 0x7ff0000000000000 | PTE_NX;
+
 /** The first and last L4 entry that are the hypervisor's. */
 const RESERVED_FIRST: u32 = 256;
 const RESERVED_LAST: u32 = 271;
+/** Entries of a 32-bit guest's root; the last one's L2 table has the hypervisor's part from an entry on (HYPERVISOR_COMPAT_START). */
+const PAE_ROOTS: u32 = 4;
+const PAE_RESERVED: u32 = 0x1ac;
 
 @inline export function pte_mfn(e: u64): u64 {
   return (e & PTE_ADDR) >> 12;
 }
 
-@inline export function slot_reserved(level: i32, i: u32): bool {
-  return level == 4 && i >= RESERVED_FIRST && i <= RESERVED_LAST;
+/** Is entry `i` of a table of this type none of the guest's? */
+export function slot_reserved(type: u8, i: u32): bool {
+  if (type == PGT_l4) return i >= RESERVED_FIRST && i <= RESERVED_LAST;
+  return type == PGT_pae_xen_l2 ? i >= PAE_RESERVED : type == PGT_pae_l3 && i >= PAE_ROOTS;
+}
+
+/** Must it be present? Where the hypervisor's part of a 32-bit guest's address space is. It cannot be changed afterwards, as in Xen. */
+@inline export function slot_needed(type: u8, i: u32): bool {
+  return type == PGT_pae_l3 && i == PAE_ROOTS - 1;
+}
+
+/** What entry `i` of a table of this type names: the type of the level below. */
+export function slot_type(type: u8, i: u32): u8 {
+  return slot_needed(type, i) ? PGT_pae_xen_l2 : type == PGT_pae_l3 ? PGT_l2 : <u8>(table_level(type) - 1);
 }
 
 /** Bits that a present entry must not have. */
-export function entry_bad_bits(level: i32, e: u64): bool {
-  return (e & (level == 1 ? CACHE_OR_LARGE : CACHE_OR_LARGE | PTE_GLOBAL)) != 0;
+export function entry_bad_bits(type: u8, e: u64): bool {
+  return (e & (type == PGT_l1 ? CACHE_OR_LARGE : type == PGT_pae_l3 ? PAE_ROOT_BAD : CACHE_OR_LARGE | PTE_GLOBAL)) != 0;
 }
 
-/** Kernel and programs both run in ring 3. */
-@inline export function entry_adjust(e: u64): u64 {
-  return e & PTE_P ? e | PTE_USER : e;
+/** A 64-bit guest's kernel and programs both run in ring 3. */
+@inline export function entry_adjust(d: Domain, e: u64): u64 {
+  return e & PTE_P && !is_pv32(d) ? e | PTE_USER : e;
 }
 
-/** The references of a present entry in table `table` of `d`'s. An L1 entry names a frame of `pg`'s. */
-export function entry_get(d: Domain, pg: Domain, table: Mfn, level: i32, e: u64): i32 {
-  if (entry_bad_bits(level, e)) return -EINVAL;
-  if (level == 1) return leaf_get(d, pg, e);
-  const rc = type_get(d, pte_mfn(e), <u8>(level - 1));
-  return rc == -EINVAL && linear_get(d, table, level, e) ? 0 : rc;
+/** The references of entry `i`, `e`, of table `table` of `d`'s. An L1 entry names a frame of `pg`'s. */
+export function entry_get(d: Domain, pg: Domain, table: Mfn, i: u32, e: u64): i32 {
+  const type = frame(table).pt_type;
+  if (!(e & PTE_P) || entry_bad_bits(type, e)) return -EINVAL;
+  if (type == PGT_l1) return leaf_get(d, pg, e);
+  const rc = type_get(d, pte_mfn(e), slot_type(type, i));
+  return rc == -EINVAL && type != PGT_pae_l3 && linear_get(d, table, table_level(type), e) ? 0 : rc;
 }
 
 /** Give them back. -ERESTART: the table below it is not yet taken apart; its type says so. */
@@ -59,7 +91,7 @@ export function entry_put(table: Mfn, level: i32, e: u64): i32 {
     return 0;
   }
   if (mfn == table) return 0;
-  if (<i32>frame(mfn).pt_type == level) linear_put(table, mfn);
+  if (table_level(frame(mfn).pt_type) == level) linear_put(table, mfn);
   return type_put(mfn);
 }
 
@@ -106,7 +138,7 @@ function linear_get(d: Domain, table: Mfn, level: i32, e: u64): bool {
   if (n > 0xfffff || !frame_valid(<u32>n)) return false;
   const c = frame(<u32>n);
   const t = frame(table);
-  if (c.owner != d.domid || c.type != FRAME_RAM || <i32>c.pt_type != level || !(c.pt_flags & PGT_validated))
+  if (c.owner != d.domid || c.type != FRAME_RAM || table_level(c.pt_type) != level || !(c.pt_flags & PGT_validated))
     return false;
   if (<i32>c.link > -1 || <i32>t.link < -1 || c.pt_count == 0xffffffff) return false;
   c.link--;

@@ -2,7 +2,7 @@
 import { EINVAL, ERESTART } from '../../gen/abi';
 import { pv_flush, pv_forget, pv_invlpg } from '../../arch/x86/pv/tlb';
 import { domain_vcpu } from '../domain';
-import { get_guest, guest_word } from '../guest_access';
+import { get_long, guest_word } from '../guest_access';
 import { Vcpu, vcpu_domain } from '../vcpu';
 import { flush_wait } from './flush';
 
@@ -22,12 +22,13 @@ export function flush_many(v: Vcpu, everybody: bool, bitmap: u64, va: u64, again
   const d = vcpu_domain(v);
   let elsewhere = false;
   let word: u64 = ~0;
+  const bits: u32 = v.compat ? 32 : 64;
   for (let id: u32 = 0; id < d.max_vcpus; id++) {
-    if (!everybody && (id & 63) == 0) {
-      if (!get_guest<u64>(v, bitmap + (id >>> 3))) return -EINVAL;
+    if (!everybody && (id & (bits - 1)) == 0) {
+      if (!get_long(v, bitmap, id / bits)) return -EINVAL;
       word = guest_word;
     }
-    if (!((word >> (id & 63)) & 1)) continue;
+    if (!((word >> (id & (bits - 1))) & 1)) continue;
     const other = domain_vcpu(d, id);
     if (other == null) continue;
     if (other == v) flush_local(v, va);

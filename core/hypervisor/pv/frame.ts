@@ -3,7 +3,7 @@ import { Cpu, CPU_WALK } from '../../arch/x86/cpu';
 import { frame, FRAME_RAM, FRAME_SHARED, frame_valid } from '../../shared/frame_table';
 import { host_lock, host_unlock } from '../../shared/host';
 import { INVALID_MFN, Mfn, ptr_to_mfn } from '../../shared/memory';
-import { Domain } from '../domain';
+import { Domain, is_pv32 } from '../domain';
 import { vcpu_domain, vcpu_of } from '../vcpu';
 import { pv_owned } from './memory';
 import { PTE_P, pte_mfn, PTE_RW } from './entries';
@@ -17,13 +17,13 @@ export function pv_frame(d: Domain, mfn: u64, write: bool): Mfn {
 
 /**
  * The same for whatever an L1 entry names, frames of others that were granted included: the entry at the end of the walk that has just
- * been made (CPU_WALK, `depth` entries) still is in an L1 table, and so was checked when it was made. Takes the lock if it has to look.
+ * been made (CPU_WALK) still is in an L1 table, and so was checked when it was made. Takes the lock if it has to look.
  */
-export function pv_leaf_frame(cpu: Cpu, mfn: u64, write: bool, depth: i32 = 4): Mfn {
+export function pv_leaf_frame(cpu: Cpu, mfn: u64, write: bool): Mfn {
   const d = vcpu_domain(vcpu_of(cpu));
   const own = pv_frame(d, mfn, write);
   if (own != INVALID_MFN || mfn > 0xfffff || !frame_valid(<u32>mfn) || frame(<u32>mfn).owner == d.domid) return own;
-  const p = <usize>load<u32>(changetype<usize>(cpu) + CPU_WALK + ((<usize>(depth - 1)) << 4));
+  const p = <usize>load<u32>(changetype<usize>(cpu) + CPU_WALK + (is_pv32(d) ? 2 << 4 : 3 << 4));
   if (!p) return INVALID_MFN;
   host_lock();
   const table = frame(ptr_to_mfn(p));

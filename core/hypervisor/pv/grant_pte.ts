@@ -1,12 +1,12 @@
 // Grants in a PV guest's page tables (public/grant_table.h): the hypercall writes the L1 entry, with the references of any other. The guest may
 // overwrite it like any other, too; then only the use of the grant remains, until the guest ends.
-import { GNTMAP_contains_pte, _GNTMAP_guest_avail0, GNTMAP_readonly } from '../../gen/abi';
+import { GNTMAP_application_map, GNTMAP_contains_pte, _GNTMAP_guest_avail0, GNTMAP_readonly } from '../../gen/abi';
 import { frame } from '../../shared/frame_table';
 import { host_raise_flush } from '../../shared/host';
 import { INVALID_MFN, Mfn, mfn_to_ptr } from '../../shared/memory';
 import { Domain, domain_kick, page_get } from '../domain';
 import { Vcpu, vcpu_domain } from '../vcpu';
-import { entry_adjust, leaf_put, PTE_A, PTE_D, PTE_P, pte_mfn, PTE_RW } from './entries';
+import { entry_adjust, leaf_put, PTE_A, PTE_D, PTE_P, pte_mfn, PTE_RW, PTE_USER } from './entries';
 import { pv_owned } from './memory';
 import { PGT_l1, PGT_validated, writable_map } from './page_type';
 import { entry_write } from './update';
@@ -37,8 +37,9 @@ export function grant_pte_set(v: Vcpu, address: u64, flags: u32, mfn: Mfn): bool
     if (!writable_map(mfn, true)) return false;
     e |= PTE_RW;
   }
+  if (flags & GNTMAP_application_map) e |= PTE_USER;
   page_get(mfn);
-  const old = entry_write(p, entry_adjust(e), false);
+  const old = entry_write(p, entry_adjust(vcpu_domain(v), e), false);
   if (old & PTE_P) vcpu_domain(v).pt_generation++;
   leaf_put(vcpu_domain(v).domid, old);
   return true;

@@ -3,7 +3,7 @@ import { PV_GDT, PV_LDT, pv_of } from '../../arch/x86/pv/state';
 import { frame, Frame, FRAME_RAM, FRAME_SHARED, frame_valid } from '../../shared/frame_table';
 import { host } from '../../shared/host';
 import { Mfn, mfn_to_ptr, ptr_to_mfn } from '../../shared/memory';
-import { Domain, is_privileged } from '../domain';
+import { Domain, is_privileged, is_pv32 } from '../domain';
 import { grant_maps } from '../grant_map';
 import {
   invariant_broken,
@@ -16,20 +16,23 @@ import {
   invariant_step,
   invariant_writable,
 } from '../invariants';
-import { cpu_of, Vcpu } from '../vcpu';
+import { cpu_of, Vcpu, vcpu_domain } from '../vcpu';
 import { descriptor_check } from './descriptors';
-import { entry_bad_bits, PTE_P, pte_mfn, PTE_RW, PTE_USER, slot_reserved } from './entries';
+import { entry_bad_bits, PTE_P, pte_mfn, PTE_RW, PTE_USER, slot_needed, slot_reserved, slot_type } from './entries';
 import {
   ENTRIES,
   FRAME_ALLOCATED,
   is_table,
-  PGT_l4,
+  PGT_l1,
   PGT_none,
+  PGT_pae_l3,
   PGT_partial,
   PGT_pinned,
   PGT_seg,
   PGT_validated,
   PGT_writable,
+  root_type,
+  table_level,
 } from './page_type';
 
 /** A hold and a use of a table or a descriptor page. */
@@ -45,8 +48,8 @@ export function pv_vcpu_holds(v: Vcpu): void {
   if (v.pv_old) invariant_hold(v.pv_old, FRAME_RAM);
   const pv = pv_of(cpu_of(v));
   if (pv.traps) invariant_page(pv.traps);
-  if (pv.kernel_root) use_of(pv.kernel_root, PGT_l4);
-  if (pv.user_root) use_of(pv.user_root, PGT_l4);
+  if (pv.kernel_root) use_of(pv.kernel_root, root_type(vcpu_domain(v)));
+  if (pv.user_root) use_of(pv.user_root, root_type(vcpu_domain(v)));
   const p = changetype<usize>(pv);
   for (let i: usize = 0; i < 16; i++) {
     const gdt = load<u32>(p + PV_GDT + (i << 2));
@@ -87,19 +90,28 @@ function descriptors(d: Domain, mfn: Mfn): void {
 const SCRATCH: usize = 1024;
 
 function table(d: Domain, mfn: Mfn, f: Frame, n: u32): void {
-  const level = <i32>f.pt_type;
+  const type = f.pt_type;
+  const narrow = is_pv32(d);
   for (let i: u32 = 0; i < n; i++) {
     const e = load<u64>(mfn_to_ptr(mfn) + ((<usize>i) << 3));
-    if (!(e & PTE_P) || slot_reserved(level, i)) continue;
+    if (slot_reserved(type, i)) {
+      if (narrow && e) invariant_broken(INVARIANT_PTE, mfn, i);
+      continue;
+    }
+    if (!(e & PTE_P)) {
+      if (slot_needed(type, i)) invariant_broken(INVARIANT_PTE, mfn, i);
+      continue;
+    }
     const to = <u32>pte_mfn(e);
-    if (entry_bad_bits(level, e) || !(e & PTE_USER) || pte_mfn(e) > 0xfffff || !frame_valid(to)) {
+    const ring3 = narrow || (e & PTE_USER) != 0;
+    if (entry_bad_bits(type, e) || !ring3 || pte_mfn(e) > 0xfffff || !frame_valid(to)) {
       invariant_broken(INVARIANT_PTE, mfn, i);
       continue;
     }
-    if (level == 1) leaf(d, mfn, i, e, to);
+    if (type == PGT_l1) leaf(d, mfn, i, e, to);
     else if (to == mfn) {
       if (e & PTE_RW) invariant_broken(INVARIANT_PTE, mfn, i);
-    } else branch(d, mfn, i, e, to, level);
+    } else branch(d, mfn, i, e, to, type);
   }
 }
 
@@ -115,9 +127,9 @@ function leaf(d: Domain, mfn: Mfn, i: u32, e: u64, to: Mfn): void {
 }
 
 /** A table of the level below, or by a read-only linear entry one of the same. */
-function branch(d: Domain, mfn: Mfn, i: u32, e: u64, to: Mfn, level: i32): void {
+function branch(d: Domain, mfn: Mfn, i: u32, e: u64, to: Mfn, type: u8): void {
   const f = frame(to);
-  const linear = <i32>f.pt_type == level && !(e & PTE_RW);
-  if (f.owner != d.domid || (<i32>f.pt_type != level - 1 && !linear)) invariant_broken(INVARIANT_PTE, mfn, i);
+  const linear = table_level(f.pt_type) == table_level(type) && type != PGT_pae_l3 && !(e & PTE_RW);
+  if (f.owner != d.domid || (f.pt_type != slot_type(type, i) && !linear)) invariant_broken(INVARIANT_PTE, mfn, i);
   else use_of(to, f.pt_type);
 }

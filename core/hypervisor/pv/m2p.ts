@@ -12,6 +12,9 @@ export const M2P_END: u64 = 0xffff804000000000;
 export const M2P_INVALID: u64 = ~0;
 /** Frames that a page of it is about. */
 export const M2P_PER_PAGE: u32 = PAGE_SIZE >>> 3;
+/** The same for 32-bit guests, with half of each entry: there is one with the first of them. */
+const COMPAT_PER_PAGE: u32 = PAGE_SIZE >>> 2;
+const COMPAT_PAGES: u32 = 1024;
 /** The directory's slots, a pair of frames: 4 GiB of memory. The first page is about the host's own tables, so it is the page of "nothing". */
 const PAGES: u32 = 2048;
 
@@ -41,6 +44,54 @@ export function m2p_pages(): u32 {
   return (host().memory_frames + M2P_PER_PAGE - 1) / M2P_PER_PAGE;
 }
 
+/** With the first 32-bit PV domain: what is known goes into a table of its own. False: no memory. */
+export function m2p_compat_init(): bool {
+  const h = host();
+  if (h.m2p_compat) return true;
+  const dir = xenheap_alloc(<u16>DOMID_XEN);
+  if (!dir) return false;
+  h.m2p_compat = <u32>dir;
+  for (let page: u32 = 1; page < PAGES; page++) {
+    const p = <usize>load<u32>(slot(page));
+    for (let i: u32 = 0; p && i < M2P_PER_PAGE; i++) {
+      const pfn = load<u64>(p + ((<usize>i) << 3));
+      if (pfn != M2P_INVALID && !compat_set(page * M2P_PER_PAGE + i, <u32>pfn)) return false;
+    }
+  }
+  return true;
+}
+
+@inline function compat_slot(page: u32): usize {
+  return <usize>host().m2p_compat + ((<usize>page) << 2);
+}
+
+function compat_set(mfn: Mfn, pfn: u32): bool {
+  const page = mfn / COMPAT_PER_PAGE;
+  if (page >= COMPAT_PAGES) return true;
+  let p = <usize>load<u32>(compat_slot(page));
+  if (!p) {
+    if (pfn == 0xffffffff) return true;
+    p = xenheap_alloc(<u16>DOMID_XEN);
+    if (!p) return false;
+    memory.fill(p, 0xff, PAGE_SIZE);
+    atomic.store<u32>(compat_slot(page), <u32>p);
+    host_raise_flush();
+  }
+  atomic.store<u32>(p + ((<usize>(mfn % COMPAT_PER_PAGE)) << 2), pfn);
+  return true;
+}
+
+export function m2p_compat_pages(): u32 {
+  return (host().memory_frames + COMPAT_PER_PAGE - 1) / COMPAT_PER_PAGE;
+}
+
+/** As m2p_frame, of the table for 32-bit guests. */
+export function m2p_compat_frame(index: u64): Mfn {
+  if (!host().m2p_compat || index >= <u64>m2p_compat_pages()) return INVALID_MFN;
+  const p = atomic.load<u32>(compat_slot(<u32>index));
+  return ptr_to_mfn(p ? <usize>p : <usize>load<u32>(<usize>host().m2p));
+}
+
 /** Frame of the table's page `index`, for reading; INVALID_MFN behind its end. Callable without the lock. */
 export function m2p_frame(index: u64): Mfn {
   if (!host().m2p || index >= <u64>m2p_pages()) return INVALID_MFN;
@@ -62,7 +113,7 @@ export function m2p_set(mfn: Mfn, pfn: u64): bool {
     host_raise_flush(); // some TLB may have the page of nothing there
   }
   atomic.store<u64>(p + ((<usize>(mfn % M2P_PER_PAGE)) << 3), pfn);
-  return true;
+  return !host().m2p_compat || compat_set(mfn, <u32>pfn);
 }
 
 export function m2p_get(mfn: Mfn): u64 {
@@ -83,4 +134,7 @@ export function m2p_holds(): void {
   invariant_page(dir);
   invariant_page(dir + PAGE_SIZE);
   for (let i: u32 = 0; i < PAGES; i++) invariant_page(load<u32>(dir + ((<usize>i) << 2)));
+  if (!host().m2p_compat) return;
+  invariant_page(host().m2p_compat);
+  for (let i: u32 = 0; i < COMPAT_PAGES; i++) invariant_page(load<u32>(compat_slot(i)));
 }

@@ -118,7 +118,7 @@ export function pv_relinquish(d: Domain): bool {
 }
 
 function wipe(mfn: Mfn, f: Frame): void {
-  const level = <i32>f.pt_type;
+  const type = f.pt_type;
   const flags = f.pt_flags;
   const n = flags & PGT_validated ? ENTRIES : <u32>f.partial;
   f.pt_type = PGT_none;
@@ -126,8 +126,8 @@ function wipe(mfn: Mfn, f: Frame): void {
   f.pt_count = 0;
   for (let i: u32 = 0; i < n; i++) {
     const e = load<u64>(mfn_to_ptr(mfn) + ((<usize>i) << 3));
-    if (!(e & PTE_P) || slot_reserved(level, i)) continue;
-    if (level == <i32>PGT_l1) leaf_put(f.owner, e);
+    if (!(e & PTE_P) || slot_reserved(type, i)) continue;
+    if (type == PGT_l1) leaf_put(f.owner, e);
     else if (<u32>pte_mfn(e) != mfn) page_put(<u32>pte_mfn(e));
   }
   if (flags & PGT_partial) page_put(mfn);

@@ -1,4 +1,5 @@
 // HYPERVISOR_mmuext_op.
+import { guest_address } from '../../arch/x86/pv/emulate';
 import { pv_of } from '../../arch/x86/pv/state';
 import {
   EFAULT,
@@ -30,14 +31,13 @@ import {
   MMUEXT_TLB_FLUSH_LOCAL,
   MMUEXT_TLB_FLUSH_MULTI,
   MMUEXT_UNPIN_TABLE,
-  sizeof_mmuext_op,
 } from '../../gen/abi';
+import { get_mmuext_op, size_mmuext_op } from '../../gen/compat';
 import { gate_mmuext_op } from '../../gen/hypercalls';
 import { XSM_mmuext_op } from '../../gen/xsm';
 import { frame, frame_written } from '../../shared/frame_table';
 import { INVALID_MFN, mfn_to_ptr, PAGE_SIZE } from '../../shared/memory';
-import { Domain, is_pv } from '../domain';
-import { copy_from_guest } from '../guest_access';
+import { Domain, is_pv, is_pv32 } from '../domain';
 import { cpu_of, Vcpu, vcpu_arg } from '../vcpu';
 import { xsm_check } from '../xsm';
 import { batch_answer, batch_begin, batch_count, batch_end } from './batch';
@@ -45,7 +45,7 @@ import { ldt_drop } from './descriptors';
 import { ALL_PAGES, flush_local, flush_many } from './flush_op';
 import { pv_owned } from './memory';
 import { page_owner } from './owner';
-import { PGT_pinned, table_get, type_budget, type_open, type_spend } from './page_type';
+import { PGT_pinned, root_type, table_get, table_level, type_budget, type_open, type_spend } from './page_type';
 import { root_set, table_put, user_root_set } from './vcpu';
 
 /** What a request costs beside the tables that it has looked at, in entries of those. */
@@ -63,12 +63,12 @@ export function do_mmuext_op(d: Domain, v: Vcpu, uops: u64, count: u32, pdone: u
   let i: u32 = 0;
   for (; i < batch_count; i++) {
     if (v.pv_old || (i && type_budget <= 0)) rc = -ERESTART;
-    else if (!copy_from_guest(v, a, uops + <u64>i * sizeof_mmuext_op, sizeof_mmuext_op)) rc = -EFAULT;
+    else if (!get_mmuext_op(v, a, uops + <u64>i * size_mmuext_op(v))) rc = -EFAULT;
     else rc = request(d, v, pg, a);
     if (rc) break;
     type_spend(COST);
   }
-  return batch_end(v, uops + <u64>i * sizeof_mmuext_op, i, pdone, rc);
+  return batch_end(v, uops + <u64>i * size_mmuext_op(v), i, pdone, rc);
 }
 
 function request(d: Domain, v: Vcpu, pg: Domain, a: usize): i32 {
@@ -86,12 +86,13 @@ function request(d: Domain, v: Vcpu, pg: Domain, a: usize): i32 {
     case MMUEXT_PIN_L2_TABLE:
     case MMUEXT_PIN_L3_TABLE:
     case MMUEXT_PIN_L4_TABLE:
-      return pin(v, pg, arg1, <u8>(cmd - MMUEXT_PIN_L1_TABLE + 1));
+      return pin(v, pg, arg1, cmd - MMUEXT_PIN_L1_TABLE + 1);
     case MMUEXT_UNPIN_TABLE:
       return unpin(v, pg, arg1);
     case MMUEXT_NEW_BASEPTR:
       return root_set(v, v, arg1);
     case MMUEXT_NEW_USER_BASEPTR:
+      if (is_pv32(d)) return -EINVAL; // its programs run on the same tables
       return user_root_set(v, v, arg1);
     case MMUEXT_TLB_FLUSH_LOCAL:
     case MMUEXT_INVLPG_LOCAL:
@@ -112,7 +113,10 @@ function request(d: Domain, v: Vcpu, pg: Domain, a: usize): i32 {
   }
 }
 
-function pin(v: Vcpu, pg: Domain, mfn: u64, type: u8): i32 {
+function pin(v: Vcpu, pg: Domain, mfn: u64, level: i32): i32 {
+  const root = root_type(pg);
+  if (level > table_level(root)) return -EINVAL;
+  const type = level == table_level(root) ? root : <u8>level;
   const rc = table_get(v, pg, mfn, type);
   if (rc) return rc;
   const f = frame(<u32>mfn);
@@ -135,10 +139,9 @@ function unpin(v: Vcpu, pg: Domain, n: u64): i32 {
 /** The LDT is at a linear address of the guest's, from a page's beginning on. */
 function set_ldt(v: Vcpu, address: u64, entries: u32): i32 {
   const base = entries ? address : 0;
-  const high = (<i64>base) >> 47;
-  const reserved = base >= 0xffff800000000000 && base < 0xffff880000000000;
-  if (base & 0xfff || (high != 0 && high != -1) || reserved || entries > LDT_MAX) return -EINVAL;
-  const pv = pv_of(cpu_of(v));
+  const cpu = cpu_of(v);
+  if (base & 0xfff || !guest_address(cpu, base) || entries > LDT_MAX) return -EINVAL;
+  const pv = pv_of(cpu);
   if (pv.ldt_base == base && pv.ldt_entries == entries) return 0;
   ldt_drop(v);
   pv.ldt_base = base;

@@ -5,10 +5,10 @@ import { EBUSY, EINVAL, ERESTART } from '../../gen/abi';
 import { frame, Frame, FRAME_RAM, FRAME_SHARED, frame_valid } from '../../shared/frame_table';
 import { host } from '../../shared/host';
 import { Mfn, mfn_to_ptr } from '../../shared/memory';
-import { Domain, domain_find, page_get, page_put } from '../domain';
+import { Domain, domain_find, is_pv32, page_get, page_put } from '../domain';
 import { Vcpu, vcpu_domain } from '../vcpu';
 import { descriptors_check } from './descriptors';
-import { entry_adjust, entry_get, entry_put, PTE_P, pte_mfn, slot_reserved } from './entries';
+import { entry_adjust, entry_get, entry_put, PTE_P, pte_mfn, slot_needed, slot_reserved } from './entries';
 import { flush_wait } from './flush';
 
 // Frame.pt_type
@@ -19,6 +19,10 @@ export const PGT_l3: u8 = 3;
 export const PGT_l4: u8 = 4;
 export const PGT_seg: u8 = 5;
 export const PGT_writable: u8 = 6;
+// Of 32-bit guests: the root, whose first four entries count, and the L2 table that its last entry names, in which the hypervisor has slots.
+const PGT_pae: u8 = 8;
+export const PGT_pae_xen_l2: u8 = PGT_pae | PGT_l2;
+export const PGT_pae_l3: u8 = PGT_pae | PGT_l3;
 
 // Frame.pt_flags
 /** The allocation's hold: the domain was given the frame and has not given it back. */
@@ -58,7 +62,17 @@ export function type_set_budget(n: i32): void {
 }
 
 @inline export function is_table(type: u8): bool {
-  return type >= PGT_l1 && type <= PGT_l4;
+  return table_level(type) >= 1 && table_level(type) <= 4;
+}
+
+/** 1 to 4, of what is a page table. */
+@inline export function table_level(type: u8): i32 {
+  return (<i32>type) & ~(<i32>PGT_pae);
+}
+
+/** What a root of the domain's is. */
+@inline export function root_type(d: Domain): u8 {
+  return is_pv32(d) ? PGT_pae_l3 : PGT_l4;
 }
 
 /** A frame that a guest may write as far as its use is concerned. */
@@ -168,7 +182,7 @@ function unwritable(d: Domain, mfn: Mfn, f: Frame): bool {
 
 /** Take the references of a partial table's entries from where it stands. */
 function validate(d: Domain, mfn: Mfn, f: Frame): i32 {
-  const level = <i32>f.pt_type;
+  const type = f.pt_type;
   const table = mfn_to_ptr(mfn);
   for (let i = <u32>f.partial; i < ENTRIES; i++) {
     if (type_budget <= 0) {
@@ -177,13 +191,16 @@ function validate(d: Domain, mfn: Mfn, f: Frame): i32 {
     }
     const p = table + ((<usize>i) << 3);
     const e = load<u64>(p);
-    if (e & PTE_P && !slot_reserved(level, i)) {
-      const rc = entry_get(d, d, mfn, level, e);
+    if (slot_reserved(type, i)) {
+      // A 32-bit guest's walk can come there by a linear entry.
+      if (type != PGT_l4) atomic.store<u64>(p, 0);
+    } else if (e & PTE_P || slot_needed(type, i)) {
+      const rc = entry_get(d, d, mfn, i, e);
       if (rc) {
         f.partial = <u16>i;
         return rc;
       }
-      atomic.store<u64>(p, entry_adjust(e));
+      atomic.store<u64>(p, entry_adjust(d, e));
     }
     type_budget--;
   }
@@ -216,7 +233,7 @@ function unuse(mfn: Mfn): i32 {
   }
   // What is in it may be anything when it is a root again.
   const d = domain_find(f.owner);
-  if (f.pt_type == PGT_l4 && d != null) d.pt_generation++;
+  if (d != null && f.pt_type == root_type(d)) d.pt_generation++;
   f.pt_flags |= PGT_partial;
   f.partial = <u16>ENTRIES;
   page_get(mfn);
@@ -226,7 +243,7 @@ function unuse(mfn: Mfn): i32 {
 /** Give back the references of a partial table's entries. 0: it is a page like others. */
 function devalidate(mfn: Mfn): i32 {
   const f = frame(mfn);
-  const level = <i32>f.pt_type;
+  const level = table_level(f.pt_type);
   const table = mfn_to_ptr(mfn);
   if (level > 1 && f.partial < <u16>ENTRIES) {
     const rc = child_undone(f, load<u64>(table + ((<usize>f.partial) << 3)), level);
@@ -238,7 +255,7 @@ function devalidate(mfn: Mfn): i32 {
     const i = <u32>f.partial - 1;
     f.partial = <u16>i;
     const e = load<u64>(table + ((<usize>i) << 3));
-    if (!(e & PTE_P) || slot_reserved(level, i)) continue;
+    if (!(e & PTE_P) || slot_reserved(f.pt_type, i)) continue;
     const rc = entry_put(mfn, level, e);
     if (rc) return rc;
   }
@@ -253,7 +270,8 @@ function child_undone(f: Frame, e: u64, level: i32): i32 {
   const mfn = pte_mfn(e);
   if (!(e & PTE_P) || mfn > 0xfffff || !frame_valid(<u32>mfn)) return 0;
   const c = frame(<u32>mfn);
-  if (c.owner != f.owner || <i32>c.pt_type != level - 1 || !(c.pt_flags & PGT_partial)) return 0;
+  if (c.owner != f.owner || !is_table(c.pt_type) || table_level(c.pt_type) != level - 1) return 0;
+  if (!(c.pt_flags & PGT_partial)) return 0;
   return devalidate(<u32>mfn);
 }
 
@@ -289,7 +307,7 @@ export function type_walkable(d: Domain, mfn: u64, level: i32): bool {
     f.type == FRAME_RAM &&
     f.owner == d.domid &&
     is_table(f.pt_type) &&
-    <i32>f.pt_type >= level &&
+    table_level(f.pt_type) >= level &&
     (f.pt_flags & PGT_validated) != 0
   );
 }

@@ -1,9 +1,18 @@
 // Hypercalls by which a PV guest sets what is a register or an instruction elsewhere.
-import { EINVAL, ENODEV, SEGBASE_FS, SEGBASE_GS_KERNEL, SEGBASE_GS_USER, SEGBASE_GS_USER_SEL } from '../../gen/abi';
+import {
+  EINVAL,
+  ENODEV,
+  ENOSYS,
+  SEGBASE_FS,
+  SEGBASE_GS_KERNEL,
+  SEGBASE_GS_USER,
+  SEGBASE_GS_USER_SEL,
+} from '../../gen/abi';
 import { Cpu, SEG_GS, seg } from '../../arch/x86/cpu';
 import { canonical } from '../../arch/x86/limits';
 import { pv_get_debugreg, pv_set_debugreg, pv_set_ts, pv_value } from '../../arch/x86/pv/emulate';
-import { pv_of } from '../../arch/x86/pv/state';
+import { cpu_pv32, PV_32BIT, pv_of } from '../../arch/x86/pv/state';
+import { ring_fixed } from '../../arch/x86/pv/bounce32';
 import { load_segment } from '../../arch/x86/segments';
 import { Domain } from '../domain';
 import { cpu_of, Vcpu } from '../vcpu';
@@ -11,7 +20,8 @@ import { pv_selector_ready } from './tables';
 
 export function do_stack_switch(d: Domain, v: Vcpu, ss: u64, sp: u64): i64 {
   const pv = pv_of(cpu_of(v));
-  pv.kernel_ss = (<u32>ss) | 3;
+  const selector = (<u32>ss) & 0xffff;
+  pv.kernel_ss = pv.flags & PV_32BIT ? ring_fixed(selector) : selector | 3;
   pv.kernel_sp = sp;
   return 0;
 }
@@ -32,6 +42,7 @@ export function do_get_debugreg(d: Domain, v: Vcpu, reg: u32): i64 {
 /** The caller is the kernel, so what its programs use is the base that is not in use. */
 export function do_set_segment_base(d: Domain, v: Vcpu, which: u32, base: u64): i64 {
   const cpu = cpu_of(v);
+  if (cpu_pv32(cpu)) return -ENOSYS; // its segments' bases are in their descriptors
   if (which == SEGBASE_GS_USER_SEL) return user_gs_selector(v, cpu, (<u32>base) & 0xffff);
   if (which > <u32>SEGBASE_GS_USER_SEL || !canonical(base)) return -EINVAL;
   if (which == SEGBASE_FS) cpu.base_fs = base;

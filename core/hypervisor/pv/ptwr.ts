@@ -2,10 +2,13 @@
 // memory; what it writes is an update of the entry like any other. The processor's part is core/arch/x86/pv/page_writes.ts.
 import { frame, frame_written } from '../../shared/frame_table';
 import { INVALID_MFN, mfn_to_ptr } from '../../shared/memory';
+import { is_pv32 } from '../domain';
 import { Vcpu, vcpu_domain } from '../vcpu';
 import { entry_adjust, entry_get, leaf_put, PTE_FREE, PTE_P } from './entries';
 import { pv_owned } from './memory';
 import { PGT_l1, PGT_validated } from './page_type';
+
+const UPPER_HALF: u64 = 0xffffffff00000000;
 
 /**
  * `value` goes over the bits `mask` of the L1 entry at machine address `ma`, where `old` was read. 0 done; 1: the entry has changed since, by
@@ -18,12 +21,16 @@ export function ptwr_write(v: Vcpu, ma: u64, mask: u64, old: u64, value: u64): i
   const p = mfn_to_ptr(mfn) + ((<usize>ma) & 0xff8);
   const now = atomic.load<u64>(p);
   if ((now ^ old) & mask) return 1;
-  const next = entry_adjust((now & ~mask) | (value & mask));
+  let next = entry_adjust(d, (now & ~mask) | (value & mask));
   // The same frame with the same rights keeps its references.
   const same = (next & PTE_P) != 0 && ((now ^ next) & ~PTE_FREE) == 0;
-  if (next & PTE_P && !same && entry_get(d, d, mfn, 1, next)) return -1;
+  if (next & PTE_P && !same && entry_get(d, d, mfn, ((<u32>ma) & 0xfff) >>> 3, next)) {
+    // As Xen has it, a 32-bit guest that writes an entry's upper half first has it wrong way round: the lower one follows.
+    if (!is_pv32(d) || mask != UPPER_HALF) return -1;
+    next &= ~PTE_P;
+  }
   if (atomic.cmpxchg<u64>(p, now, next) != now) {
-    if (!same) leaf_put(d.domid, next);
+    if (!same) leaf_put(d.domid, next); // of one that is not present nothing
     return 1;
   }
   frame_written(p, 8);

@@ -1,12 +1,12 @@
 // Descriptor tables of PV guests: their frames are typed PGT_seg, so that no descriptor in them can be written but through here.
 import { EFAULT, EINVAL } from '../../gen/abi';
 import { GDT_ENTRIES } from '../../arch/x86/pv/descriptors';
-import { pv_gdt_frame, pv_ldt_frame, pv_of } from '../../arch/x86/pv/state';
+import { cpu_pv32, pv_gdt_frame, pv_ldt_frame, pv_of } from '../../arch/x86/pv/state';
 import { guest_va_to_gpa } from '../../arch/x86/mmu/walk';
 import { frame, frame_valid, frame_written } from '../../shared/frame_table';
 import { Mfn, mfn_to_ptr } from '../../shared/memory';
 import { Domain } from '../domain';
-import { copy_from_guest } from '../guest_access';
+import { get_long, guest_word } from '../guest_access';
 import { cpu_of, Vcpu, vcpu_arg, vcpu_domain } from '../vcpu';
 import { descriptor_check, ldt_drop } from './descriptors';
 import { PGT_seg, PGT_writable, type_begin, type_get, type_put } from './page_type';
@@ -45,7 +45,10 @@ export function do_set_gdt(d: Domain, v: Vcpu, list: u64, entries: u32): i64 {
   if (entries > GDT_ENTRIES) return -EINVAL;
   const a = vcpu_arg(v);
   const n = (entries + 511) >> 9;
-  if (n && !copy_from_guest(v, a, list, n << 3)) return -EFAULT;
+  for (let i: u32 = 0; i < n; i++) {
+    if (!get_long(v, list, i)) return -EFAULT;
+    store<u64>(a + ((<usize>i) << 3), guest_word);
+  }
   return pv_set_gdt(v, v, a, entries);
 }
 
@@ -74,7 +77,7 @@ export function pv_ldt_map(v: Vcpu, i: u32): u32 {
   // The LDT is mapped in the kernel's address space, whoever runs.
   const cr3 = cpu.cr3;
   cpu.cr3 = (<u64>pv.kernel_root) << 12;
-  const ma = guest_va_to_gpa(cpu, pv.ldt_base + ((<u64>i) << 12), 0, true);
+  const ma = guest_va_to_gpa(cpu, pv.ldt_base + ((<u64>i) << 12), 0, !cpu_pv32(cpu));
   cpu.cr3 = cr3;
   if (ma == ~(<u64>0) || ma >> 12 > 0xfffff) return 0;
   const mfn = <u32>(ma >> 12);

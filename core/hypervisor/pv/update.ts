@@ -14,10 +14,12 @@ import {
   PTE_FREE,
   PTE_P,
   pte_mfn,
+  slot_needed,
   slot_reserved,
+  slot_type,
 } from './entries';
 import { ERESTART } from '../../gen/abi';
-import { old_table, table_blame } from './page_type';
+import { old_table, table_blame, table_level } from './page_type';
 
 /** Put `value` into the word at `p`; with `preserve` the accessed and dirty bits that are there stay. What was there. */
 export function entry_write(p: usize, value: u64, preserve: bool): u64 {
@@ -36,23 +38,24 @@ export function entry_write(p: usize, value: u64, preserve: bool): u64 {
  * table that it is to name is half looked at.
  */
 export function entry_update(v: Vcpu, d: Domain, pg: Domain, mfn: Mfn, i: u32, value: u64, preserve: bool): i32 {
-  const level = <i32>frame(mfn).pt_type;
+  const type = frame(mfn).pt_type;
+  const level = table_level(type);
   const p = mfn_to_ptr(mfn) + ((<usize>i) << 3);
-  if (slot_reserved(level, i)) return -EINVAL;
+  if (slot_reserved(type, i) || slot_needed(type, i)) return -EINVAL;
   if (value & PTE_P) {
-    if (entry_bad_bits(level, value)) return -EINVAL;
+    if (entry_bad_bits(type, value)) return -EINVAL;
     // The same frame with the same rights: its references stay.
     if (((atomic.load<u64>(p) ^ value) & ~PTE_FREE) == 0) {
-      if (entry_write(p, entry_adjust(value), preserve) & PTE_P) d.pt_generation++;
+      if (entry_write(p, entry_adjust(d, value), preserve) & PTE_P) d.pt_generation++;
       return 0;
     }
-    const rc = entry_get(d, pg, mfn, level, value);
+    const rc = entry_get(d, pg, mfn, i, value);
     if (rc) {
-      if (rc != -ERESTART && level > 1) table_blame(v, d, pte_mfn(value), <u8>(level - 1));
+      if (rc != -ERESTART && level > 1) table_blame(v, d, pte_mfn(value), slot_type(type, i));
       return rc;
     }
   }
-  const old = entry_write(p, entry_adjust(value), preserve);
+  const old = entry_write(p, entry_adjust(d, value), preserve);
   if (old & PTE_P) d.pt_generation++;
   if (old & PTE_P && entry_put(mfn, level, old)) old_table(v, <u32>pte_mfn(old));
   return 0;

@@ -6,7 +6,7 @@ import { Mfn } from '../../shared/memory';
 import { page_put } from '../domain';
 import { cpu_of, Vcpu, vcpu_domain } from '../vcpu';
 import { ldt_drop } from './descriptors';
-import { old_table, PGT_l4, table_get, type_put } from './page_type';
+import { old_table, root_type, table_get, type_put } from './page_type';
 
 const GDT_PAGES: usize = 16;
 
@@ -20,7 +20,7 @@ export function root_set(v: Vcpu, t: Vcpu, mfn: u64): i32 {
   const pv = pv_of(cpu_of(t));
   const old = pv.kernel_root;
   if (<u64>old != mfn || !mfn) {
-    const rc = table_get(v, vcpu_domain(t), mfn, PGT_l4);
+    const rc = table_get(v, vcpu_domain(t), mfn, root_type(vcpu_domain(t)));
     if (rc) return rc;
     pv.kernel_root = <u32>mfn;
   }
@@ -36,7 +36,7 @@ export function user_root_set(v: Vcpu, t: Vcpu, mfn: u64): i32 {
   const old = pv.user_root;
   if (<u64>old == mfn) return 0;
   if (mfn) {
-    const rc = table_get(v, vcpu_domain(t), mfn, PGT_l4);
+    const rc = table_get(v, vcpu_domain(t), mfn, root_type(vcpu_domain(t)));
     if (rc) return rc;
   }
   pv.user_root = <u32>mfn;

@@ -44,7 +44,7 @@ export function tlb_fill(cpu: Cpu, va: u64, access: i32, table: i32): i32 {
   if (!canonical(va)) return raise(cpu, EXC_GP, 0);
   for (let i = 0; i < WALK_RETRIES; i++) {
     if (!walk(cpu, va, access, table)) {
-      if (access == ACCESS_WRITE && cpu_pv(cpu) && walk_error == (PF_P | PF_W | PF_U) && !walk_window) {
+      if (access == ACCESS_WRITE && cpu_pv(cpu) && (walk_error & ~PF_U) == (PF_P | PF_W) && !walk_window) {
         mmio_gpa = walk_gpa;
         if (writes_table(cpu, walk_gpa)) return FILL_TABLE;
       }
@@ -56,7 +56,7 @@ export function tlb_fill(cpu: Cpu, va: u64, access: i32, table: i32): i32 {
   const mfn = walk_window ? <u32>(walk_gpa >> 12) : engine_gfn_frame(cpu, walk_gpa >> 12, write);
   if (mfn == INVALID_MFN) {
     // A PV guest's entry for what it may not have, or not write: none of those that it has made, so the guest cannot do anything about it.
-    if (cpu_pv(cpu)) return raise_pf(cpu, va, PF_P | (write ? PF_W : 0) | PF_U);
+    if (cpu_pv(cpu)) return raise_pf(cpu, va, PF_P | (write ? PF_W : 0) | (cpu.cpl == 3 ? PF_U : 0));
     mmio_gpa = walk_gpa;
     return FILL_MMIO;
   }

@@ -2,7 +2,7 @@
 // only then sets accessed and dirty bits, so a walk that faults has changed nothing.
 import { Cpu, CPU_WALK } from '../cpu';
 import { PHYS_BITS } from '../limits';
-import { cpu_pv } from '../pv/state';
+import { cpu_pv, cpu_pv32 } from '../pv/state';
 import { pv_reserved, pv_window_frame } from '../pv/window';
 import { INVALID_MFN, mfn_to_ptr } from '../../../shared/memory';
 import { engine_gfn_frame, engine_frame_writable, engine_is_table } from '../../../hypervisor/engine';
@@ -109,12 +109,20 @@ function walk_wide(cpu: Cpu, va: u64, long: bool): bool {
     table = e & ADDR_MASK;
     level = 2;
   }
+  // A 32-bit PV guest's root is an L3 table, of which its addresses reach four entries; they are as those of PAE paging.
+  const narrow = cpu_pv32(cpu);
+  if (narrow) level = 3;
   for (; level > 0; level--) {
     const shift: u64 = 12 + 9 * <u64>(level - 1);
     // No entry of a PV guest's is trusted: what it names has to be in use as a table of this level, and there are no large pages.
     if (pv && !engine_is_table(cpu, table >> 12, level)) return not_present();
     const e = read_entry(cpu, table | (((va >> shift) & 0x1ff) << 3), true);
     if (!(e & PTE_P)) return not_present();
+    if (narrow && level == 3) {
+      store<u32>(changetype<usize>(cpu) + CPU_WALK, 0);
+      table = e & ADDR_MASK;
+      continue;
+    }
     let bad = reserved;
     const leaf = level == 1 || (level < 4 && !pv && (e & PTE_PS) != 0);
     if (level == 4 || (pv && level > 1)) bad |= PTE_PS;
@@ -209,7 +217,7 @@ export function walk(cpu: Cpu, va: u64, access: i32, table: i32): bool {
   path_wide = (cpu.cr4 & CR4_PAE) != 0;
   walk_window = false;
   if (
-    cpu_pv(cpu) && pv_reserved(va)
+    cpu_pv(cpu) && pv_reserved(cpu, va)
       ? window(cpu, va)
       : path_wide
         ? walk_wide(cpu, va, (cpu.efer & EFER_LMA) != 0)

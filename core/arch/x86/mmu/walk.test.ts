@@ -24,7 +24,7 @@ const STUBS: Record<string, string> = {
     export function engine_is_table(cpu: Cpu, mfn: u64, level: i32): bool { return false; }`,
   'core/arch/x86/pv/window.ts': `
     import { Cpu } from '../cpu';
-    export function pv_reserved(va: u64): bool { return false; }
+    export function pv_reserved(cpu: Cpu, va: u64): bool { return false; }
     export function pv_window_frame(cpu: Cpu, va: u64): u32 { return 0; }`,
   'core/engine/code_writes.ts': `
     export function code_in(mfn: u32): bool { return false; }

@@ -46,11 +46,25 @@ import { debug_watches } from '../../../engine/debug';
 import { mode_changed, set_flat } from '../segments';
 import { CALLBACKTYPE_event, CALLBACKTYPE_failsafe, VMASST_TYPE_architectural_iopl } from '../../../gen/abi';
 import { engine_interrupt_taken } from '../../../hypervisor/engine';
+import { bounce32 } from './bounce32';
 import { emulate_cli, emulate_forced } from './emulate';
+import { HYPERCALL_VECTOR, pv_hypercall32 } from './iret32';
 import { page_writes_off } from './page_writes';
 import { pv_toggle } from './roots';
 import { pv_iret } from './syscall';
-import { PV_KERNEL, PV_32BIT, pv_of, pv_trap, TRAP_ADDRESS, TRAP_DPL, TRAP_FLAGS, TRAP_MASKS } from './state';
+import {
+  cpu_pv32,
+  PV_KERNEL,
+  PV_32BIT,
+  pv_kernel,
+  pv_of,
+  pv_trap,
+  TRAP_ADDRESS,
+  TRAP_CS,
+  TRAP_DPL,
+  TRAP_FLAGS,
+  TRAP_MASKS,
+} from './state';
 
 /** The hypervisor's flat segments (public/arch-x86/xen-x86_64.h). */
 export const FLAT_CS32: u32 = 0xe023;
@@ -62,10 +76,10 @@ export const DATA: u16 = 0xcf3;
 const RFLAGS_NT: u64 = 0x4000;
 const RFLAGS_RF: u64 = 0x10000;
 const RFLAGS_VM: u64 = 0x20000;
-const RFLAGS_AC: u64 = 0x40000;
-const RFLAGS_IOPL: u64 = 0x3000;
+export const RFLAGS_AC: u64 = 0x40000;
+export const RFLAGS_IOPL: u64 = 0x3000;
 /** What a handler begins without (SDM vol. 3, 6.12.1.2), and AC. */
-const CLEARED: u64 = TF | RFLAGS_NT | RFLAGS_RF | RFLAGS_VM | RFLAGS_AC;
+export const CLEARED: u64 = TF | RFLAGS_NT | RFLAGS_RF | RFLAGS_VM | RFLAGS_AC;
 
 /** Why a PV vCPU cannot go on. crash_info: the vector; the stack's address; the frame's address; 0; the callback's number. */
 export const PV_CRASH_NO_HANDLER: u32 = 1;
@@ -73,6 +87,8 @@ export const PV_CRASH_STACK: u32 = 2;
 export const PV_CRASH_IRET: u32 = 3;
 export const PV_CRASH_NO_USER_ROOT: u32 = 4;
 export const PV_CRASH_NO_CALLBACK: u32 = 5;
+/** Of a 32-bit guest: segments that cannot be loaded, and nobody to tell. crash_info: SS above 16 bits of CS. */
+export const PV_CRASH_SEGMENTS: u32 = 6;
 
 /** Does entering the guest by this callback (CALLBACKTYPE_*) mask events? */
 @inline export function callback_masks(cpu: Cpu, callback: u32): bool {
@@ -100,16 +116,17 @@ export function pv_crash(cpu: Cpu, reason: u32, info: u64): i32 {
 }
 
 /** What bounce pushes besides the registers. */
-const PLAIN: u32 = 0;
-const WITH_ERROR: u32 = 1;
-const WITH_SEGMENTS: u32 = 2;
+export const PLAIN: u32 = 0;
+export const WITH_ERROR: u32 = 1;
+export const WITH_SEGMENTS: u32 = 2;
 
 /**
- * Push a frame of the present state, with these flags, and go on at `address` in the guest's kernel. EXIT_NONE; or what else is to be done, and
+ * Push a frame of the present state, with these flags, and go on at `address` in the guest's kernel (a 32-bit one's: in segment `cs`). EXIT_NONE; or what else is to be done, and
  * nothing has changed: EXIT_SHUTDOWN, or EXIT_RETRY for an instruction that has to run alone.
  */
-function bounce(cpu: Cpu, address: u64, mask: bool, kind: u32, error: u32, flags: u64): i32 {
+function bounce(cpu: Cpu, cs: u32, address: u64, mask: bool, kind: u32, error: u32, flags: u64): i32 {
   const pv = pv_of(cpu);
+  if (pv.flags & PV_32BIT) return bounce32(cpu, cs, address, mask, kind, error, flags);
   const from_kernel = (pv.flags & PV_KERNEL) != 0;
   const masked = events_masked(cpu);
   const rsp = cpu.rsp;
@@ -123,17 +140,17 @@ function bounce(cpu: Cpu, address: u64, mask: bool, kind: u32, error: u32, flags
     if (!from_kernel) pv_toggle(cpu);
     return cpu.exit == EXIT_EXCEPTION ? pv_crash(cpu, PV_CRASH_STACK, sp) : cpu.exit;
   }
-  let cs = <u64>seg(cpu, SEG_CS).selector;
-  if (from_kernel) cs &= ~(<u64>3);
+  let code = <u64>seg(cpu, SEG_CS).selector;
+  if (from_kernel) code &= ~(<u64>3);
   if (masked) {
-    cs |= (<u64>1) << 32;
+    code |= (<u64>1) << 32;
     flags &= ~(<u64>IF);
   } else flags |= <u64>IF;
   push(cpu, seg(cpu, SEG_SS).selector);
   push(cpu, rsp);
   flags &= ~RFLAGS_IOPL;
   push(cpu, pv.assists & (1 << VMASST_TYPE_architectural_iopl) ? flags | ((<u64>pv.iopl) << 12) : flags);
-  push(cpu, cs);
+  push(cpu, code);
   push(cpu, cpu.rip);
   if (kind == WITH_ERROR) push(cpu, error);
   else if (kind == WITH_SEGMENTS) {
@@ -171,12 +188,11 @@ function trap(cpu: Cpu, vector: u32, kind: u32, error: u32, flags: u64): i32 {
   const address = load<u64>(t, TRAP_ADDRESS);
   if (!address) return pv_crash(cpu, PV_CRASH_NO_HANDLER, vector);
   const mask = (load<u8>(t, TRAP_FLAGS) & (<u8>TRAP_MASKS)) != 0;
-  return bounce(cpu, address, mask, kind, error, flags);
+  return bounce(cpu, load<u16>(t, TRAP_CS), address, mask, kind, error, flags);
 }
 
 /** Deliver an exception, an NMI or INT1: the PV half of deliver() in exceptions.ts, whose results it has. */
 export function pv_deliver(cpu: Cpu, vector: u32, error: u32, kind: u32): i32 {
-  const pv = pv_of(cpu);
   const hardware = !(kind & (EVENT_SOFT | EVENT_EXTERNAL | EVENT_INT1));
   if (hardware && ((vector == EXC_GP && !error && emulate_cli(cpu)) || (vector == EXC_UD && emulate_forced(cpu)))) {
     cpu.exc_flags = 0;
@@ -187,7 +203,7 @@ export function pv_deliver(cpu: Cpu, vector: u32, error: u32, kind: u32): i32 {
   let code = error;
   if (vector == EXC_PF) {
     // The kernel runs in ring 3 and is told of itself as of a supervisor.
-    code = pv.flags & PV_KERNEL ? error & ~PF_U : error | PF_U;
+    code = pv_kernel(cpu) ? error & ~PF_U : error | PF_U;
     store_cr2(cpu, cpu.cr2);
   }
   // Faults save RF as 1, so that the instruction runs again without its breakpoint (SDM vol. 3, 18.3.1.1).
@@ -207,8 +223,9 @@ function store_cr2(cpu: Cpu, va: u64): void {
 
 /** INT n, INT3, INTO, INT1 at an instruction that ends at `next`. Always 1, the body's "leave". */
 export function pv_interrupt(cpu: Cpu, vector: u32, kind: u32, next: u64): i32 {
-  const kernel = (pv_of(cpu).flags & PV_KERNEL) != 0;
-  // The hypervisor's own gates of 3 and 4 are open to all; the guest's kernel stands in ring 1 for what is checked (public/xen.h, trap_info).
+  const kernel = pv_kernel(cpu);
+  if (vector == HYPERCALL_VECTOR && kernel && cpu_pv32(cpu)) return pv_hypercall32(cpu, next);
+  // The hypervisor's own gates of 3 and 4 are open to all; the guest's kernel stands in ring 1 (a 32-bit one does stand there) for what is checked (public/xen.h, trap_info).
   const open = vector == EXC_BP || vector == EXC_OF || kind == EVENT_INT1;
   const dpl = (<u32>load<u8>(pv_trap(cpu, vector), TRAP_FLAGS)) & TRAP_DPL;
   const ring: u32 = kernel ? 1 : 3;
@@ -236,15 +253,23 @@ export function stepped(cpu: Cpu, before: u64): void {
 }
 
 /** SYSCALL and SYSENTER of a program, the state being what the frame is to hold. As bounce. */
-export function pv_callback(cpu: Cpu, callback: u32, address: u64, flags: u64): i32 {
-  return bounce(cpu, address, callback_masks(cpu, callback), PLAIN, 0, flags);
+export function pv_callback(cpu: Cpu, callback: u32, cs: u32, address: u64, flags: u64): i32 {
+  return bounce(cpu, cs, address, callback_masks(cpu, callback), PLAIN, 0, flags);
 }
 
 /** Segments that the guest wants to return to cannot be loaded: they are in the selectors of CS and SS. As bounce. */
 export function pv_failsafe(cpu: Cpu): i32 {
   const pv = pv_of(cpu);
   if (!pv.failsafe) return pv_crash(cpu, PV_CRASH_NO_CALLBACK, CALLBACKTYPE_failsafe);
-  return bounce(cpu, pv.failsafe, callback_masks(cpu, CALLBACKTYPE_failsafe), WITH_SEGMENTS, 0, flags_get(cpu));
+  return bounce(
+    cpu,
+    pv.failsafe_cs,
+    pv.failsafe,
+    callback_masks(cpu, CALLBACKTYPE_failsafe),
+    WITH_SEGMENTS,
+    0,
+    flags_get(cpu),
+  );
 }
 
 /** Is an upcall due: vcpu_info.evtchn_upcall_pending without the mask? */
@@ -270,5 +295,5 @@ export function pv_events(cpu: Cpu): i32 {
   engine_interrupt_taken(cpu, 0);
   const address = pv.event;
   if (!address) return pv_crash(cpu, PV_CRASH_NO_CALLBACK, CALLBACKTYPE_event);
-  return bounce(cpu, address, true, PLAIN, 0, flags_get(cpu));
+  return bounce(cpu, pv.event_cs, address, true, PLAIN, 0, flags_get(cpu));
 }

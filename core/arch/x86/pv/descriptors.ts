@@ -6,7 +6,7 @@ import { PF_U } from '../mmu/paging';
 import { frame_written } from '../../../shared/frame_table';
 import { mfn_to_ptr } from '../../../shared/memory';
 import { engine_ldt_page } from '../../../hypervisor/engine';
-import { PV_32BIT, PV_KERNEL, pv_gdt_frame, pv_ldt_frame, pv_of } from './state';
+import { PV_32BIT, pv_gdt_frame, pv_kernel, pv_ldt_frame, pv_of } from './state';
 
 /** Descriptors of a GDT that are the guest's, and where the hypervisor's begin. */
 export const GDT_ENTRIES: u32 = 14 * 512;
@@ -56,8 +56,7 @@ export function pv_descriptor(cpu: Cpu, selector: u32): bool {
     mfn = load<u32>(pv_ldt_frame(cpu, page));
     if (!mfn) mfn = engine_ldt_page(cpu, page);
     if (!mfn) {
-      const pv = pv_of(cpu);
-      raise_pf(cpu, pv.ldt_base + offset, pv.flags & PV_KERNEL ? 0 : PF_U);
+      raise_pf(cpu, pv_of(cpu).ldt_base + offset, pv_kernel(cpu) ? 0 : PF_U);
       return false;
     }
   } else {

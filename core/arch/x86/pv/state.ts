@@ -47,6 +47,9 @@ export class PvCpu {
   gdt_entries: u32;
   ldt_entries: u32;
   ldt_base: u64;
+  /** Of the others that 32-bit guests have. */
+  syscall32_cs: u16;
+  sysenter_cs: u16;
   // PV_GDT: 16 × mfn; PV_LDT: 16 × mfn of the LDT's pages in use, 0 = not yet
 }
 
@@ -57,7 +60,10 @@ export const PV_SPACES: usize = 320;
 export const PV_SPACE_COUNT: u32 = 8;
 export const PV_SIZE: usize = 384;
 
-/** The vCPU is a PV one; its kernel runs, not a program; with 32-bit code. */
+/**
+ * The vCPU is a PV one; its kernel's root is in use; it is a 32-bit guest's, whose kernel is what runs in ring 1: it has one root, and its
+ * PV_KERNEL stays.
+ */
 export const PV_GUEST: u32 = 1;
 export const PV_KERNEL: u32 = 2;
 export const PV_32BIT: u32 = 4;
@@ -82,7 +88,12 @@ export const PV_M2P_STRICT: u32 = 0x80000000;
 }
 
 @inline export function pv_kernel(cpu: Cpu): bool {
-  return (pv_of(cpu).flags & (PV_GUEST | PV_KERNEL)) == (PV_GUEST | PV_KERNEL);
+  const flags = pv_of(cpu).flags;
+  return flags & PV_32BIT ? cpu.cpl == 1 : (flags & (PV_GUEST | PV_KERNEL)) == (PV_GUEST | PV_KERNEL);
+}
+
+@inline export function cpu_pv32(cpu: Cpu): bool {
+  return (pv_of(cpu).flags & PV_32BIT) != 0;
 }
 
 /** The trap table's entry of a vector. */

@@ -29,12 +29,14 @@ import {
   run_alone_first,
   stepped,
 } from './bounce';
+import { FLAT_RING3_SS } from './bounce32';
+import { pv_iret32 } from './iret32';
 import { pv_toggle } from './roots';
-import { PV_KERNEL, pv_of } from './state';
+import { cpu_pv32, pv_kernel, PV_KERNEL, pv_of } from './state';
 
 const RF: u64 = 0x10000;
 /** All of RFLAGS that a return may set: not VM, IOPL and what is reserved. */
-const IRET_FLAGS: u64 = 0x254dd5;
+export const IRET_FLAGS: u64 = 0x254dd5;
 const IOPL: u64 = 0x3000;
 const AC: u64 = 0x40000;
 
@@ -64,7 +66,7 @@ export function pv_syscall(cpu: Cpu, next: u64): i32 {
   cpu.rip = cpu.rcx = next;
   cpu.r11 = flags;
   flat(cpu);
-  if (pv_callback(cpu, CALLBACKTYPE_syscall, pv.syscall, flags) == EXIT_NONE) {
+  if (pv_callback(cpu, CALLBACKTYPE_syscall, 0, pv.syscall, flags) == EXIT_NONE) {
     cpu.rflags &= ~(<u64>DF);
     stepped(cpu, before);
     return 1;
@@ -97,17 +99,22 @@ export function pv_sysenter(cpu: Cpu): i32 {
   const before = cpu.rflags;
   const rip = cpu.rip;
   const rsp = cpu.rsp;
-  const kernel = (pv.flags & PV_KERNEL) != 0;
+  const kernel = pv_kernel(cpu);
+  // To a 32-bit kernel it always comes from a program: it has no stack of its own to go on with.
+  const cpl = cpu.cpl;
+  const outside = !kernel || cpu_pv32(cpu);
+  cpu.cpl = 3;
   const cs = seg(cpu, SEG_CS).selector;
   const ss = seg(cpu, SEG_SS).selector;
   seg(cpu, SEG_CS).selector = 3;
-  seg(cpu, SEG_SS).selector = <u16>FLAT_SS;
+  seg(cpu, SEG_SS).selector = <u16>(cpu_pv32(cpu) ? FLAT_RING3_SS : FLAT_SS);
   cpu.rip = 0;
-  if (!kernel) cpu.rsp = 0;
-  if (pv_callback(cpu, CALLBACKTYPE_sysenter, pv.sysenter, flags_get(cpu) & ~RF) == EXIT_NONE) {
+  if (outside) cpu.rsp = 0;
+  if (pv_callback(cpu, CALLBACKTYPE_sysenter, pv.sysenter_cs, pv.sysenter, flags_get(cpu) & ~RF) == EXIT_NONE) {
     stepped(cpu, before);
     return 1;
   }
+  cpu.cpl = cpl;
   seg(cpu, SEG_CS).selector = cs;
   seg(cpu, SEG_SS).selector = ss;
   cpu.rip = rip;
@@ -120,6 +127,7 @@ const FRAME: i32 = 72;
 
 /** HYPERVISOR_iret: leave the kernel for what the frame at RSP says. Always 1. */
 export function pv_iret(cpu: Cpu): i32 {
+  if (cpu_pv32(cpu)) return pv_iret32(cpu);
   if (run_alone_first(cpu)) return 1;
   const pv = pv_of(cpu);
   const at = cpu.rsp;
@@ -184,24 +192,26 @@ function resume(cpu: Cpu, cs: u32, ss: u32, before: u64): i32 {
   return 1;
 }
 
-/** As IRET from ring 0 to ring 3 loads CS and SS (SDM vol. 2). False = an exception is pending, and neither is loaded. */
+/** As IRET from ring 0 to the ring that `cs` names loads CS and SS (SDM vol. 2), and the CPL. False = an exception is pending, and neither is loaded. */
 export function pv_load_pair(cpu: Cpu, cs: u32, ss: u32): bool {
   if (!sg.read_descriptor(cpu, cs, EXC_GP, 0)) return false;
   const code = sg.descriptor;
   const dpl = sg.desc_dpl(code);
   const both = sg.DESC_L | sg.DESC_DB;
-  const allowed = code & sg.DESC_CONFORMING ? dpl <= 3 : dpl == 3;
+  const ring = cs & 3;
+  const allowed = code & sg.DESC_CONFORMING ? dpl <= ring : dpl == ring;
   if (!(cs & 0xfffc) || !sg.desc_is_code(code) || !allowed || (code & both) == both || !(code & sg.DESC_P))
     return refused(cpu, EXC_GP);
   if (code & sg.DESC_L ? !canonical(cpu.rip) : cpu.rip > <u64>sg.desc_limit(code)) return refused(cpu, EXC_GP);
   if (!(ss & 0xfffc)) return refused(cpu, EXC_GP);
   if (!sg.read_descriptor(cpu, ss, EXC_GP, 0)) return false;
   const stack = sg.descriptor;
-  if (sg.desc_dpl(stack) != 3 || !sg.desc_is_writable_data(stack)) return refused(cpu, EXC_GP);
+  if ((ss & 3) != ring || sg.desc_dpl(stack) != ring || !sg.desc_is_writable_data(stack)) return refused(cpu, EXC_GP);
   if (!(stack & sg.DESC_P)) return refused(cpu, EXC_SS);
   if (!sg.set_accessed(cpu, cs, code) || !sg.set_accessed(cpu, ss, stack)) return false;
   sg.set_segment(cpu, SEG_CS, cs, code);
   sg.set_segment(cpu, SEG_SS, ss, stack);
+  cpu.cpl = ring;
   if (!(code & sg.DESC_L)) cpu.rsp &= 0xffffffff;
   return true;
 }
