@@ -9,7 +9,7 @@ for (const name of guestNames()) {
     const image = readFileSync(path);
     assert.equal(image.toString('latin1', 0, 4), '\x7fELF');
     // XEN_ELFNOTE_PHYS32_ENTRY, or of a PV guest XEN_ELFNOTE_ENTRY
-    const type = name === 'pv' ? '0800000001000000' : '0400000012000000';
+    const type = { pv: '0800000001000000', pv32: '0400000001000000' }[name] ?? '0400000012000000';
     const note = Buffer.from(`04000000${type}` + Buffer.from('Xen\0').toString('hex'), 'hex');
     assert.ok(image.includes(note));
     const { mtimeMs } = statSync(path);

@@ -27,12 +27,12 @@ export const sourcesOf = (folder: string, accept: RegExp): string[] =>
     .sort()
     .map((file) => join(folder, file));
 
-/** The guests' names: `unikernel`, `tick`; `pv`, which is one; `fuzz`, and the same in 32-bit code; and `asm/NAME` for each file of `guests/asm`. */
+/** The guests' names: `unikernel`, `tick`; `pv` and `pv32`, which are; `fuzz`, and the same in 32-bit code; and `asm/NAME` for each file of `guests/asm`. */
 export function guestNames(): string[] {
   const assembly = sourcesOf(join(HERE, 'asm'), /\.S$/).map(
     (file) => `asm/${file.slice(join(HERE, 'asm').length + 1, -2)}`,
   );
-  return ['unikernel', 'tick', 'fuzz', 'fuzz32', 'pv', ...assembly];
+  return ['unikernel', 'tick', 'fuzz', 'fuzz32', 'pv', 'pv32', ...assembly];
 }
 
 /** The path of a compiled file that is made when missing: `name` with a hash of the options and of the sources' contents. */
@@ -68,7 +68,8 @@ export function buildGuest(name: string, defines: readonly string[] = []): strin
   if (!guestNames().includes(name))
     throw new Error(`there is no guest ${name}; there are: ${guestNames().join(', ')}.`);
   const narrow = name.endsWith('32');
-  const folder = name.startsWith('asm/') ? join(HERE, 'asm') : join(HERE, narrow ? name.slice(0, -2) : name);
+  const own = existsSync(join(HERE, name));
+  const folder = name.startsWith('asm/') ? join(HERE, 'asm') : join(HERE, narrow && !own ? name.slice(0, -2) : name);
   const units = name.startsWith('asm/') ? [join(HERE, `${name}.S`)] : sourcesOf(folder, /\.[cS]$/);
   const headers = [LIB, folder].flatMap((dir) => sourcesOf(dir, /\.(h|inc|lds)$/));
   // The fuzzing guest lies where what it does to memory seldom leads.

@@ -16,6 +16,8 @@ const REASONS: Readonly<Record<number, string>> = {
   19: 'HYPERVISOR_iret with a frame that cannot be read',
   20: 'HYPERVISOR_iret to user mode without a user page table',
   21: 'an event for which the PV guest has registered no callback',
+  22: 'segments that cannot be loaded, and no failsafe callback of the PV guest that can be entered',
+  23: 'HYPERVISOR_iret to ring 0',
 };
 const SEGMENTS = 'es cs ss ds fs gs ldtr tr'.split(' ');
 

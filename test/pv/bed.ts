@@ -8,6 +8,8 @@ import { N, Service } from '../hypervisor.ts';
 
 const PAGE = 4096;
 const MIB = 1 << 20;
+/** Pages of a guest. */
+export const PAGES = 1024;
 const P = 1n, W = 2n, U = 4n, A = 0x20n, D = 0x40n; // prettier-ignore
 
 /** Where the guest finds what: the image at its own addresses below, then these. */
@@ -51,57 +53,96 @@ export interface PvGuest {
   stopped: () => number | null;
 }
 
-/** A machine with one PV guest that is ready to run; `how` is what it is to do: 0 its tests, else how to end (guests/pv/crashes.c). */
-export function pvGuest(image: Uint8Array, translate: boolean, core: CoreImage = loadCore(), how = 0): PvGuest {
-  const machine = new Machine({ memory: 16 * MIB, deterministic: true, translate }, core);
-  assert.equal(machine.core.service_create(0, 1, 0, 32), 0);
-  const x = machine.core as unknown as Record<string, (...args: (number | bigint)[]) => number>;
-  const dom0 = new Service({ memory: machine.memory, x }, 0);
-  const view = new DataView(machine.memory.buffer);
+/** A machine with a PV domain that has no memory yet. */
+export class Bare {
+  readonly machine: Machine;
+  readonly dom0: Service;
+  readonly domid: number;
 
-  const domctl = (cmd: string, domid: number, put: (u: DataView) => void = () => {}): number => {
+  constructor(translate: boolean, core: CoreImage, vcpus: number, pages: number) {
+    this.machine = new Machine({ memory: 16 * MIB, deterministic: true, translate }, core);
+    assert.equal(this.machine.core.service_create(0, 1, 0, 32), 0);
+    const x = this.machine.core as unknown as Record<string, (...args: (number | bigint)[]) => number>;
+    this.dom0 = new Service({ memory: this.machine.memory, x }, 0);
+    this.domid = 0;
+    const created = this.domctl('XEN_DOMCTL_createdomain', (u) => {
+      u.setUint32(N.xen_domctl_createdomain__max_vcpus!, vcpus, true);
+      u.setUint32(N.xen_domctl_createdomain__max_evtchn_port!, 1023, true);
+      u.setUint32(N.xen_domctl_createdomain__max_grant_frames!, 4, true);
+      u.setUint32(N.xen_domctl_createdomain__max_maptrack_frames!, 4, true);
+    });
+    assert.equal(created, 0, 'createdomain');
+    this.domid = new DataView(this.dom0.read(N.xen_domctl__domain!, 2)!.buffer).getUint16(0, true);
+    const limited = this.domctl('XEN_DOMCTL_max_mem', (u) => u.setBigUint64(0, BigInt(4 * pages), true));
+    assert.equal(limited, 0, 'max_mem');
+  }
+
+  domctl(cmd: string, put: (u: DataView) => void = () => {}): number {
     const bytes = new Uint8Array(N.sizeof_xen_domctl!);
     const v = new DataView(bytes.buffer);
     v.setUint32(0, N[cmd]!, true);
     v.setUint32(4, N.XEN_DOMCTL_INTERFACE_VERSION!, true);
-    v.setUint16(N.xen_domctl__domain!, domid, true);
+    v.setUint16(N.xen_domctl__domain!, this.domid, true);
     put(new DataView(bytes.buffer, N.xen_domctl__u!));
-    dom0.write(0, bytes);
-    return dom0.hypercall(N.__HYPERVISOR_domctl!, 0);
-  };
-  const created = domctl('XEN_DOMCTL_createdomain', 0, (u) => {
-    u.setUint32(N.xen_domctl_createdomain__max_vcpus!, 2, true);
-    u.setUint32(N.xen_domctl_createdomain__max_evtchn_port!, 1023, true);
-    u.setUint32(N.xen_domctl_createdomain__max_grant_frames!, 4, true);
-    u.setUint32(N.xen_domctl_createdomain__max_maptrack_frames!, 4, true);
-  });
-  assert.equal(created, 0, 'createdomain');
-  const domid = new DataView(dom0.read(N.xen_domctl__domain!, 2)!.buffer).getUint16(0, true);
-  const pages = 1024;
-  assert.equal(
-    domctl('XEN_DOMCTL_max_mem', domid, (u) => u.setBigUint64(0, BigInt(4 * pages), true)),
-    0,
-    'max_mem',
-  );
-  const frames: number[] = [];
-  while (frames.length < pages) {
-    const list = new BigUint64Array(Array.from({ length: 512 }, (_, i) => BigInt(frames.length + i)));
-    dom0.write(4096, new Uint8Array(list.buffer));
-    const rc = dom0.op('memory_op', 'XENMEM_populate_physmap', 'xen_memory_reservation', {
-      extent_start: [8, 4096],
-      nr_extents: [8, 512],
-      domid: [2, domid],
-    });
-    assert.equal(rc, 512, 'populate_physmap');
-    const mfns = new BigUint64Array(dom0.read(4096, 4096)!.slice().buffer);
-    frames.push(...[...mfns].map(Number));
+    this.dom0.write(0, bytes);
+    return this.dom0.hypercall(N.__HYPERVISOR_domctl!, 0);
   }
-  const info = domctl('XEN_DOMCTL_getdomaininfo', domid);
-  assert.equal(info, 0);
-  const shared = dom0.read(N.xen_domctl__u! + N.xen_domctl_getdomaininfo__shared_info_frame!, 8)!;
-  const sharedMfn = Number(new DataView(shared.buffer, shared.byteOffset).getBigUint64(0, true));
-  // A domain with a physmap of its own, until memory's half gives frames by number.
-  if (frames[1] === 1) for (let i = 0; i < pages; i++) frames[i] = (x.domain_frame!(domid, i) >>> 0) >>> 12;
+
+  /** Machine frames of its pages. */
+  populate(pages: number): number[] {
+    const frames: number[] = [];
+    while (frames.length < pages) {
+      const list = new BigUint64Array(Array.from({ length: 512 }, (_, i) => BigInt(frames.length + i)));
+      this.dom0.write(4096, new Uint8Array(list.buffer));
+      const rc = this.dom0.op('memory_op', 'XENMEM_populate_physmap', 'xen_memory_reservation', {
+        extent_start: [8, 4096],
+        nr_extents: [8, 512],
+        domid: [2, this.domid],
+      });
+      assert.equal(rc, 512, 'populate_physmap');
+      const mfns = new BigUint64Array(this.dom0.read(4096, 4096)!.slice().buffer);
+      frames.push(...[...mfns].map(Number));
+    }
+    return frames;
+  }
+
+  /** The frame of its shared_info. */
+  sharedInfo(): number {
+    assert.equal(this.domctl('XEN_DOMCTL_getdomaininfo'), 0);
+    const shared = this.dom0.read(N.xen_domctl__u! + N.xen_domctl_getdomaininfo__shared_info_frame!, 8)!;
+    return Number(new DataView(shared.buffer, shared.byteOffset).getBigUint64(0, true));
+  }
+
+  start(context: Uint8Array): PvGuest {
+    const { machine, dom0, domid } = this;
+    dom0.write(8192, context);
+    const loaded = this.domctl('XEN_DOMCTL_setvcpucontext', (u) =>
+      u.setBigUint64(N.xen_domctl_vcpucontext__ctxt!, 8192n, true),
+    );
+    assert.equal(loaded, 0, 'setvcpucontext');
+    assert.equal(this.domctl('XEN_DOMCTL_unpausedomain'), 0);
+    const log = new LogReader(machine);
+    let text = '';
+    const output = (): string => {
+      for (const r of log.read()) if (r?.type === LOG_CONSOLE && r.domid === domid) text += consoleText(r);
+      return text;
+    };
+    const stopped = (): number | null => {
+      assert.equal(this.domctl('XEN_DOMCTL_getdomaininfo'), 0);
+      const flags = dom0.u32(N.xen_domctl__u! + N.xen_domctl_getdomaininfo__flags!);
+      return flags & N.XEN_DOMINF_shutdown! ? (flags >>> N.XEN_DOMINF_shutdownshift!) & 0xff : null;
+    };
+    return { machine, domid, cpu: machine.core.domain_cpu(domid, 0) >>> 0, output, stopped };
+  }
+}
+
+/** A machine with one PV guest that is ready to run; `how` is what it is to do: 0 its tests, else how to end (guests/pv/crashes.c). */
+export function pvGuest(image: Uint8Array, translate: boolean, core: CoreImage = loadCore(), how = 0): PvGuest {
+  const b = new Bare(translate, core, 2, PAGES);
+  const { machine } = b;
+  const view = new DataView(machine.memory.buffer);
+  const frames = b.populate(PAGES);
+  const sharedMfn = b.sharedInfo();
 
   const { entry, segments } = elf(image);
   const put = (va: number, bytes: Uint8Array): void => {
@@ -172,25 +213,7 @@ export function pvGuest(image: Uint8Array, translate: boolean, core: CoreImage =
   field('kernel_sp', BigInt(STACK));
   field('ctrlreg', to(root, 0n), 24);
   field('ctrlreg', to(userRoot, 0n), 8);
-  dom0.write(8192, context);
-  const loaded = domctl('XEN_DOMCTL_setvcpucontext', domid, (u) =>
-    u.setBigUint64(N.xen_domctl_vcpucontext__ctxt!, 8192n, true),
-  );
-  assert.equal(loaded, 0, 'setvcpucontext');
-  assert.equal(domctl('XEN_DOMCTL_unpausedomain', domid), 0);
-
-  const log = new LogReader(machine);
-  let text = '';
-  const output = (): string => {
-    for (const r of log.read()) if (r?.type === LOG_CONSOLE && r.domid === domid) text += consoleText(r);
-    return text;
-  };
-  const stopped = (): number | null => {
-    assert.equal(domctl('XEN_DOMCTL_getdomaininfo', domid), 0);
-    const flags = dom0.u32(N.xen_domctl__u! + N.xen_domctl_getdomaininfo__flags!);
-    return flags & N.XEN_DOMINF_shutdown! ? (flags >>> N.XEN_DOMINF_shutdownshift!) & 0xff : null;
-  };
-  return { machine, domid, cpu: machine.core.domain_cpu(domid, 0) >>> 0, output, stopped };
+  return b.start(context);
 }
 
 /** Run it to its end, or for so many turns. */

@@ -81,14 +81,17 @@ export const RFLAGS_IOPL: u64 = 0x3000;
 /** What a handler begins without (SDM vol. 3, 6.12.1.2), and AC. */
 export const CLEARED: u64 = TF | RFLAGS_NT | RFLAGS_RF | RFLAGS_VM | RFLAGS_AC;
 
-/** Why a PV vCPU cannot go on. crash_info: the vector; the stack's address; the frame's address; 0; the callback's number. */
+/**
+ * Why a PV vCPU cannot go on. crash_info: the vector; the stack's address; the frame's address; 0; the callback's number;
+ * SS above 16 bits of CS; the frame's address. */
 export const PV_CRASH_NO_HANDLER: u32 = 1;
 export const PV_CRASH_STACK: u32 = 2;
 export const PV_CRASH_IRET: u32 = 3;
 export const PV_CRASH_NO_USER_ROOT: u32 = 4;
 export const PV_CRASH_NO_CALLBACK: u32 = 5;
-/** Of a 32-bit guest: segments that cannot be loaded, and nobody to tell. crash_info: SS above 16 bits of CS. */
+/** Of a 32-bit guest: segments that cannot be loaded, and nobody to tell; an iret to ring 0. */
 export const PV_CRASH_SEGMENTS: u32 = 6;
+export const PV_CRASH_RING0: u32 = 7;
 
 /** Does entering the guest by this callback (CALLBACKTYPE_*) mask events? */
 @inline export function callback_masks(cpu: Cpu, callback: u32): bool {

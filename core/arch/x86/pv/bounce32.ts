@@ -54,13 +54,13 @@ export const DATA_RING3: u16 = 0xcf3;
   return selector & 3 ? selector : selector | 1;
 }
 
-/** Base of the segment that a frame is stored through; whether it may be loaded is seen when it is. False: there is none. */
+/** Base of the segment that a frame is stored through; whether it may be loaded is seen when it is. False: it is none for that. */
 function stack_base(cpu: Cpu, selector: u32): bool {
   base = 0;
   if (selector == FLAT_RING1_SS) return true;
   if (!(selector & 0xfffc) || !pv_inside(cpu, selector) || !pv_descriptor(cpu, selector)) return false;
   base = sg.desc_base(pv_found);
-  return true;
+  return sg.desc_is_writable_data(pv_found) && (pv_found & sg.DESC_P) != 0;
 }
 let base: u64 = 0;
 

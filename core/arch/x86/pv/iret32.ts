@@ -5,7 +5,7 @@ import { EXC_GP } from '../exceptions';
 import { flags_set, IF } from '../flags';
 import { nmi_unblock } from '../interrupts';
 import { ld, probe_range, st } from '../../../engine/mem';
-import { CLEARED, events_mask, PV_CRASH_IRET, pv_crash, run_alone_first } from './bounce';
+import { CLEARED, events_mask, PV_CRASH_IRET, PV_CRASH_RING0, pv_crash, run_alone_first } from './bounce';
 import { enter32 } from './bounce32';
 import { IRET_FLAGS } from './syscall';
 import { pv_of, pv_trap, TRAP_ADDRESS, TRAP_CS, TRAP_FLAGS, TRAP_MASKS } from './state';
@@ -46,7 +46,7 @@ export function pv_iret32(cpu: Cpu): i32 {
   if (flags & VM) return vm86(cpu, at, flags);
   const ring = cs & 3;
   if (ring == 0) {
-    pv_crash(cpu, PV_CRASH_IRET, at);
+    pv_crash(cpu, PV_CRASH_RING0, at);
     return 1;
   }
   if (ring > 1 && !readable(cpu, at, OUTER)) return 1;
