@@ -9,10 +9,26 @@ shared_info_t shared __attribute__((aligned(4096)));
 char pages[8][4096] __attribute__((aligned(4096)));
 static u32 failures, checks;
 
+/* io/console.h */
+static struct { char in[1024], out[2048]; u32 in_cons, in_prod, out_cons, out_prod; } ring __attribute__((aligned(4096)));
+static char rest_of_ring[4096 - sizeof ring] __attribute__((aligned(16), used));
+
+static void say_in_ring(const char *text) {
+  for (; *text; text++) {
+    while (ring.out_prod - *(volatile u32 *)&ring.out_cons == sizeof ring.out) HC(sched_op, 0, 0, 0, 0);
+    ring.out[ring.out_prod % sizeof ring.out] = *text;
+    asm volatile("" : : : "memory");
+    ring.out_prod++;
+  }
+  u32 port = info->console_evtchn;
+  HC(event_channel_op, 4, &port, 0, 0);
+}
+
 void say(const char *text) {
   u32 n = 0;
   while (text[n]) n++;
   HC(console_io, 0, n, text, 0);
+  if (info->console_evtchn) say_in_ring(text);
 }
 
 static void say_number(u64 v) {
@@ -100,7 +116,7 @@ int mmuext(u32 cmd, u32 arg1, u32 arg2) {
 }
 
 extern const u32 traps[20];
-extern char on_event[], on_failsafe[], on_sysenter[], trap_int80[], trap_int81[], trap_int82[];
+extern char _end[], on_event[], on_failsafe[], on_sysenter[], trap_int80[], trap_int81[], trap_int82[];
 static struct { uint8_t vector, flags; uint16_t cs; u32 address; } list[24];
 
 static void set_traps(void) {
@@ -139,7 +155,17 @@ void guest_main(struct start_info *start) {
   check("callback sysenter", callback(5, 0, on_sysenter), 0);
   check("callback syscall", callback(2, 0, on_event), (u64)-XEN_ENOSYS);
   check("stack_switch", HC(stack_switch, SS1, trap_stack_top, 0, 0), 0);
+  if (info->console_evtchn && map(&ring, entry(info->console_mfn, KERNEL_PTE))) info->console_evtchn = 0;
   check("shared_info", map(&shared, (u64)info->shared_info | KERNEL_PTE), 0);
+  /* whoever loaded the kernel may have left events, and tables whose upper entries are the kernel's */
+  shared.evtchn_mask[0] = ~0u;
+  VCPU.evtchn_upcall_pending = 0;
+  VCPU.evtchn_pending_sel = shared.evtchn_pending[0] = 0;
+  check("user table", update(machine(l2_of((u32)user_start)), *l2_of((u32)user_start) | US), 0);
+  for (char *p = (char *)0x100000; p < _end; p += 4096) {
+    const u64 e = *l1_of((u32)p);
+    if (e & US) check("kernel page", map(p, e & ~(u64)US), 0);
+  }
   for (char *p = user_start; p < user_end; p += 4096) check("user page", map(p, machine(p) | KERNEL_PTE | US), 0);
   const u32 mode = how(info->cmd_line);
   if (mode >= 1000) {
