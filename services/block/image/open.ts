@@ -1,0 +1,190 @@
+// Opens and creates disk images of every format. The format is what the caller says it is: what a guest wrote to its disk may look like
+// another one, with a path of the host's in it.
+import { realpathSync } from 'node:fs';
+import { dirname, isAbsolute, join } from 'node:path';
+import { image_error, HostFile, type BlockFile } from './file.ts';
+import { FORMATS, ImageError, SECTOR, type DiskImage, type Format } from './image.ts';
+import { lock_image, type Release } from './lock.ts';
+import { createQcow2, type Qcow2Creation } from './qcow2/create.ts';
+import { isQcow2 } from './qcow2/header.ts';
+import { Qcow2Image } from './qcow2/qcow2.ts';
+import { check_size, RawImage } from './raw.ts';
+
+export interface OpenOptions {
+  /** raw when nothing is said, as in xl.cfg */
+  format?: Format;
+  readonly?: boolean;
+  /** false: whoever has it open goes on writing meanwhile, for a look at an image in use; with `readonly` only */
+  lock?: boolean;
+  /** `none`: an image that names another one is refused, as images from elsewhere have to be (the default is to follow) */
+  backing?: 'follow' | 'none';
+}
+
+/** Images behind each other. */
+const MOST_BEHIND = 64;
+
+/** A file whose closing gives up its lock. */
+class LockedFile extends HostFile {
+  release: Release = () => undefined;
+
+  override async close(): Promise<void> {
+    await super.close();
+    this.release();
+  }
+}
+
+async function openFile(path: string, options: { readonly: boolean; lock: boolean }): Promise<LockedFile> {
+  const file = new LockedFile(path, options);
+  try {
+    if (options.lock) file.release = await lock_image(file, !options.readonly);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** Opens an image with all that is behind it; throws ImageError. */
+export function open_image(path: string, options: OpenOptions = {}): Promise<DiskImage> {
+  return openChain(path, { readonly: false, lock: true, backing: 'follow', ...options }, []);
+}
+
+type Full = Required<Omit<OpenOptions, 'format'>> & Pick<OpenOptions, 'format'>;
+
+async function openChain(path: string, options: Full, above: readonly string[]): Promise<DiskImage> {
+  if (!options.lock && !options.readonly)
+    throw new ImageError('range', 'it is opened for writing only with a lock.', { path });
+  const file = await openFile(path, options);
+  try {
+    const id = `${file.stat.dev}:${file.stat.ino}`;
+    if (above.includes(id))
+      throw new ImageError('corrupt', 'it is behind itself: the chain of images is a circle.', { path });
+    if (above.length === MOST_BEHIND)
+      throw new ImageError('unsupported', `more than ${MOST_BEHIND} images lie behind each other.`, { path });
+    return await openAs(options.format ?? 'raw', file, options, [...above, id]);
+  } catch (error) {
+    await file.close();
+    throw image_error(error, path, 'opening');
+  }
+}
+
+async function openAs(format: Format, file: HostFile, options: Full, above: readonly string[]): Promise<DiskImage> {
+  const { readonly } = options;
+  switch (format) {
+    case 'raw':
+      return new RawImage(file, { readonly, isDevice: file.isDevice });
+    case 'qcow2': {
+      const { backing: name, backingFormat } = await Qcow2Image.header(file);
+      const behind = name === undefined ? undefined : await openBehind(file.path, name, backingFormat, options, above);
+      try {
+        return await Qcow2Image.open(file, { readonly, backing: behind });
+      } catch (error) {
+        await behind?.close();
+        throw error;
+      }
+    }
+    default:
+      throw new ImageError('unsupported', `there is no format ${String(format)}: it is one of ${FORMATS.join(', ')}.`);
+  }
+}
+
+/** Where a name in an image leads: from the folder that the image itself is in, links followed. */
+export const resolveBehind = (path: string, name: string): string =>
+  isAbsolute(name) ? name : join(dirname(realpathSync(path)), name);
+
+/** QEMU's names for what is not a file begin so. */
+const PROTOCOL = /^[a-z][a-z0-9+.-]*:/i;
+
+async function openBehind(
+  path: string,
+  name: string,
+  format: string | undefined,
+  options: Full,
+  above: readonly string[],
+): Promise<DiskImage> {
+  if (options.backing === 'none')
+    throw new ImageError(
+      'unsupported',
+      `it needs another image, ${name}, which is not allowed here; convert it to one image first.`,
+    );
+  if (PROTOCOL.test(name) && !name.startsWith('file:'))
+    throw new ImageError('unsupported', `what is behind it, ${name}, is no file, which is not supported.`);
+  const behind = resolveBehind(path, name.replace(/^file:/, ''));
+  return openChain(behind, { ...options, format: await behindFormat(behind, format), readonly: true }, above);
+}
+
+const FORMAT_NAMES: Readonly<Record<string, Format>> = {
+  raw: 'raw',
+  file: 'raw',
+  host_device: 'raw',
+  qcow2: 'qcow2',
+  vpc: 'vhd',
+};
+
+/** Where no format was noted it is raw; unless it looks like something else, for then nobody knows. */
+async function behindFormat(path: string, name: string | undefined): Promise<Format> {
+  if (name !== undefined) {
+    const known = FORMAT_NAMES[name];
+    if (known) return known;
+    throw new ImageError('unsupported', `what is behind it, ${path}, is of format ${name}, which is not supported.`);
+  }
+  const found = await probe_format(path);
+  if (found === 'raw') return 'raw';
+  const mend = `\`qemu-img rebase -u -F ${found}\` notes it`;
+  throw new ImageError(
+    'unsupported',
+    `the format of what is behind it, ${path}, is not noted and may be ${found}; ${mend}.`,
+  );
+}
+
+/** What a file looks like. For display, and for a person to be asked: never to choose how a guest's disk is opened. */
+export async function probe_format(path: string): Promise<Format> {
+  const file = new HostFile(path, { readonly: true });
+  try {
+    const bytes = Buffer.alloc(512);
+    await file.read(0, [bytes]);
+    return isQcow2(bytes) ? 'qcow2' : 'raw';
+  } finally {
+    await file.close();
+  }
+}
+
+export type CreateOptions =
+  | { format: 'raw'; size: number }
+  | ({ format: 'qcow2' } & Omit<Qcow2Creation, 'backing' | 'size'> & {
+        /** as large as what is behind it, when nothing is said */
+        size?: number;
+        /** the name as it is to stand in the image: relative ones count from its folder */
+        backing?: { path: string; format: Format };
+      });
+
+/** Makes a new image; the file must not be there. When it fails there is none. */
+export async function create_image(path: string, options: CreateOptions): Promise<void> {
+  const file = new HostFile(path, { readonly: false, create: true });
+  try {
+    await write_image(file, path, options);
+    await file.close();
+  } catch (error) {
+    await file.close();
+    const { unlink } = await import('node:fs/promises');
+    await unlink(path).catch(() => undefined);
+    throw image_error(error, path, 'creating');
+  }
+}
+
+async function write_image(file: BlockFile, path: string, options: CreateOptions): Promise<void> {
+  if (options.size !== undefined) check_size({ readonly: false, path }, options.size);
+  if (options.format === 'raw') return file.truncate(options.size);
+  const { backing } = options;
+  let { size } = options;
+  if (backing) {
+    // It must be there and be what it is said to be.
+    const behind = await open_image(resolveBehind(path, backing.path), { format: backing.format, readonly: true });
+    size ??= behind.size;
+    await behind.close();
+  }
+  if (size === undefined) throw new ImageError('range', 'its size is missing.');
+  const format = backing?.format === 'vhd' ? 'vpc' : backing?.format;
+  const noted = backing && format ? { path: backing.path, format } : undefined;
+  return createQcow2(file, { ...options, size: Math.ceil(size / SECTOR) * SECTOR, backing: noted });
+}
