@@ -1,14 +1,18 @@
 // Opens and creates disk images of every format. The format is what the caller says it is: what a guest wrote to its disk may look like
 // another one, with a path of the host's in it.
-import { realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
+import { unlink } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
-import { image_error, HostFile, type BlockFile } from './file.ts';
-import { FORMATS, ImageError, SECTOR, type DiskImage, type Format } from './image.ts';
+import { image_error, HostFile } from './file.ts';
+import { FORMATS, ImageError, type DiskImage, type Format } from './image.ts';
 import { lock_image, type Release } from './lock.ts';
 import { createQcow2, type Qcow2Creation } from './qcow2/create.ts';
 import { isQcow2 } from './qcow2/header.ts';
 import { Qcow2Image } from './qcow2/qcow2.ts';
 import { check_size, RawImage } from './raw.ts';
+import { createVhd } from './vhd/create.ts';
+import { isFooter } from './vhd/format.ts';
+import { VhdImage, type Parent } from './vhd/vhd.ts';
 
 export interface OpenOptions {
   /** raw when nothing is said, as in xl.cfg */
@@ -83,6 +87,16 @@ async function openAs(format: Format, file: HostFile, options: Full, above: read
         throw error;
       }
     }
+    case 'vhd': {
+      const parent = await VhdImage.parent(file);
+      const behind = parent && (await openParent(file.path, parent, options, above));
+      try {
+        return await VhdImage.open(file, { readonly, backing: behind });
+      } catch (error) {
+        await behind?.close();
+        throw error;
+      }
+    }
     default:
       throw new ImageError('unsupported', `there is no format ${String(format)}: it is one of ${FORMATS.join(', ')}.`);
   }
@@ -102,16 +116,39 @@ async function openBehind(
   options: Full,
   above: readonly string[],
 ): Promise<DiskImage> {
-  if (options.backing === 'none')
-    throw new ImageError(
-      'unsupported',
-      `it needs another image, ${name}, which is not allowed here; convert it to one image first.`,
-    );
+  if (options.backing === 'none') throw refusal(name);
   if (PROTOCOL.test(name) && !name.startsWith('file:'))
     throw new ImageError('unsupported', `what is behind it, ${name}, is no file, which is not supported.`);
   const behind = resolveBehind(path, name.replace(/^file:/, ''));
   return openChain(behind, { ...options, format: await behindFormat(behind, format), readonly: true }, above);
 }
+
+async function openParent(
+  path: string,
+  { uuid, paths }: Parent,
+  options: Full,
+  above: readonly string[],
+): Promise<DiskImage> {
+  if (options.backing === 'none') throw refusal(paths[0] ?? 'unnamed');
+  const found = paths.map((name) => resolveBehind(path, name)).find((name) => existsSync(name));
+  if (found === undefined) {
+    const why = `the image from which it differs is not there (${paths.join(', ') || 'it is not named'}).`;
+    throw new ImageError('missing', why);
+  }
+  const behind = await openChain(found, { ...options, format: 'vhd', readonly: true }, above);
+  if (behind instanceof VhdImage && behind.uuid === uuid) return behind;
+  await behind.close();
+  throw new ImageError(
+    'corrupt',
+    `${found} is not the image from which it differs: their identifiers are not the same.`,
+  );
+}
+
+const refusal = (name: string): ImageError =>
+  new ImageError(
+    'unsupported',
+    `it needs another image, ${name}, which is not allowed here; convert it to one image first.`,
+  );
 
 const FORMAT_NAMES: Readonly<Record<string, Format>> = {
   raw: 'raw',
@@ -143,48 +180,64 @@ export async function probe_format(path: string): Promise<Format> {
   try {
     const bytes = Buffer.alloc(512);
     await file.read(0, [bytes]);
-    return isQcow2(bytes) ? 'qcow2' : 'raw';
+    if (isQcow2(bytes)) return 'qcow2';
+    if (isFooter(bytes)) return 'vhd';
+    await file.read(Math.max(0, file.size - bytes.length), [bytes]);
+    return isFooter(bytes) ? 'vhd' : 'raw';
   } finally {
     await file.close();
   }
 }
 
+interface Behind {
+  /** as it is to stand in the image: relative names count from its folder */
+  path: string;
+  format: Format;
+}
+
+/** `size`: when nothing is said, that of what is behind. */
 export type CreateOptions =
   | { format: 'raw'; size: number }
-  | ({ format: 'qcow2' } & Omit<Qcow2Creation, 'backing' | 'size'> & {
-        /** as large as what is behind it, when nothing is said */
-        size?: number;
-        /** the name as it is to stand in the image: relative ones count from its folder */
-        backing?: { path: string; format: Format };
-      });
+  | ({ format: 'qcow2'; size?: number; backing?: Behind } & Omit<Qcow2Creation, 'backing' | 'size'>)
+  | { format: 'vhd'; size?: number; backing?: Behind; fixed?: boolean };
 
 /** Makes a new image; the file must not be there. When it fails there is none. */
 export async function create_image(path: string, options: CreateOptions): Promise<void> {
   const file = new HostFile(path, { readonly: false, create: true });
   try {
-    await write_image(file, path, options);
+    await writeImage(file, path, options);
     await file.close();
   } catch (error) {
     await file.close();
-    const { unlink } = await import('node:fs/promises');
     await unlink(path).catch(() => undefined);
     throw image_error(error, path, 'creating');
   }
 }
 
-async function write_image(file: BlockFile, path: string, options: CreateOptions): Promise<void> {
+async function writeImage(file: HostFile, path: string, options: CreateOptions): Promise<void> {
   if (options.size !== undefined) check_size({ readonly: false, path }, options.size);
   if (options.format === 'raw') return file.truncate(options.size);
   const { backing } = options;
-  let { size } = options;
-  if (backing) {
-    // It must be there and be what it is said to be.
-    const behind = await open_image(resolveBehind(path, backing.path), { format: backing.format, readonly: true });
-    size ??= behind.size;
-    await behind.close();
+  if (options.format === 'vhd' && backing && backing.format !== 'vhd')
+    throw new ImageError('unsupported', 'a VHD image differs from another VHD image only; qcow2 takes any.');
+  // It must be there and be what it is said to be.
+  const behind =
+    backing && (await open_image(resolveBehind(path, backing.path), { format: backing.format, readonly: true }));
+  try {
+    const size = options.size ?? behind?.size;
+    if (size === undefined) throw new ImageError('range', 'its size is missing.');
+    if (options.format === 'qcow2') {
+      const noted = backing && { path: backing.path, format: backing.format === 'vhd' ? 'vpc' : backing.format };
+      await createQcow2(file, { ...options, size, backing: noted });
+    } else {
+      const { fixed } = options;
+      const parent =
+        behind instanceof VhdImage
+          ? { path: backing!.path, uuid: behind.uuid, timestamp: behind.timestamp }
+          : undefined;
+      await createVhd(file, { size, ...(fixed ? { fixed } : {}), ...(parent ? { parent } : {}) });
+    }
+  } finally {
+    await behind?.close();
   }
-  if (size === undefined) throw new ImageError('range', 'its size is missing.');
-  const format = backing?.format === 'vhd' ? 'vpc' : backing?.format;
-  const noted = backing && format ? { path: backing.path, format } : undefined;
-  return createQcow2(file, { ...options, size: Math.ceil(size / SECTOR) * SECTOR, backing: noted });
 }

@@ -210,7 +210,7 @@ async function survey(file: BlockFile, header: Header, complain: (what: string) 
   let sound = true;
   for (const offset of blocks) {
     if (offset === 0) continue;
-    if (offset % cluster !== 0 || offset >= file.size) {
+    if (offset % cluster !== 0 || offset >= references.limit) {
       complain(`a refcount block at ${offset} lies outside of the file or off the clusters`);
       sound = false;
     } else counts.add(offset / cluster);

@@ -499,6 +499,7 @@ export class Qcow2Image implements DiskImage, Snapshots {
 
   async #replace(index: number, table: Cached<Buffer>, first: number, entries: Buffer): Promise<void> {
     const old = Buffer.from(table.value.subarray(first * 8, first * 8 + entries.length));
+    await this.#markChange(); // until they are released, freed places are leaks
     await this.#tables.write(index, table, first, entries);
     for (let i = 0; i < entries.length / 8; i++) {
       const was = entryAt(old, i, this.header.clusterBits);

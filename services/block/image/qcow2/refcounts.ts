@@ -141,6 +141,9 @@ export class Refcounts {
       if (this.metadata.has(run.cluster + i))
         throw corrupt(`cluster ${run.cluster + i} of its tables counts as unused`);
     await this.#change(run.cluster, run.count, 1, []);
+    // Without a dirty bit nobody would mend a file that ends before the places its entries name.
+    const length = (run.cluster + run.count) * this.#cluster;
+    if (this.#header.version === 2 && length > this.#file.size) await this.#file.truncate(length);
     await this.#ordered();
     this.#end = Math.max(this.#end, run.cluster + run.count);
     this.#reserved.push(run);

@@ -56,7 +56,7 @@ export class References {
   readonly #header: Header;
   readonly #cluster: number;
   /** Places beyond the file that are believed: the machine may have ended before the file had grown. */
-  readonly #limit: number;
+  readonly limit: number;
   readonly counts = new Counts();
   /** clusters of the disk that have data, and those that are compressed */
   data = 0;
@@ -67,7 +67,7 @@ export class References {
     this.#file = file;
     this.#header = header;
     this.#cluster = 2 ** header.clusterBits;
-    this.#limit = file.size + BELIEVED;
+    this.limit = file.size + BELIEVED;
     this.#complain = complain;
   }
 
@@ -80,7 +80,7 @@ export class References {
   async l1(offsets: readonly number[], active: boolean): Promise<void> {
     for (const offset of offsets) {
       if (offset === 0) continue;
-      if (offset >= this.#limit) {
+      if (offset >= this.limit) {
         this.#complain(`an L2 table at ${offset} lies outside of the file`);
         continue;
       }
@@ -96,7 +96,7 @@ export class References {
       if (active && kind === 'data') this.data++;
       if (active && kind === 'compressed') this.compressed++;
       if (kind === 'none' || offset === 0) continue;
-      if (offset + length > this.#limit) this.#complain(`an entry leads to ${offset}, outside of the file`);
+      if (offset + length > this.limit) this.#complain(`an entry leads to ${offset}, outside of the file`);
       else if (kind !== 'compressed' && offset % this.#cluster !== 0)
         this.#complain(`an entry leads to ${offset}, off the clusters`);
       else {
