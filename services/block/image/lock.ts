@@ -90,3 +90,25 @@ function openForLock(file: HostFile, writes: boolean): { fd: number; canLook: bo
     return { fd: opened(constants.O_RDONLY), canLook: false };
   }
 }
+
+/** A file whose closing gives up its lock. */
+class LockedFile extends HostFile {
+  release: Release = () => undefined;
+
+  override async close(): Promise<void> {
+    await super.close();
+    this.release();
+  }
+}
+
+/** Opens an image's file for reading or writing, with its lock. */
+export async function open_locked(path: string, options: { readonly: boolean; lock: boolean }): Promise<HostFile> {
+  const file = new LockedFile(path, options);
+  try {
+    if (options.lock) file.release = await lock_image(file, !options.readonly);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}

@@ -5,7 +5,7 @@ import { unlink } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { image_error, HostFile } from './file.ts';
 import { FORMATS, ImageError, type DiskImage, type Format } from './image.ts';
-import { lock_image, type Release } from './lock.ts';
+import { open_locked } from './lock.ts';
 import { createQcow2, type Qcow2Creation } from './qcow2/create.ts';
 import { isQcow2 } from './qcow2/header.ts';
 import { Qcow2Image } from './qcow2/qcow2.ts';
@@ -27,27 +27,6 @@ export interface OpenOptions {
 /** Images behind each other. */
 const MOST_BEHIND = 64;
 
-/** A file whose closing gives up its lock. */
-class LockedFile extends HostFile {
-  release: Release = () => undefined;
-
-  override async close(): Promise<void> {
-    await super.close();
-    this.release();
-  }
-}
-
-async function openFile(path: string, options: { readonly: boolean; lock: boolean }): Promise<LockedFile> {
-  const file = new LockedFile(path, options);
-  try {
-    if (options.lock) file.release = await lock_image(file, !options.readonly);
-    return file;
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
-}
-
 /** Opens an image with all that is behind it; throws ImageError. */
 export function open_image(path: string, options: OpenOptions = {}): Promise<DiskImage> {
   return openChain(path, { readonly: false, lock: true, backing: 'follow', ...options }, []);
@@ -58,7 +37,7 @@ type Full = Required<Omit<OpenOptions, 'format'>> & Pick<OpenOptions, 'format'>;
 async function openChain(path: string, options: Full, above: readonly string[]): Promise<DiskImage> {
   if (!options.lock && !options.readonly)
     throw new ImageError('range', 'it is opened for writing only with a lock.', { path });
-  const file = await openFile(path, options);
+  const file = await open_locked(path, options);
   try {
     const id = `${file.stat.dev}:${file.stat.ino}`;
     if (above.includes(id))

@@ -63,6 +63,8 @@ export class Qcow2Image implements DiskImage, Snapshots {
   #rows: SnapshotRow[] = [];
   #marking: Promise<void> | undefined;
   #closed = false;
+  /** why nothing more can be done with it, until it is opened again */
+  #broken: unknown;
 
   private constructor(file: BlockFile, header: Header, options: Qcow2Options) {
     this.#file = file;
@@ -146,7 +148,7 @@ export class Qcow2Image implements DiskImage, Snapshots {
   }
 
   async flush(): Promise<void> {
-    if (this.#closed) throw closed(this.path);
+    this.#alive();
     if (this.readonly) return;
     if (this.#refcounts.freed === 0) await this.#syncer.sync();
     else await this.#gate.exclusive(() => this.#release());
@@ -215,7 +217,7 @@ export class Qcow2Image implements DiskImage, Snapshots {
       if (this.#closed) return;
       this.#closed = true;
       try {
-        if (!this.readonly) await this.#settle();
+        if (!this.readonly && !this.#broken) await this.#settle();
       } finally {
         await this.#file.close();
         await this.backing?.close();
@@ -249,8 +251,14 @@ export class Qcow2Image implements DiskImage, Snapshots {
   }
 
   #check(offset: number, length: number, writes: boolean): void {
-    if (this.#closed) throw closed(this.path);
+    this.#alive();
     check_request(this, offset, length, writes);
+  }
+
+  #alive(): void {
+    if (this.#closed) throw closed(this.path);
+    if (this.#broken)
+      throw new ImageError('io', 'an earlier failure left its tables unknown.', { cause: this.#broken });
   }
 
   // ---- where things are
@@ -568,7 +576,7 @@ export class Qcow2Image implements DiskImage, Snapshots {
 
   resize(size: number): Promise<void> {
     return this.#gate.exclusive(async () => {
-      if (this.#closed) throw closed(this.path);
+      this.#alive();
       check_size(this, size);
       if (size === this.size) return;
       if (size < this.size) return this.#shrink(size);
@@ -657,7 +665,16 @@ export class Qcow2Image implements DiskImage, Snapshots {
   async #layOut(wanted: Wanted): Promise<void> {
     await this.#markChange();
     await this.#release();
-    await layOut(this.#file, this.header, this.#rows, wanted);
+    try {
+      await layOut(this.#file, this.header, this.#rows, wanted);
+    } catch (error) {
+      // Whether the header was changed the file alone knows, and what was written before it lies at its end.
+      this.#broken = error;
+      this.header = await Qcow2Image.header(this.#file);
+      await this.#load();
+      this.#broken = undefined;
+      throw error;
+    }
     this.#decompressed.clear();
     await this.#load();
   }

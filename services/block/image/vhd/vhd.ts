@@ -146,6 +146,31 @@ export class VhdImage implements DiskImage {
     return { uuid: header.parentUuid, paths: [...new Set(paths)].filter((path) => !path.includes('\0')) };
   }
 
+  /** What its tables say of themselves. */
+  static async check(file: BlockFile) {
+    const errors: string[] = [];
+    const { footer, atEnd } = await readFooter(file);
+    const image = await VhdImage.open(file, { readonly: true });
+    const places = [...image.#table].filter((sector) => sector !== UNUSED).sort((a, b) => a - b);
+    const length = (image.#bitmapBytes + image.cluster_size) / SECTOR;
+    if (!atEnd && footer.type !== TYPE.fixed) errors.push('the footer at its end is missing');
+    let leaks = 0;
+    places.forEach((sector, i) => {
+      if (i > 0 && sector < places[i - 1]! + length)
+        errors.push(`two blocks lie upon each other at ${sector * SECTOR}`);
+      if (i > 0) leaks += Math.floor((sector - places[i - 1]! - length) / length);
+      if ((sector + length) * SECTOR > file.size)
+        errors.push(`the block at ${sector * SECTOR} lies outside of the file`);
+    });
+    const end = ((places.at(-1) ?? 0) + length) * SECTOR;
+    if (places.length > 0) leaks += Math.floor((file.size - FOOTER - end) / (length * SECTOR));
+    const clusters = Math.ceil(image.size / image.cluster_size);
+    return {
+      ...{ errors: errors.slice(0, 20), error_count: errors.length, leaks: Math.max(0, leaks), dirty: false },
+      ...{ clusters, allocated: image.#header ? places.length : clusters, compressed: 0 },
+    };
+  }
+
   async #loadTable(header: DynamicHeader, atEnd: boolean): Promise<void> {
     const { entries, blockSize, tableOffset } = header;
     if (this.size > entries * blockSize)
