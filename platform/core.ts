@@ -1,6 +1,7 @@
 // core.wasm: loading it, and an instance over a machine's memory.
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { bellOf } from './box.ts';
 
 /** What core.wasm exports (core/index.ts): addresses are byte offsets of machine memory, statuses 0 or -errno. */
 export interface Core {
@@ -34,6 +35,7 @@ export interface Core {
   service_destroy(domid: number): number;
   service_call(domid: number): number;
   service_mailbox(domid: number): number;
+  service_slot(domid: number): number;
   service_mailbox_data(): number;
   service_mailbox_size(): number;
   service_bell_all(): number;
@@ -117,16 +119,28 @@ export function clockSince(base: bigint): () => number {
 /** Called before every instruction of a traced vCPU: its offset in CS, the address of its bytes, their number. */
 export type TraceInstruction = (ripLow: number, ripHigh: number, at: number, length: number) => void;
 
+/** What an instance calls beside the clock. */
+export interface Hooks {
+  trace?: TraceInstruction | undefined;
+  /** The words that wake service workers (box.ts). */
+  bells?: Int32Array;
+}
+
 export function instantiate(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
   clock: () => number,
-  trace: TraceInstruction = () => {},
+  { trace = () => {}, bells }: Hooks = {},
 ): Core {
   const abort = (_message: number, _file: number, line: number, column: number): never => {
     throw new Error(`core.wasm stopped itself at ${line}:${column}`);
   };
-  const env = { memory, abort, clock_ns: clock, trace_insn: trace };
+  const wake = (slot: number): void => {
+    if (!bells) return;
+    Atomics.add(bells, bellOf(slot), 1);
+    Atomics.notify(bells, bellOf(slot));
+  };
+  const env = { memory, abort, clock_ns: clock, trace_insn: trace, service_wake: wake };
   return new WebAssembly.Instance(module, { env }).exports as unknown as Core;
 }
 

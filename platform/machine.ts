@@ -3,11 +3,14 @@ import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import { CON_TEXT_AT } from '../core/hypervisor/console_text.ts';
 import { consoleTextBytes } from '../core/hypervisor/console_texts.ts';
 import { versionTextBytes } from '../core/hypervisor/version_text.ts';
+import { BELLS } from './box.ts';
 import { clockSince, instantiate, loadCore, type Core, type CoreImage, type TraceInstruction } from './core.ts';
 import type { PcpuData } from './pcpu.ts';
 import { regionCounts, Regions, type RegionCounts } from './regions.ts';
 import type { SamplerData } from './sampler.ts';
+import type { GateData } from './gate.ts';
 import { ServicePort } from './service.ts';
+import { Gate, ServiceDomain } from './service_domain.ts';
 import type { ThreadSpan } from './span.ts';
 import { Translator } from './translator.ts';
 import type { TranslatorData } from './translator_worker.ts';
@@ -25,7 +28,11 @@ export interface MachineOptions {
   profile?: number;
 }
 
+type WorkerData = PcpuData | TranslatorData | SamplerData | GateData;
+
 const WASM_PAGE = 0x10000;
+/** DOMAIN_WORKER (core/hypervisor/domain.ts). */
+const SERVICE_WORKER = 256;
 /** Tables, frame table, pCPU areas and the hypervisor's own pages, beside the domains' memory. */
 const OWN_MEMORY = 64 << 20;
 const PCPU_AREA = 48 << 20;
@@ -74,6 +81,10 @@ export class Machine {
   readonly #words: Int32Array;
   readonly #bell: number;
   readonly #pcpus: number;
+  readonly #image: CoreImage;
+  readonly #clockBase: bigint;
+  readonly #bells = new SharedArrayBuffer(4 * BELLS);
+  #gate: Gate | undefined;
   #stopped = false;
   #failure: (error: Error) => void = () => {};
   /** Who has not said that a mistake of the translator's is to be borne is told of a failure. */
@@ -83,14 +94,18 @@ export class Machine {
   readonly now: () => number;
 
   constructor(options: MachineOptions, image: CoreImage = loadCore()) {
+    this.#image = image;
     const pcpus = (this.#pcpus = options.pcpus ?? 1);
     this.deterministic = options.deterministic ?? false;
     this.inline = this.deterministic || options.trace?.instruction !== undefined;
     const pages = machinePages(options.memory, pcpus);
     this.memory = machineMemory(pages);
-    const clockBase = process.hrtime.bigint();
+    const clockBase = (this.#clockBase = process.hrtime.bigint());
     this.now = clockSince(clockBase);
-    this.core = instantiate(image.module, this.memory, this.now, options.trace?.instruction);
+    this.core = instantiate(image.module, this.memory, this.now, {
+      trace: options.trace?.instruction,
+      bells: new Int32Array(this.#bells),
+    });
     let flags = this.deterministic ? FLAGS.deterministic : 0;
     if (options.trace?.hypercalls) flags |= FLAGS.hypercalls;
     if (options.trace?.events) flags |= FLAGS.events;
@@ -134,7 +149,7 @@ export class Machine {
   #start(image: CoreImage, pcpus: number, clockBase: bigint, translate: boolean, spans: boolean): void {
     const ports: MessagePort[] = [];
     for (let id = 0; id < pcpus; id++) {
-      const data: PcpuData = { module: image.module, memory: this.memory, id, clockBase };
+      const data: PcpuData = { module: image.module, memory: this.memory, id, clockBase, bells: this.#bells };
       if (translate) {
         const { port1, port2 } = new MessageChannel();
         ports.push(port1);
@@ -147,7 +162,7 @@ export class Machine {
     this.#worker('./translator_worker.ts', data, ports);
   }
 
-  #worker(file: string, workerData: PcpuData | TranslatorData | SamplerData, transferList: MessagePort[]): void {
+  #worker(file: string, workerData: WorkerData, transferList: MessagePort[]): Worker {
     const worker = new Worker(new URL(file, import.meta.url), { workerData, transferList });
     // A worker's own account of what took it time, or why code could not be translated.
     worker.on('message', (message: { span?: ThreadSpan; untranslated?: string }) => {
@@ -159,6 +174,7 @@ export class Machine {
       this.ring();
     });
     this.#workers.push(worker);
+    return worker;
   }
 
   /** A pCPU failed: the host is in an unknown state. */
@@ -199,6 +215,20 @@ export class Machine {
     const rc = this.core.service_create(domid, (flags.privileged ? 1 : 0) | (flags.xenstore ? 2 : 0), label, pages);
     if (rc !== 0) throw new Error(`service domain ${domid}: errno ${-rc}`);
     return new ServicePort(this.core, this.memory, domid, pages);
+  }
+
+  /** A new service domain whose code is a worker thread. */
+  workerService(domid: number, flags: { privileged?: boolean } = {}, label = 0, pages = 32): ServiceDomain {
+    const rc = this.core.service_create(domid, (flags.privileged ? 1 : 0) | SERVICE_WORKER, label, pages);
+    if (rc !== 0) throw new Error(`service domain ${domid}: errno ${-rc}`);
+    return new ServiceDomain(this.#openGate(), domid, this.core.service_slot(domid), pages);
+  }
+
+  #openGate(): Gate {
+    if (this.#gate) return this.#gate;
+    const { module } = this.#image;
+    const data: GateData = { module, memory: this.memory, clockBase: this.#clockBase, bells: this.#bells };
+    return (this.#gate = new Gate(this.#worker('./gate.ts', data, []), this.#bells));
   }
 
   /** The count that grows when a service has an event or a domain stops. */

@@ -8,6 +8,7 @@ export interface PcpuData {
   memory: WebAssembly.Memory;
   id: number;
   clockBase: bigint;
+  bells: SharedArrayBuffer;
   /** Where the translator's answers come; without it nothing is translated. */
   answers?: MessagePort;
 }
@@ -16,9 +17,9 @@ export interface PcpuData {
 const STRETCHES = 64;
 const IDLE = 0;
 
-function main({ module, memory, id, clockBase, answers }: PcpuData): void {
+function main({ module, memory, id, clockBase, bells, answers }: PcpuData): void {
   const clock = clockSince(clockBase);
-  const core = instantiate(module, memory, clock);
+  const core = instantiate(module, memory, clock, { bells: new Int32Array(bells) });
   core.pcpu_init(id);
   const regions = new Regions(core, memory);
   if (answers) core.translator_enable(1);

@@ -71,6 +71,8 @@ export class Machine {
   readonly x: Exports;
   /** What the host's clock shows, in ns. */
   clock = 0;
+  /** Mailboxes whose worker was rung, in turn. */
+  readonly woken: number[] = [];
 
   constructor(pages = 2048, flags = 0, image?: WebAssembly.Module) {
     if (!image) module ??= new WebAssembly.Module(compiled());
@@ -81,6 +83,7 @@ export class Machine {
         throw new Error('abort');
       },
       clock_ns: () => this.clock,
+      service_wake: (slot: number) => this.woken.push(slot),
     };
     this.x = new WebAssembly.Instance(image ?? module!, { env }).exports as unknown as Exports;
     if (this.x.host_init(pages, 4096, 1, flags, 0, 1e18) !== 0) throw new Error('host_init');

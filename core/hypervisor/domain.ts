@@ -97,6 +97,8 @@ export const DOMAIN_SHUTDOWN: u32 = 32;
 /** Its vCPUs may be created and run no more; only frames that others map remain. */
 export const DOMAIN_DEAD: u32 = 64;
 export const DOMAIN_HAP: u32 = 128;
+/** A service whose code is a worker thread of its own: its events ring that worker's bell, not the host's. */
+export const DOMAIN_WORKER: u32 = 256;
 /** shared_info and vcpu_info have the 32-bit layout: see shared_info_latch; a PV domain with it is a 32-bit one. */
 export const DOMAIN_32BIT: u32 = 0x10000;
 

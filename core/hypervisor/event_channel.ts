@@ -32,10 +32,10 @@ import {
   evtchn_status__vcpu,
   evtchn_status__status,
 } from '../gen/abi';
-import { host, host_ring } from '../shared/host';
+import { host, host_ring, MAILBOX_SIZE } from '../shared/host';
 import { xenheap_alloc, xenheap_free } from '../shared/frame_alloc';
 import { XSM_evtchn_interdomain, XSM_evtchn_send, XSM_evtchn_unbound } from '../gen/xsm';
-import { Domain, DOMAIN_DYING, DOMAIN_SERVICE, domain_by_id, domain_find, domain_vcpu } from './domain';
+import { Domain, DOMAIN_DYING, DOMAIN_SERVICE, DOMAIN_WORKER, domain_by_id, domain_find, domain_vcpu } from './domain';
 import { l2_clear_pending, l2_is_masked, l2_is_pending, l2_ports, l2_set_pending, l2_unmask } from './event_2l';
 import {
   fifo_clear_pending,
@@ -162,8 +162,16 @@ export function mark_events_pending(v: Vcpu): void {
   }
 }
 
+/** The worker of the service with this mailbox is to look: a word outside machine memory, which the platform's code on this thread rings. */
+@external('env', 'service_wake')
+declare function service_wake(slot: u32): void;
+
 /** A service has something to look at: wake whoever waits for it on the platform's side. */
 export function service_ring(d: Domain): void {
+  if (d.flags & DOMAIN_WORKER) {
+    service_wake((d.mailbox - host().mailboxes) / MAILBOX_SIZE);
+    return;
+  }
   const bell = changetype<usize>(d) + offsetof<Domain>('service_bell');
   atomic.add<u32>(bell, 1);
   atomic.notify(bell);

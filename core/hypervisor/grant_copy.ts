@@ -32,11 +32,13 @@ import {
   grant_via_ref,
   NOT_TRANSITIVE,
 } from './grant_table';
+import { mailbox_part } from './guest_access';
 import { p2m_frame, p2m_writable } from './p2m';
 import { type_open } from './pv/page_type';
 import { xsm_check } from './xsm';
 
-// One end, opened: its frame (held), the part of it that may be used, and whose reference is to be ended (0 = a page by its number).
+// One end, opened: its address, its frame (held; none of a service's mailbox), the part of it that may be used, and whose reference is to be ended (0 = a page by its number).
+let end_ptr: usize = 0;
 let end_mfn: Mfn = 0;
 let end_from: u32 = 0;
 let end_length: u32 = 0;
@@ -55,6 +57,7 @@ function open_end(d: Domain, p: usize, gref: bool, write: bool): i32 {
     const rc = grant_begin(rd, end_ref, d.domid, !write, true);
     if (rc != GNTST_okay) return rc;
     end_mfn = grant_mfn;
+    end_ptr = mfn_to_ptr(end_mfn);
     end_from = grant_offset;
     end_length = grant_length;
     let granter: Domain | null = rd;
@@ -68,20 +71,25 @@ function open_end(d: Domain, p: usize, gref: bool, write: bool): i32 {
     close_end(end_granter, end_ref, write, end_mfn);
     return GNTST_bad_page;
   }
-  const mfn = p2m_frame(d, load<u64>(p, gnttab_copy_ptr__u__gmfn));
-  if (mfn == INVALID_MFN || (write && !p2m_writable)) return GNTST_bad_page;
-  page_get(mfn);
-  end_mfn = mfn;
+  const gmfn = load<u64>(p, gnttab_copy_ptr__u__gmfn);
   end_from = 0;
   end_length = PAGE_SIZE;
   end_granter = 0;
+  end_mfn = INVALID_MFN;
+  end_ptr = gmfn < (<u64>1) << 52 ? mailbox_part(d, gmfn << 12) : 0;
+  if (end_ptr) return GNTST_okay;
+  const mfn = p2m_frame(d, gmfn);
+  if (mfn == INVALID_MFN || (write && !p2m_writable)) return GNTST_bad_page;
+  page_get(mfn);
+  end_mfn = mfn;
+  end_ptr = mfn_to_ptr(mfn);
   return GNTST_okay;
 }
 
 /** The granter cannot have gone: the lock is held since its reference was opened. */
 function close_end(granter: u32, ref: u32, write: bool, mfn: Mfn): void {
   if (granter) grant_end(changetype<Domain>(<usize>granter), ref, !write);
-  else page_put(mfn);
+  else if (mfn != INVALID_MFN) page_put(mfn);
 }
 
 /** One element at `a`. GNTST_*. */
@@ -96,6 +104,7 @@ export function grant_copy(d: Domain, a: usize): i32 {
   let rc = open_end(d, src, (flags & (<u16>GNTCOPY_source_gref)) != 0, false);
   if (rc != GNTST_okay) return rc;
   const src_mfn = end_mfn;
+  const src_ptr = end_ptr;
   const src_granter = end_granter;
   const src_ref = end_ref;
   if (from < end_from || from + len > end_from + end_length) rc = GNTST_general_error;
@@ -103,8 +112,8 @@ export function grant_copy(d: Domain, a: usize): i32 {
   if (rc == GNTST_okay) {
     if (to < end_from || to + len > end_from + end_length) rc = GNTST_general_error;
     else {
-      memory.copy(mfn_to_ptr(end_mfn) + to, mfn_to_ptr(src_mfn) + from, len);
-      if (len) frame_written(mfn_to_ptr(end_mfn) + to, len);
+      memory.copy(end_ptr + to, src_ptr + from, len);
+      if (len && end_mfn != INVALID_MFN) frame_written(end_ptr + to, len);
     }
     close_end(end_granter, end_ref, true, end_mfn);
   }

@@ -4,16 +4,32 @@ import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
 import { guest_address } from '../arch/x86/pv/emulate';
 import { cpu_pv, cpu_pv32 } from '../arch/x86/pv/state';
 import { frame_written } from '../shared/frame_table';
+import { MAILBOX_DATA, MAILBOX_HEADER } from '../shared/host';
 import { INVALID_MFN, mfn_to_ptr, PAGE_SIZE } from '../shared/memory';
 import { Domain, DOMAIN_SERVICE, is_pv } from './domain';
-import { p2m_frame, p2m_writable } from './p2m';
+import { p2m_frame, P2M_MAX_GFN, p2m_writable } from './p2m';
 import { pv_reached } from './pv/frame';
 import { cpu_of, Vcpu, vcpu_domain } from './vcpu';
 
 const NOWHERE: u64 = ~0;
 
+/** A service's mailbox data as addresses of its space, beyond every frame number: what it hands over and is given needs no page of its own. */
+export const MAILBOX_GPA: u64 = P2M_MAX_GFN << 12;
+
+/** Host address of `gpa` in the service's mailbox; 0: it is not there. A page's part lies in it wholly or not at all. */
+export function mailbox_part(d: Domain, gpa: u64): usize {
+  if (!(d.flags & DOMAIN_SERVICE) || gpa < MAILBOX_GPA || gpa - MAILBOX_GPA >= MAILBOX_DATA) return 0;
+  return <usize>d.mailbox + MAILBOX_HEADER + <usize>(gpa - MAILBOX_GPA);
+}
+
 /** Copy between host memory and one page's part of a domain's pseudo-physical space. */
 function page_part(d: Domain, gpa: u64, host_ptr: usize, len: u32, write: bool): bool {
+  const box = mailbox_part(d, gpa);
+  if (box) {
+    if (write) memory.copy(box, host_ptr, len);
+    else memory.copy(host_ptr, box, len);
+    return true;
+  }
   const mfn = p2m_frame(d, gpa >> 12);
   if (mfn == INVALID_MFN || (write && !p2m_writable)) return false;
   const p = mfn_to_ptr(mfn) + ((<usize>gpa) & 0xfff);

@@ -18,10 +18,10 @@ import {
 import { Cpu } from '../arch/x86/cpu';
 import { MODE_CS64, MODE_PE } from '../arch/x86/modes';
 import { cpu_pv, cpu_pv32, pv_of } from '../arch/x86/pv/state';
-import { GUEST_hvm, GUEST_pv, hypercall_dispatch } from '../gen/hypercalls';
+import { GUEST_hvm, GUEST_pv, GUEST_service, hypercall_dispatch } from '../gen/hypercalls';
 import { host, HOST_TRACE_HYPERCALLS } from '../shared/host';
 import { do_dm_op } from './dm_op';
-import { Domain, is_pv } from './domain';
+import { Domain, DOMAIN_SERVICE, is_pv } from './domain';
 import { do_domctl } from './domctl';
 import { get_multicall_entry, size_multicall_entry } from '../gen/compat';
 import { put_long } from './guest_access';
@@ -48,6 +48,11 @@ export function hypercall_continue4(v: Vcpu, a0: u64, a1: u64, a2: u64, a3: u64)
   return 0;
 }
 
+function guest_kind(d: Domain): u32 {
+  if (d.flags & DOMAIN_SERVICE) return GUEST_hvm | GUEST_service;
+  return is_pv(d) ? GUEST_pv : GUEST_hvm;
+}
+
 /** The control interfaces, which the table refuses to everybody but those that their own checks let pass. */
 function dispatch(d: Domain, v: Vcpu, nr: u32, a0: u64, a1: u64, a2: u64, a3: u64, a4: u64): i64 {
   switch (nr) {
@@ -58,7 +63,7 @@ function dispatch(d: Domain, v: Vcpu, nr: u32, a0: u64, a1: u64, a2: u64, a3: u6
     case __HYPERVISOR_dm_op:
       return do_dm_op(d, v, (<u32>a0) & 0xffff, <u32>a1, a2);
     default:
-      return hypercall_dispatch(d, v, is_pv(d) ? GUEST_pv : GUEST_hvm, nr, a0, a1, a2, a3, a4);
+      return hypercall_dispatch(d, v, guest_kind(d), nr, a0, a1, a2, a3, a4);
   }
 }
 

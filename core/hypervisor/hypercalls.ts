@@ -7,6 +7,7 @@ export { do_multicall } from './hypercall';
 export { do_hvm_op } from './hvm_op';
 export { do_memory_op } from './memory_op';
 export { do_sched_op } from './sched_op';
+export { do_service_op } from './service_ring';
 export { do_set_timer_op, do_vcpu_op } from './vcpu_op';
 export { do_vm_assist, do_xen_version } from './version_op';
 export { do_mmu_update, do_update_va_mapping, do_update_va_mapping_otherdomain } from './pv/mmu_update';

@@ -13,6 +13,7 @@ export {
   service_mailbox,
   service_mailbox_data,
   service_mailbox_size,
+  service_slot,
 } from './service';
 export { domain_count, domain_cpu, domain_crash_page, domain_state, host_use_xsm, xsm_deny } from './inspect';
 export {

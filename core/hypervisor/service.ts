@@ -24,6 +24,7 @@ import {
   domain_next,
   DOMAIN_PRIVILEGED,
   DOMAIN_SERVICE,
+  DOMAIN_WORKER,
   domain_set_max_pages,
   domain_vcpu,
   DOMAIN_XENSTORE,
@@ -54,10 +55,10 @@ export class ServiceCall {
 
 /** result = hypercall `nr` with a0..a4. */
 export const SERVICE_HYPERCALL: u32 = 1;
-/** `len` bytes at address a0 of the service's space into the data area. */
+/** `len` bytes at address a0 of the service's space into the data area, `nr` bytes into it. */
 export const SERVICE_READ: u32 = 2;
 export const SERVICE_WRITE: u32 = 3;
-/** Take pending ports, u32 each, into the data area; result = how many. */
+/** Take pending ports, u32 each, into the data area at `nr`; result = how many. */
 export const SERVICE_EVENTS: u32 = 4;
 
 /** Pages that a service may use beyond those it was created with, for tables of what it maps. */
@@ -65,7 +66,7 @@ const P2M_ROOM: u32 = 4096;
 const RETRIES: i32 = 5000;
 const RETRY_NS: i64 = 1000000;
 
-/** Make service domain `domid` with `pages` of its own from address 0. flags: 1 privileged, 2 xenstore. 0 or an errno. */
+/** Make service domain `domid` with `pages` of its own from address 0. flags: 1 privileged, 2 xenstore, 256 with a worker. 0 or an errno. */
 export function service_create(domid: u32, flags: u32, label: u32, pages: u32): i32 {
   host_lock();
   const rc = create(domid, flags, label, pages);
@@ -76,7 +77,14 @@ export function service_create(domid: u32, flags: u32, label: u32, pages: u32): 
 function create(domid: u32, flags: u32, label: u32, pages: u32): i32 {
   const slot = free_slot();
   if (slot < 0) return -ENOSPC;
-  const rc = domain_create(domid, DOMAIN_SERVICE | (flags & (DOMAIN_PRIVILEGED | DOMAIN_XENSTORE)), 1, 4095, 4, 1024);
+  const rc = domain_create(
+    domid,
+    DOMAIN_SERVICE | (flags & (DOMAIN_PRIVILEGED | DOMAIN_XENSTORE | DOMAIN_WORKER)),
+    1,
+    4095,
+    4,
+    1024,
+  );
   if (rc) return rc;
   const d = changetype<Domain>(created);
   d.label = label;
@@ -110,6 +118,11 @@ export function service_mailbox(domid: u32): usize {
   const d = service(domid);
   return d == null ? 0 : d.mailbox;
 }
+/** Its number: which word the platform rings for it (service_wake). */
+export function service_slot(domid: u32): i32 {
+  const d = service(domid);
+  return d == null ? -1 : <i32>((d.mailbox - host().mailboxes) / MAILBOX_SIZE);
+}
 export function service_mailbox_data(): u32 {
   return MAILBOX_HEADER;
 }
@@ -139,9 +152,10 @@ export function service_call(domid: u32): i32 {
 }
 
 function serve(d: Domain, v: Vcpu, c: ServiceCall): i32 {
-  const data = changetype<usize>(c) + MAILBOX_HEADER;
   const len = c.len;
-  if (len > MAILBOX_DATA) return -EINVAL;
+  const at: u32 = c.op == SERVICE_HYPERCALL ? 0 : c.nr;
+  if (len > MAILBOX_DATA || at > MAILBOX_DATA - len) return -EINVAL;
+  const data = changetype<usize>(c) + MAILBOX_HEADER + at;
   switch (c.op) {
     case SERVICE_HYPERCALL:
       c.result = whole_hypercall(v, c);

@@ -13,6 +13,7 @@ import { ERRNO } from './errno.ts';
 import { HYPERCALLS } from './hypercalls.ts';
 import { members, type Struct } from './layout.ts';
 import { STRUCTS } from './structs/index.ts';
+import { service } from './structs/service.ts';
 
 /** A member: byte offset and size, or for a bit-field the unit's offset, shift and width. */
 export type Place = [offset: number, size: number] | [offset: number, shift: number, width: number];
@@ -28,10 +29,10 @@ export const INCLUDES = [
   'io/xenbus.h',
 ]; // prettier-ignore
 
-/** Not visible in 4.17: newer ones, those for the hypervisor alone, and the addresses of libxl's guest layout. */
+/** Not visible in 4.17: newer ones, those for the hypervisor alone, our own and the addresses of libxl's guest layout. */
 const NOT_IN_HEADERS =
-  /^(EINTR|ERESTART|XENFEAT_(grant_map_identity|runstate_phys_area|vcpu_time_phys_area|dm_msix_all_writes)|VCPUOP_register_\w+_phys_area|XS_[GS]ET_(FEATURE|QUOTA)|(NR_)?SPECIAL_?PAGE\w*|ACPI_INFO_PHYSICAL_ADDRESS|LAPIC_BASE_ADDRESS)$/;
-const STRUCTS_NOT_IN_HEADERS = new Set(['e820entry']);
+  /^(EINTR|ERESTART|XENFEAT_(grant_map_identity|runstate_phys_area|vcpu_time_phys_area|dm_msix_all_writes)|VCPUOP_register_\w+_phys_area|XS_[GS]ET_(FEATURE|QUOTA)|SERVICEOP_\w+|__HYPERVISOR_service_op|(NR_)?SPECIAL_?PAGE\w*|ACPI_INFO_PHYSICAL_ADDRESS|LAPIC_BASE_ADDRESS)$/;
+const STRUCTS_NOT_IN_HEADERS = new Set(['e820entry', ...Object.keys(service)]);
 
 export const goldenStructs = (): [string, Struct][] =>
   Object.entries(STRUCTS as Record<string, Struct>).filter(([name]) => !STRUCTS_NOT_IN_HEADERS.has(name));

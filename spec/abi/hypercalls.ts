@@ -25,6 +25,7 @@ import {
 } from './op.ts';
 import { PHYSDEV } from './physdev.ts';
 import { SCHED } from './sched.ts';
+import { SERVICE, SERVICE_OP_NR } from './service.ts';
 import { SYSCTL } from './sysctl.ts';
 import { VCPU } from './vcpu.ts';
 import { VERSION } from './version.ts';
@@ -33,7 +34,7 @@ import { XSM } from './xsm.ts';
 type What = { ops: SubOps; check?: undefined } | { ops?: undefined; check: Check };
 type Rest = { status?: Status; continuable?: boolean };
 
-/** `args`: `name:type` separated by blanks; `guests`: those of `hvm pv arm` that have it. */
+/** `args`: `name:type` separated by blanks; `guests`: those of `hvm pv arm service` that have it. */
 function row(nr: number, name: string, guests: string, args: string, what: What, rest: Rest = {}): Hypercall {
   const pairs = args === '' ? [] : args.split(' ').map((a) => a.split(':') as [string, ArgType]);
   return {
@@ -132,4 +133,5 @@ export const HYPERCALLS: readonly Hypercall[] = [
     ENOSYS,
   ),
   row(48, 'mca', 'hvm pv', 'u_xen_mc:ptr', { check: xsmFirst('do_mca', 'PRIV') }, ENOSYS),
+  row(SERVICE_OP_NR, 'service_op', 'service', 'cmd:op uop:ptr count:u32', { ops: SERVICE }),
 ];

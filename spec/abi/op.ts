@@ -62,8 +62,8 @@ export interface SubOps {
   ops: readonly SubOp[];
 }
 
-export const GUESTS = ['hvm', 'pv', 'arm'] as const;
-/** hvm: x86-64 HVM and PVH; pv: x86-64 PV; arm: AArch64. */
+export const GUESTS = ['hvm', 'pv', 'arm', 'service'] as const;
+/** hvm: x86-64 HVM and PVH, and what services have of Xen's; pv: x86-64 PV; arm: AArch64; service: service domains. */
 export type Guest = (typeof GUESTS)[number];
 
 /** `op`: a 32-bit command, `ptr`: a guest handle. */

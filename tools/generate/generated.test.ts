@@ -118,10 +118,13 @@ after(() => rmSync(dir, { recursive: true, force: true }));
 
 const HVM = 1;
 const PV = 2;
+const SERVICE = 8;
+const callerOf = (h: (typeof HYPERCALLS)[number]): number =>
+  h.guests.includes('hvm') ? HVM : h.guests.includes('pv') ? PV : SERVICE;
 
 test('every hypercall answers as its row says', () => {
   for (const h of HYPERCALLS) {
-    const guest = h.guests.includes('hvm') ? HVM : PV;
+    const guest = callerOf(h);
     const register = h.subOps?.in === 'register' && h.status === 'supported';
     if (register) continue;
     const expected = h.status === 'supported' ? BigInt(1000 + h.nr) : null;
@@ -137,7 +140,7 @@ test('every op in a register answers as its row says', () => {
   for (const h of HYPERCALLS) {
     if (h.subOps?.in !== 'register' || h.status !== 'supported') continue;
     for (const op of h.subOps.ops) {
-      const got = core.hypercall(h.guests.includes('hvm') ? HVM : PV, h.nr, BigInt(op.nr));
+      const got = core.hypercall(callerOf(h), h.nr, BigInt(op.nr));
       const refused =
         op.check.hook !== null &&
         op.check.by === 'dispatch' &&
@@ -147,7 +150,7 @@ test('every op in a register answers as its row says', () => {
       assert.equal(got, BigInt(expected), op.name);
     }
     const free = Array.from({ length: 64 }, (_, i) => i).find((i) => !h.subOps!.ops.some((o) => o.nr === i))!;
-    const guest = h.guests.includes('hvm') ? HVM : PV;
+    const guest = callerOf(h);
     assert.equal(core.hypercall(guest, h.nr, BigInt(free)), BigInt(-ERRNO[h.subOps.unknown]), `${h.name} ${free}`);
   }
   // A continued call keeps its op: XENMEM_populate_physmap from extent 5.

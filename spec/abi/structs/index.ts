@@ -6,6 +6,7 @@ import { e820, memory } from './memory.ts';
 import { eventChannel } from './event_channel.ts';
 import { grantTable } from './grant_table.ts';
 import { io } from './io.ts';
+import { service } from './service.ts';
 import { save } from './save.ts';
 import { sched, vcpu } from './sched_vcpu.ts';
 import { version } from './version.ts';
@@ -29,4 +30,5 @@ export const STRUCTS = {
   ...sysctl,
   ...io,
   ...argo,
+  ...service,
 };

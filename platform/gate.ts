@@ -1,0 +1,101 @@
+// The gate: the thread that carries out service workers' calls. They have no machine memory; it has, and copies between their boxes and their
+// mailboxes. A worker may end at any moment, also in the middle of a call: the call is finished all the same, under the host's lock.
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { BOX, CALL, CALLS_AT, GATE_BELL, HEAP_AT, IDLE, POSTED, RANGE, RANGES_AT, WINDOW_SIZE } from './box.ts';
+import { clockSince, instantiate, type Core } from './core.ts';
+
+export interface GateData {
+  module: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+  clockBase: bigint;
+  bells: SharedArrayBuffer;
+}
+
+/** Boxes come and go in the order of these: once one is gone, nothing of what it had posted is carried out any more. */
+export type GateMessage =
+  | { add: number; memory: SharedArrayBuffer; domid: number }
+  | { remove: number; done: SharedArrayBuffer };
+
+const MAILBOX_CALL = 64;
+
+/** One box, at the mailbox of its service. */
+class Served {
+  readonly #core: Core;
+  readonly #domid: number;
+  readonly #words: Int32Array;
+  readonly #box: Uint8Array;
+  readonly #view: DataView;
+  readonly #mailbox: Uint8Array;
+  readonly #data: Uint8Array;
+
+  constructor(core: Core, machine: WebAssembly.Memory, box: SharedArrayBuffer, domid: number) {
+    this.#core = core;
+    this.#domid = domid;
+    this.#words = new Int32Array(box, 0, BOX.words / 4);
+    this.#box = new Uint8Array(box);
+    this.#view = new DataView(box, 0, HEAP_AT);
+    const at = core.service_mailbox(domid) >>> 0;
+    if (at === 0) throw new Error(`domain ${domid} is no service`);
+    this.#mailbox = new Uint8Array(machine.buffer, at, MAILBOX_CALL);
+    this.#data = new Uint8Array(machine.buffer, at + core.service_mailbox_data(), WINDOW_SIZE);
+  }
+
+  /** True if there was something to do. */
+  serve(): boolean {
+    const w = this.#words;
+    if (Atomics.load(w, BOX.state) !== POSTED) return false;
+    const calls = Math.min(Atomics.load(w, BOX.calls) >>> 0, CALL.max);
+    const ranges = Math.min(Atomics.load(w, BOX.ranges) >>> 0, RANGE.max);
+    this.#copy(ranges, false);
+    for (let i = 0; i < calls; i++) this.#call(CALLS_AT + CALL.size * i);
+    this.#copy(ranges, true);
+    Atomics.store(w, BOX.state, IDLE);
+    Atomics.notify(w, BOX.state);
+    return true;
+  }
+
+  #call(at: number): void {
+    this.#mailbox.set(this.#box.subarray(at, at + CALL.size));
+    const rc = this.#core.service_call(this.#domid);
+    if (rc !== 0) this.#view.setBigInt64(at + CALL.result, BigInt(rc), true);
+    else this.#box.set(this.#mailbox.subarray(CALL.result, CALL.size), at + CALL.result);
+  }
+
+  #copy(ranges: number, out: boolean): void {
+    const v = this.#view;
+    for (let i = 0; i < ranges; i++) {
+      const at = RANGES_AT + RANGE.size * i;
+      if ((v.getUint32(at + RANGE.out, true) !== 0) !== out) continue;
+      const window = v.getUint32(at + RANGE.window, true);
+      const heap = HEAP_AT + v.getUint32(at + RANGE.heap, true);
+      const len = v.getUint32(at + RANGE.len, true);
+      if (window + len > WINDOW_SIZE || heap + len > this.#box.length) continue;
+      if (out) this.#box.set(this.#data.subarray(window, window + len), heap);
+      else this.#data.set(this.#box.subarray(heap, heap + len), window);
+    }
+  }
+}
+
+function main({ module, memory, clockBase, bells: shared }: GateData): void {
+  const bells = new Int32Array(shared);
+  const core = instantiate(module, memory, clockSince(clockBase), { bells });
+  const boxes = new Map<number, Served>();
+  for (;;) {
+    const seen = Atomics.load(bells, GATE_BELL);
+    for (let m = receiveMessageOnPort(parentPort!); m; m = receiveMessageOnPort(parentPort!)) {
+      const message = m.message as GateMessage;
+      if ('add' in message) boxes.set(message.add, new Served(core, memory, message.memory, message.domid));
+      else {
+        boxes.delete(message.remove);
+        const done = new Int32Array(message.done);
+        Atomics.store(done, 0, 1);
+        Atomics.notify(done, 0);
+      }
+    }
+    let busy = false;
+    for (const box of boxes.values()) busy = box.serve() || busy;
+    if (!busy) Atomics.wait(bells, GATE_BELL, seen);
+  }
+}
+
+if (parentPort) main(workerData as GateData);
