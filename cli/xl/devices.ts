@@ -1,11 +1,11 @@
 // Verbs of devices and features that this host does not have yet: each is there, with its help, and says so. A list is empty.
+import { BLOCK } from './block.ts';
 import type { Xl } from './context.ts';
 import { Failure, type Given, type Verb } from './verb.ts';
 
 /** The heads of Xen's tables. */
 const HEADS: Readonly<Record<string, string>> = {
   network: 'Idx BE Mac Addr.         handle state evt-ch   tx-/rx-ring-ref BE-path                       ',
-  block: 'Vdev  BE  handle state evt-ch ring-ref BE-path                       ',
   vtpm: 'Idx BE Uuid                                 handle state evt-ch ring-ref BE-path   ',
   channel: 'Idx BE state evt-ch ring-ref connection params',
   vkb: 'Idx BE handle state evt-ch ref ID BE-path',
@@ -17,7 +17,6 @@ const HEADS: Readonly<Record<string, string>> = {
 
 const NAMES: Readonly<Record<string, string>> = {
   network: 'network interfaces',
-  block: 'block devices',
   vtpm: 'TPM devices',
   channel: 'channels',
   vkb: 'keyboards',
@@ -85,8 +84,7 @@ const flask = (name: string, usage: string, about: string, needs = 0): Verb => (
 export const DEVICES: Verb[] = [
   list('network'),
   ...device('network', '[mac=MAC] [bridge=BRIDGE] ...'),
-  list('block'),
-  ...device('block', '<disk-spec-component(s)>...'),
+  ...BLOCK,
   list('channel'),
   list('vtpm'),
   ...device('vtpm', '[uuid=UUID]'),
@@ -101,8 +99,6 @@ export const DEVICES: Verb[] = [
   list('usb'),
   ...device('usbctrl', '[version=VERSION] [ports=NUMBER]'),
   ...device('usbdev', 'hostbus=BUS hostaddr=DEVICE'),
-  refused('cd-insert', '<Domain> <VirtualDevice> <path>', 'Put a CD into a drive', HVM),
-  refused('cd-eject', '<Domain> <VirtualDevice>', 'Take a CD out of a drive', HVM),
   refused('vncviewer', '<Domain>', 'Show a display', HVM),
   refused('button-press', '<Domain> <Button>', 'Press an ACPI button', HVM),
   refused('qemu-monitor-command', '<Domain> <Command>', 'Tell a device model something', HVM),

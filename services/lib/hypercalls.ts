@@ -5,6 +5,7 @@ import { HYPERCALLS } from '../../spec/abi/hypercalls.ts';
 import { make, view, type Fields, type Struct, type View } from '../../spec/abi/layout.ts';
 import { domctl } from '../../spec/abi/structs/domctl.ts';
 import { eventChannel } from '../../spec/abi/structs/event_channel.ts';
+import { grantTable } from '../../spec/abi/structs/grant_table.ts';
 import { hvm } from '../../spec/abi/structs/hvm.ts';
 import { memory } from '../../spec/abi/structs/memory.ts';
 import { xen } from '../../spec/abi/structs/xen.ts';
@@ -17,6 +18,15 @@ export class XenError extends Error {
     super(`${what}: ${errnoName(-errno) ?? errno}`);
     this.name = 'XenError';
     this.errno = errno;
+  }
+}
+
+/** A grant that cannot be used: GNTST_* says why. */
+export class GrantError extends Error {
+  readonly status: number;
+  constructor(ref: number, status: number) {
+    super(`grant ${ref} cannot be mapped (status ${status})`);
+    this.status = status;
   }
 }
 
@@ -143,6 +153,35 @@ export class Hypercalls {
     this.op('event_channel_op', 'EVTCHNOP_send', eventChannel.evtchn_send, (a) => {
       a.port = port;
     });
+  }
+
+  // ---- grants
+  /** Maps a page that a domain has granted to this one; its handle. */
+  mapGrant(domid: number, ref: number, frame: number): number {
+    const { nr, cmd } = numbers('grant_table_op', 'GNTTABOP_map_grant_ref');
+    const { view: v, bytes } = make(grantTable.gnttab_map_grant_ref);
+    v.host_addr = BigInt(frame) * 4096n;
+    v.flags = abi.GNTMAP_host_map;
+    v.ref = ref;
+    v.dom = domid;
+    const at = this.mailbox.ram.gpa + ARGUMENT;
+    this.mailbox.write(at, bytes);
+    const r = Number(this.mailbox.hypercall(nr, cmd, at, 1));
+    if (r < 0) throw new XenError('GNTTABOP_map_grant_ref', -r);
+    const out = this.mailbox.read(at, bytes.length);
+    const done = view(grantTable.gnttab_map_grant_ref, new DataView(out.buffer, out.byteOffset, out.byteLength));
+    if (done.status !== abi.GNTST_okay) throw new GrantError(ref, done.status);
+    return done.handle;
+  }
+
+  unmapGrant(handle: number): void {
+    const { nr, cmd } = numbers('grant_table_op', 'GNTTABOP_unmap_grant_ref');
+    const { view: v, bytes } = make(grantTable.gnttab_unmap_grant_ref);
+    v.handle = handle;
+    const at = this.mailbox.ram.gpa + ARGUMENT;
+    this.mailbox.write(at, bytes);
+    const r = Number(this.mailbox.hypercall(nr, cmd, at, 1));
+    if (r < 0) throw new XenError('GNTTABOP_unmap_grant_ref', -r);
   }
 
   // ---- domains

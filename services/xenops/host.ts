@@ -14,6 +14,7 @@ import type { Connection } from '../xenstore/protocol/connection.ts';
 import { Store } from '../xenstore/protocol/store.ts';
 import { XS } from '../xenstore/protocol/wire.ts';
 import { createDomain } from './create.ts';
+import { Disks, type OpenDisk } from './disks.ts';
 
 const MESSAGE_NAMES: ReadonlyMap<number, string> = new Map(Object.entries(XS).map(([name, type]) => [type, name]));
 
@@ -40,6 +41,8 @@ export interface GuestOptions {
   image?: Readonly<Record<string, string>>;
   /** Built, but not let run. */
   paused?: boolean;
+  /** Its disks, open already; the first one is the one to boot from. */
+  disks?: readonly OpenDisk[];
   /** Called when the domain is built, before it runs. */
   onBuilt?: (domid: number) => void;
 }
@@ -169,6 +172,7 @@ export class Host {
   readonly #xenstore: Service;
   readonly #consoles: Service;
   readonly #client: LocalClient;
+  readonly disks: Disks;
   readonly guests = new Set<Guest>();
   /** Called with every xenstore request of a guest, for traces. */
   onXenstore: ((domid: number, text: string) => void) | undefined;
@@ -184,6 +188,7 @@ export class Host {
     this.#consoles = new Service(machine.service(CONSOLE_DOMID, { privileged: true }), wake);
     this.store = new Store({ domainExists: (domid) => machine.core.domain_state(domid) !== -1 });
     this.#client = new LocalClient(this.store);
+    this.disks = new Disks(machine, this.dom0, this.store);
     writeNodes(this.#client, hostNodes());
   }
 
@@ -220,7 +225,9 @@ export class Host {
       backend = new ConsoleBackend({ page, schedule, ...(options.console && { sink: options.console }) });
       return backend;
     });
+    (options.disks ?? []).forEach((disk, i) => this.disks.attach(made.domid, disk, i === 0));
     const guest = new Guest(this, made.domid, description, backend, () => {
+      this.disks.forget(made.domid);
       this.#xenstore.detach(storeRing);
       this.#consoles.detach(consoleRing);
       this.store.domainShutdown(made.domid);
@@ -287,6 +294,7 @@ export class Host {
   #turns = 0;
 
   async stop(): Promise<void> {
+    await this.disks.stop();
     await this.machine.stop();
   }
 }

@@ -96,7 +96,7 @@ export class Bed {
   }
 
   /** Writes a configuration and gives its path. */
-  config(name: string, lines: Record<string, string | number>): string {
+  config(name: string, lines: Record<string, string | number | string[]>): string {
     const path = join(this.folder, `${name}.cfg`);
     const settings = { name, kernel: this.kernel, memory: 16, ...lines };
     mkdirSync(this.folder, { recursive: true });
@@ -110,7 +110,11 @@ export class Bed {
   }
 
   /** Creates a domain of our kernel, which must succeed; further words are for `xl create`. */
-  async create(name: string, lines: Record<string, string | number> = {}, ...options: string[]): Promise<void> {
+  async create(
+    name: string,
+    lines: Record<string, string | number | string[]> = {},
+    ...options: string[]
+  ): Promise<void> {
     await this.ok('create', '-q', ...options, this.config(name, lines));
   }
 

@@ -1,4 +1,5 @@
 // `bootloader` and what it needs: the disk it reads from and its arguments, which are pygrub's. Pure.
+import type { DiskConfig } from './disk.ts';
 import { ConfigError, type Settings } from './syntax.ts';
 
 export interface Bootloader {
@@ -43,14 +44,6 @@ export function bootloaderOptions(args: readonly string[]): BootloaderOptions {
   return options;
 }
 
-/** The target of a disk's description (xl-disk-configuration(5)): `target=…` to its end, or what stands first. */
-export function diskTarget(text: string): string {
-  const keyed = /(?:^|,)\s*target=(.*)$/s.exec(text);
-  const first = keyed?.[1] ?? text.split(',')[0]!;
-  const plain = first.trim().replace(/^(?:(?:phy|file|raw|aio|tap2?):)+/, '');
-  return plain === '' || /^[a-z-]+=/.test(plain) ? fail(`disk: '${text}' names no target.`) : plain;
-}
-
 const isList = (settings: Settings, key: string): boolean => settings.get(key)?.kind === 'list';
 
 /** A list, or words in one string. */
@@ -58,7 +51,7 @@ const stringsOf = (settings: Settings, key: string): string[] =>
   (isList(settings, key) ? settings.list(key) : settings.string(key)?.split(/\s+/).filter(Boolean)) ?? [];
 
 /** Undefined: the kernel is named by itself. */
-export function bootloader(settings: Settings, absolute: (path: string) => string): Bootloader | undefined {
+export function bootloader(settings: Settings, disks: readonly DiskConfig[]): Bootloader | undefined {
   const name = settings.string('bootloader');
   if (!name) return undefined;
   if (name !== 'pygrub' && !name.endsWith('/pygrub'))
@@ -67,11 +60,8 @@ export function bootloader(settings: Settings, absolute: (path: string) => strin
     );
   const args = stringsOf(settings, 'bootloader_args');
   bootloaderOptions(args);
-  const [first] = isList(settings, 'disk') ? (settings.list('disk') ?? []) : [settings.string('disk')];
-  if (first === undefined)
+  const [first] = disks;
+  if (!first?.target)
     return fail('bootloader="pygrub" reads from the first disk, and there is none: set disk=["FILE,raw,xvda,w"].');
-  settings.warnings.push(
-    'WARNING: disk is for the boot loader alone: block devices are not supported yet, and the guest will not see one.',
-  );
-  return { name, args, source: absolute(diskTarget(first)) };
+  return { name, args, source: first.target };
 }

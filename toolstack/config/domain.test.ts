@@ -26,6 +26,7 @@ test("libxl's defaults", () => {
     kernel: '/abs/k',
     ramdisk: undefined,
     cmdline: '',
+    disks: [],
     memory: 32 * 1024,
     maxMemory: 32 * 1024,
     vcpus: 1,
@@ -70,7 +71,8 @@ test('mistakes are one sentence each', () => {
     ['maxvcpus = 1\nvcpus = 4', /maxvcpus < vcpus/],
     ['vcpus = 100000', /at most 128 vCPUs/],
     ['memory = 64\nmaxmem = 32', /maxmem \(32 MiB\) is less than memory/],
-    ['disk = ["phy:/dev/x,xvda,w"]', /disk: block devices are not supported yet/],
+    ['disk = ["frob"]', /no vdev specified in `frob'/],
+    ['disk = ["/a,raw,xvda,w", "/b,raw,xvda,w"]', /two disks are xvda/],
     ['vif = ["bridge=x"]', /vif: network devices/],
     ['bootloader = "pygrub"', /bootloader="pygrub" reads from the first disk/],
   ];

@@ -1,5 +1,6 @@
 // What a domain is to be: from xl.cfg's settings, with libxl's defaults. Pure.
 import { bootloader, bootloaderOptions, type Bootloader } from './bootloader.ts';
+import { checkDisks, isDisk, parseDisk, type DiskConfig } from './disk.ts';
 import { ConfigError, type Settings } from './syntax.ts';
 
 /** What becomes of a domain that has stopped; the names of xl.cfg(5). */
@@ -30,6 +31,7 @@ export interface DomainConfig {
   kernel: string | undefined;
   ramdisk: string | undefined;
   cmdline: string;
+  disks: DiskConfig[];
   /** KiB at the start, and at most. */
   memory: number;
   maxMemory: number;
@@ -46,13 +48,13 @@ export interface DomainConfig {
 export const DEFAULT_MEMORY_MIB = 32;
 export const MAX_VCPUS = 128;
 const MAX_NAME = 64;
+const MAX_DISKS = 256;
 
 /** Settings of hardware models, which neither PVH nor PV guests have. */
 const DEVICE_MODEL = /^device_model_|^(bios|stdvga|vga|videoram|gfx_passthru|usb|usbdevice|soundhw|boot)$/;
 
 /** Settings that would change what the guest is and that this host does not have: without them it would be another guest. */
 const REFUSED: Readonly<Record<string, string>> = {
-  disk: 'block devices',
   vif: 'network devices',
   vfb: 'frame buffers',
   vkb: 'keyboards',
@@ -115,7 +117,6 @@ function domainType(settings: Settings): DomainType | undefined {
 function checkDevices(settings: Settings): void {
   for (const [key, what] of Object.entries(REFUSED)) {
     const value = settings.get(key);
-    if (key === 'disk' && settings.string('bootloader')) continue;
     if (!value || (value.kind === 'list' && value.items.length === 0)) continue;
     fail(`${key}: ${what} are not supported yet; take the setting out to run the guest without them.`);
   }
@@ -193,7 +194,10 @@ export function domainConfig(settings: Settings, absolute: (path: string) => str
     onCrash: action(settings, 'on_crash', 'destroy'),
     onSoftReset: action(settings, 'on_soft_reset', 'soft-reset'),
   };
-  const loader = bootloader(settings, absolute);
+  const list = settings.get('disk')?.kind === 'list' ? settings.list('disk') : [settings.string('disk') ?? ''];
+  const disks = (list ?? []).filter((text) => text !== '').map((text) => parseDisk(text, absolute));
+  checkDisks(disks);
+  const loader = bootloader(settings, disks);
   if (!kernel && !loader) fail('No kernel specified: name one by kernel="FILE".');
   // What a boot loader reads is not this machine's.
   const place = loader ? (path: string) => path : absolute;
@@ -206,6 +210,7 @@ export function domainConfig(settings: Settings, absolute: (path: string) => str
     kernel: kernel ? place(kernel) : undefined,
     ramdisk: ramdisk ? place(ramdisk) : undefined,
     cmdline: commandLine(settings),
+    disks,
     ...sizes,
     ...actions,
   };
@@ -238,6 +243,9 @@ export function checkConfig(given: unknown): DomainConfig {
     typeof c === 'object' &&
     (c.type === undefined || TYPES.includes(c.type)) &&
     [c.name, c.cmdline].every(isText) &&
+    Array.isArray(c.disks) &&
+    c.disks.length <= MAX_DISKS &&
+    c.disks.every(isDisk) &&
     (c.bootloader === undefined ? isText(c.kernel) : isBootloader(c.bootloader)) &&
     [c.uuid, c.kernel, c.ramdisk].every((v) => v === undefined || isText(v)) &&
     actions.every((a) => ACTIONS.includes(a as Action)) &&
@@ -249,11 +257,37 @@ export function checkConfig(given: unknown): DomainConfig {
   if (!good) fail('The configuration is not one that this version of xl makes.');
   const config = c as DomainConfig;
   checkName(config.name);
-  const { type, name, bootloader: loader, kernel, ramdisk, cmdline, memory: size, maxMemory, vcpus, maxVcpus } = config;
+  checkDisks(config.disks);
+  const {
+    type,
+    name,
+    bootloader: loader,
+    kernel,
+    ramdisk,
+    cmdline,
+    disks,
+    memory: size,
+    maxMemory,
+    vcpus,
+    maxVcpus,
+  } = config;
   const { onPoweroff, onReboot, onWatchdog, onCrash, onSoftReset } = config;
   const uuid = config.uuid === undefined ? undefined : parseUuid(config.uuid);
   return {
-    ...{ type, name, uuid, bootloader: loader, kernel, ramdisk, cmdline, memory: size, maxMemory, vcpus, maxVcpus },
+    ...{
+      type,
+      name,
+      uuid,
+      bootloader: loader,
+      kernel,
+      ramdisk,
+      cmdline,
+      disks,
+      memory: size,
+      maxMemory,
+      vcpus,
+      maxVcpus,
+    },
     ...{ onPoweroff, onReboot, onWatchdog, onCrash, onSoftReset },
   };
 }

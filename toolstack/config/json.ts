@@ -1,4 +1,5 @@
 // A configuration as libxl's JSON (`xl create -n`, `xl list -l`): the same names, in the same order, defaults left out.
+import type { DiskConfig } from './disk.ts';
 import type { DomainConfig, Action } from './domain.ts';
 
 const DOMID_INVALID = 0xffffffff;
@@ -24,6 +25,17 @@ function actions(config: DomainConfig): Record<string, string> {
     all.filter(([key, value]) => UNSAID[key] !== value).map(([k, v]) => [k, v.replaceAll('-', '_')]),
   );
 }
+
+const disk = ({ target, vdev, format, readonly, cdrom, discard }: DiskConfig): object => ({
+  ...(target !== null && { pdev_path: target }),
+  vdev,
+  format: target === null ? 'empty' : format,
+  ...(cdrom && { removable: 1 }),
+  ...(!readonly && { readwrite: 1 }),
+  ...(cdrom && { is_cdrom: 1 }),
+  ...(!discard && { discard_enable: 'False' }),
+  colo_restore_enable: 'False',
+});
 
 /** `running`: the domain exists, and what libxl adds to the configuration then is there too. */
 export function configJson(config: DomainConfig, running = false): object {
@@ -55,6 +67,7 @@ export function configJson(config: DomainConfig, running = false): object {
       arch_arm: {},
       arch_x86: running ? { msr_relaxed: 'False' } : {},
     },
+    ...(config.disks.length > 0 && { disks: config.disks.map(disk) }),
     ...actions(config),
   };
 }

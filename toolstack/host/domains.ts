@@ -2,6 +2,7 @@
 import { DOMID_FIRST_RESERVED } from '../../spec/abi/constants.ts';
 import { XenError } from '../../services/lib/hypercalls.ts';
 import { ControlCalls, type DomainInfo } from '../../services/xenops/control_calls.ts';
+import type { OpenDisk } from '../../services/xenops/disks.ts';
 import { Endings } from '../../services/xenops/endings.ts';
 import type { Guest, Host } from '../../services/xenops/host.ts';
 import { BadImage } from '../../services/domain_builder/protocol/index.ts';
@@ -36,6 +37,8 @@ export interface Creation {
   source: string;
   paused: boolean;
   unattended: boolean;
+  /** Of its configuration's, open (openDisks). */
+  disks?: readonly OpenDisk[];
 }
 
 /** What happens to domains, for who waits for it. */
@@ -81,6 +84,7 @@ export class Domains {
     this.#log = log;
     this.#endings = new Endings(this.calls, host.dom0Port);
     host.onTurn = () => this.#turn();
+    host.disks.log = (text) => this.#log(text);
   }
 
   log(text: string): void {
@@ -131,7 +135,7 @@ export class Domains {
 
   // ---- beginning and end
 
-  create(config: DomainConfig, { source, paused, unattended }: Creation): Domain {
+  create(config: DomainConfig, { source, paused, unattended, disks = [] }: Creation): Domain {
     this.#checkFree(config.name);
     for (const { guest } of this.#byId.values())
       if (config.uuid !== undefined && guest.description.uuid === config.uuid)
@@ -141,7 +145,7 @@ export class Domains {
     const extra = plan.size - config.memory * KIB;
     this.#checkMemory(plan.size);
     const console = new GuestConsole((waiting) => this.#waiting.add(waiting));
-    const guest = this.#build(config, loaded, console);
+    const guest = this.#build(config, loaded, console, disks);
     releasePlan(plan);
     const { domid } = guest;
     console.connect(guest.console);
@@ -158,7 +162,12 @@ export class Domains {
     return domain;
   }
 
-  #build(config: DomainConfig, { plan, kernel, ramdisk, cmdline }: Loaded, console: GuestConsole): Guest {
+  #build(
+    config: DomainConfig,
+    { plan, kernel, ramdisk, cmdline }: Loaded,
+    console: GuestConsole,
+    disks: readonly OpenDisk[],
+  ): Guest {
     const image = {
       ostype: 'linux',
       kernel,
@@ -167,7 +176,7 @@ export class Domains {
     };
     try {
       return this.host.create({
-        ...{ name: config.name, uuid: config.uuid, plan, console, image, paused: true },
+        ...{ name: config.name, uuid: config.uuid, plan, console, image, disks, paused: true },
         ...{ memoryKib: config.memory, maxMemoryKib: config.maxMemory, vcpus: config.maxVcpus, online: config.vcpus },
       });
     } catch (error) {

@@ -11,6 +11,7 @@ import {
 } from '../../spec/abi/constants.ts';
 import { crashReport } from '../../services/report/crash.ts';
 import type { Action, DomainConfig } from '../config/index.ts';
+import { createWithDisks } from './disks.ts';
 import type { Domain, Domains } from './domains.ts';
 import { fileName } from './state.ts';
 
@@ -80,10 +81,10 @@ export class LifeCycle {
     if (action.endsWith('restart')) await this.#oldEnough(domain);
     // Somebody may have destroyed it meanwhile: that ends the matter.
     if (this.#stopped || this.#domains.peek(domid) !== domain) return;
-    if (action === 'rename-restart') this.#renameRestart(domain);
+    if (action === 'rename-restart') await this.#renameRestart(domain);
     else {
       this.#domains.destroy(domid, action !== 'coredump-destroy');
-      if (action !== 'coredump-destroy') this.#again(domid, domain.config, domain.source);
+      if (action !== 'coredump-destroy') await this.#again(domid, domain.config, domain.source);
     }
   }
 
@@ -100,17 +101,20 @@ export class LifeCycle {
   }
 
   /** The old one stays, under another name: `NAME-1`, or the first number that is free. */
-  #renameRestart(domain: Domain): void {
+  #renameRestart(domain: Domain): Promise<void> {
     const { domid, name, config, source } = domain;
     let n = 1;
     while (this.#domains.named(`${name}-${n}`) !== undefined) n++;
     this.#domains.rename(domid, `${name}-${n}`);
-    this.#again(domid, { ...config, name, uuid: undefined }, source);
+    // Its disks are its successor's.
+    this.#domains.host.disks.forget(domid);
+    return this.#again(domid, { ...config, name, uuid: undefined }, source);
   }
 
-  #again(domid: number, config: DomainConfig, source: string): void {
+  async #again(domid: number, config: DomainConfig, source: string): Promise<void> {
     try {
-      const fresh = this.#domains.create(config, { source, paused: false, unattended: false });
+      const how = { source, paused: false, unattended: false };
+      const fresh = await createWithDisks(this.#domains, config, how);
       this.#domains.tell({ domid, what: 'restarted', successor: fresh.domid });
     } catch (error) {
       this.#domains.log(`domain '${config.name}' is not started again: ${(error as Error).message}`);

@@ -4,6 +4,7 @@ import { ERROR, Refused } from '../control/refused.ts';
 import { checkConfig, ConfigError, configJson } from '../config/index.ts';
 import { DOM0_NAME, type Domains, type Happening } from './domains.ts';
 import { dumpCore } from './core_dump.ts';
+import { attachDisk, changeCd, checkedDisk, createWithDisks, detachDisk, listDisks } from './disks.ts';
 import { requestShutdown, sendSysrq } from './guest_control.ts';
 import { prepare } from './images.ts';
 import { hostInfo, pinVcpu, sendTrigger, vcpus } from './inquiries.ts';
@@ -40,12 +41,8 @@ async function create(domains: Domains, params: Params): Promise<object> {
   const source = text(params, 'source');
   const wanted = config(params);
   await prepare(wanted);
-  const { domid } = domains.create(wanted, {
-    source,
-    paused: params.paused === true,
-    unattended: params.unattended === true,
-  });
-  return { domid };
+  const options = { source, paused: params.paused === true, unattended: params.unattended === true };
+  return { domid: (await createWithDisks(domains, wanted, options)).domid };
 }
 
 /** The guest's console, both ways, until the guest or the caller goes. A guest of that `name` may have ended already. */
@@ -161,6 +158,11 @@ export function domainMethods(domains: Domains): Methods {
       sendTrigger(domains, domidOf(params), number(params, 'trigger'), number(params, 'vcpu')),
     'domain.pin': (params) =>
       pinVcpu(domains, domidOf(params), number(params, 'vcpu'), mask(params, 'hard'), mask(params, 'soft')),
+    'disk.attach': (params) => attachDisk(domains, domidOf(params), checkedDisk(params.disk)),
+    'disk.detach': (params) => detachDisk(domains, domidOf(params), text(params, 'vdev'), params.force === true),
+    'disk.list': (params) => listDisks(domains, domidOf(params)),
+    'disk.change': (params) =>
+      changeCd(domains, domidOf(params), text(params, 'vdev'), params.disk === null ? null : checkedDisk(params.disk)),
     'host.info': () => hostInfo(domains),
     'host.console': (params) => domains.calls.readConsole(params.clear === true).toString(),
     'host.debug-keys': (params) => debugKeys(domains, params),

@@ -1,0 +1,294 @@
+// The block service's data path: requests from rings through the heap to images and back. One of it in the service's worker; no I/O of its own
+// but the box's calls, so tests run it on a box of their own.
+import type { Box } from '../../../platform/box.ts';
+import { ERRNO } from '../../../spec/abi/errno.ts';
+import { Heap } from '../../lib/heap.ts';
+import {
+  ARGUMENTS,
+  JOURNAL_HEAD,
+  RingCalls,
+  SLOT_SIZE,
+  strideOf,
+  type Copy,
+  type Taken,
+} from '../../lib/ring_calls.ts';
+import { readSegments, SEGMENT_SIZE, writeAnswer } from '../protocol/blkif.ts';
+import { Device, reads, writes, type Carrier } from './device.ts';
+import { EOPNOTSUPP, ERROR, OKAY, Ring, type Pending, type RingDescription } from './ring.ts';
+
+/** Requests taken of a ring at a time; so many entries has a ring of two pages. */
+const TAKE = 64;
+const PAGE = 4096;
+
+export interface EngineEvents {
+  /** The ring is given up: its front end broke the protocol. */
+  broken(ring: RingDescription, why: string): void;
+  report(text: string): void;
+}
+
+export class Engine implements Carrier {
+  readonly #box: Box;
+  readonly #calls: RingCalls;
+  readonly #heap: Heap;
+  readonly #events: EngineEvents;
+  readonly rings = new Map<number, Ring>();
+  /** Taken, but without room in the heap yet. */
+  readonly #waiting: Pending[] = [];
+  /** Carried out, to be answered. */
+  #ended: { pending: Pending; status: number }[] = [];
+  readonly #answering = new Set<Ring>();
+  #due = false;
+
+  constructor(box: Box, events: EngineEvents) {
+    this.#box = box;
+    this.#calls = new RingCalls(box);
+    this.#heap = new Heap(ARGUMENTS, box.heap.length);
+    this.#events = events;
+  }
+
+  report(text: string): void {
+    this.#events.report(text);
+  }
+
+  /** Takes a ring up: first what its journal says is due. */
+  add(description: RingDescription, device: Device): void {
+    // An order that is given again, since nobody knows whether the last worker had carried it out.
+    if (this.rings.has(description.id)) return;
+    const ring = new Ring(description, device);
+    this.rings.set(description.id, ring);
+    this.#accept(this.#journal(ring));
+    this.work();
+  }
+
+  /** What was taken and not answered by who was here before, in the order in which it was taken. */
+  #journal(ring: Ring): Pending[] {
+    const { journal, entries, entrySize } = ring.description.at;
+    const stride = strideOf(entrySize);
+    const bytes = this.#box.read(journal + JOURNAL_HEAD, entries * stride);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const found: Taken[] = [];
+    for (let slot = 0; slot < entries; slot++) {
+      const sequence = view.getUint32(slot * stride + 4, true);
+      if (sequence !== 0) found.push({ slot, sequence, at: slot * stride + SLOT_SIZE });
+    }
+    found.sort((a, b) => (a.sequence - b.sequence) | 0);
+    return found.map((taken) => ring.read(view, taken));
+  }
+
+  /** Takes no more of the ring; resolves when all of it is answered. */
+  async stop(id: number): Promise<void> {
+    const ring = this.rings.get(id);
+    if (!ring) return;
+    ring.stopped = true;
+    if (ring.inFlight > 0) await new Promise<void>((resolve) => (ring.onIdle = resolve));
+    this.rings.delete(id);
+  }
+
+  /** Takes what is new, in all rings, until there is nothing or no room for it. */
+  work(): void {
+    for (let again = true; again; ) {
+      again = false;
+      const rings = [...this.rings.values()].filter((ring) => !ring.stopped && this.#waiting.length === 0);
+      // Pending ports are cleared even if no ring is served just now.
+      for (let i = 0; i === 0 || i < rings.length; ) {
+        const n = RingCalls.ringsAtOnce(112, TAKE);
+        again = this.#takeFrom(rings.slice(i, i + n)) || again;
+        i += n;
+      }
+    }
+  }
+
+  #takeFrom(rings: readonly Ring[]): boolean {
+    const { taken } = this.#calls.take(rings.map((ring) => ring.description.at), TAKE); // prettier-ignore
+    const fresh: Pending[] = [];
+    let more = false;
+    taken.forEach((result, i) => {
+      const ring = rings[i]!;
+      for (const one of result.requests) fresh.push(ring.read(this.#calls.view, one));
+      if (result.status !== 0) this.#break(ring, result.status);
+      else if (result.more) more = true;
+    });
+    this.#accept(fresh);
+    return more && this.#waiting.length === 0;
+  }
+
+  #break(ring: Ring, status: number): void {
+    ring.stopped = true;
+    const why =
+      status === -ERRNO.EBADMSG ? 'its ring has more requests than entries' : `its ring cannot be read (${status})`;
+    this.#events.broken(ring.description, why);
+  }
+
+  // ---- what a request needs before it can be carried out
+
+  #accept(fresh: readonly Pending[]): void {
+    const room: Pending[] = [];
+    for (const pending of fresh) {
+      const { request, ring } = pending;
+      switch (request.op) {
+        case 'read':
+        case 'write':
+        case 'barrier':
+          pending.segments = request.segments;
+          pending.length = request.segments.reduce((sum, { length }) => sum + length, 0);
+          room.push(pending);
+          break;
+        case 'indirect':
+          room.push(pending);
+          break;
+        case 'flush':
+          ring.device.submit(pending);
+          break;
+        case 'discard':
+          this.#discard(pending, request.sector, request.sectors);
+          break;
+        default:
+          this.done(pending, request.op === 'unknown' ? EOPNOTSUPP : ERROR);
+      }
+    }
+    this.#allot(room);
+  }
+
+  #discard(pending: Pending, sector: number, sectors: number): void {
+    const { device } = pending.ring;
+    const refusal = device.options.discard ? device.refusal(sector, sectors * 512, true) : EOPNOTSUPP;
+    if (refusal === undefined) device.submit(pending);
+    else this.done(pending, refusal);
+  }
+
+  /** Who finds no room waits, and everybody behind him. */
+  #allot(wanting: readonly Pending[]): void {
+    const ready: Pending[] = [];
+    for (const pending of wanting) {
+      if (this.#waiting.length > 0 || !this.#room(pending)) this.#waiting.push(pending);
+      else ready.push(pending);
+    }
+    this.#fetch(ready);
+  }
+
+  /** The room that it will need. Of an indirect request the segments are not known yet: as if each were a page. */
+  #room(pending: Pending): boolean {
+    const { request } = pending;
+    const need = request.op === 'indirect' ? PAGE * (request.count + request.grefs.length) : pending.length;
+    if (need === 0) return true;
+    const at = this.#heap.take(need);
+    if (at < 0) return false;
+    pending.heap = at;
+    pending.length = need;
+    return true;
+  }
+
+  /** Segments of indirect requests, then the bytes of those that write; each in as few batches as can be. */
+  #fetch(ready: readonly Pending[]): void {
+    const bad = new Set<Pending>();
+    const indirect = ready.filter(({ request }) => request.op === 'indirect');
+    if (indirect.length > 0) this.#fetchSegments(indirect, bad);
+    const good: Pending[] = [];
+    for (const pending of ready) {
+      const { request, ring, length } = pending;
+      if (bad.has(pending)) this.done(pending, ERROR);
+      else if (!('sector' in request)) good.push(pending);
+      else {
+        const refusal = ring.device.refusal(request.sector, length, writes(pending));
+        if (refusal === undefined) good.push(pending);
+        else this.done(pending, refusal);
+      }
+    }
+    const failed = this.#copy(good.filter((pending) => writes(pending) && pending.length > 0), false); // prettier-ignore
+    for (const pending of good) {
+      if (failed.has(pending)) this.done(pending, ERROR);
+      else pending.ring.device.submit(pending);
+    }
+  }
+
+  #fetchSegments(indirect: readonly Pending[], bad: Set<Pending>): void {
+    const copies: Copy[] = [];
+    const owners: Pending[] = [];
+    for (const pending of indirect) {
+      const { request, ring } = pending;
+      if (request.op !== 'indirect') continue;
+      const bytes = request.count * SEGMENT_SIZE;
+      request.grefs.forEach((gref, i) => {
+        const length = Math.min(PAGE, bytes - i * PAGE);
+        const heap = pending.heap + i * PAGE;
+        copies.push({ domid: ring.description.domid, gref, offset: 0, length, heap, toGuest: false });
+        owners.push(pending);
+      });
+    }
+    this.#calls.copy(copies, (i) => bad.add(owners[i]!));
+    for (const pending of indirect) {
+      if (pending.request.op !== 'indirect' || bad.has(pending)) continue;
+      const segments = readSegments(this.#calls.view, pending.heap, pending.request.count);
+      if (!segments) bad.add(pending);
+      else {
+        // What was set aside for whole pages is given back as far as it is not needed.
+        const length = segments.reduce((sum, segment) => sum + segment.length, 0);
+        this.#heap.give(pending.heap, pending.length);
+        pending.heap = this.#heap.take(length);
+        pending.length = length;
+        pending.segments = segments;
+      }
+    }
+  }
+
+  /** The bytes of requests, between their segments and the heap; gives those of which some could not be copied. */
+  #copy(list: readonly Pending[], toGuest: boolean): Set<Pending> {
+    const failed = new Set<Pending>();
+    const copies: Copy[] = [];
+    const owners: Pending[] = [];
+    for (const pending of list) {
+      let { heap } = pending;
+      for (const { gref, offset, length } of pending.segments) {
+        copies.push({ domid: pending.ring.description.domid, gref, offset, length, heap, toGuest });
+        owners.push(pending);
+        heap += length;
+      }
+    }
+    if (copies.length > 0) this.#calls.copy(copies, (i) => failed.add(owners[i]!));
+    return failed;
+  }
+
+  bytes(pending: Pending): Uint8Array {
+    return this.#box.heap.subarray(pending.heap, pending.heap + pending.length);
+  }
+
+  // ---- and afterwards
+
+  done(pending: Pending, status: number): void {
+    this.#ended.push({ pending, status });
+    if (this.#due) return;
+    this.#due = true;
+    // What the system answers in one turn of the loop is answered together.
+    setImmediate(() => this.#finish());
+  }
+
+  #finish(): void {
+    this.#due = false;
+    const ended = this.#ended;
+    this.#ended = [];
+    const failed = this.#copy(ended.filter(({ pending, status }) => status === OKAY && reads(pending)).map((e) => e.pending), true); // prettier-ignore
+    for (const { pending, status } of ended) {
+      if (pending.heap >= 0) this.#heap.give(pending.heap, pending.length);
+      pending.ring.answer(pending, failed.has(pending) ? ERROR : status);
+      this.#answering.add(pending.ring);
+    }
+    for (const ring of this.#answering) this.#answer(ring);
+    this.#answering.clear();
+    const waiting = this.#waiting.splice(0);
+    if (waiting.length > 0) this.#allot(waiting);
+    this.work();
+  }
+
+  #answer(ring: Ring): void {
+    const { at, abi } = ring.description;
+    const most = RingCalls.answersAtOnce(at.answerSize);
+    while (ring.answers.length > 0) {
+      const part = ring.answers.splice(0, most);
+      this.#calls.put(ring.description.at, part.map(({ slot }) => slot), (i, place) => {
+        const { id, code, status } = part[i]!;
+        writeAnswer(this.#calls.view, place, abi, id, code, status);
+      }); // prettier-ignore
+      ring.settled(part.length);
+    }
+  }
+}

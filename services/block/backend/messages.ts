@@ -1,0 +1,31 @@
+/** What the control side and the service's worker say to each other. */
+import type { DeviceOptions } from './device.ts';
+import type { RingDescription } from './ring.ts';
+
+export interface ImageOptions {
+  path: string;
+  format: 'raw' | 'qcow2' | 'vhd';
+  readonly: boolean;
+}
+
+export interface DeviceFacts {
+  /** Bytes. */
+  size: number;
+}
+
+/** Each is answered, in any order. */
+export type Order =
+  | { order: 'open'; device: number; image: ImageOptions; options: DeviceOptions }
+  | { order: 'close'; device: number }
+  | { order: 'resize'; device: number; size: number }
+  | { order: 'attach'; ring: RingDescription }
+  | { order: 'detach'; ring: number };
+
+export type ToWorker = Order & { call: number };
+
+export type FromWorker =
+  | { call: number; result: DeviceFacts | null }
+  | { call: number; error: { message: string; kind: string } }
+  /** The front end of this ring broke the protocol. */
+  | { broken: number; why: string }
+  | { report: string };

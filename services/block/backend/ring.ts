@@ -1,0 +1,66 @@
+// A ring of a block device, at the end where requests are taken: what each is, its bytes, its answer. Runs in the service's worker.
+import type { RingAt, Taken } from '../../lib/ring_calls.ts';
+import { readRequest, STATUS, type Abi, type Request, type Segment } from '../protocol/blkif.ts';
+import type { Device } from './device.ts';
+
+/** What the control side tells of a ring that is ready. */
+export interface RingDescription {
+  id: number;
+  device: number;
+  /** The front end's domain. */
+  domid: number;
+  /** Our end of its event channel. */
+  port: number;
+  at: RingAt;
+  abi: Abi;
+}
+
+/** A request under way. */
+export interface Pending {
+  readonly ring: Ring;
+  readonly slot: number;
+  readonly request: Request;
+  /** Its bytes in the heap, if it has any. */
+  heap: number;
+  length: number;
+  segments: readonly Segment[];
+}
+
+export class Ring {
+  readonly description: RingDescription;
+  readonly device: Device;
+  /** Answers that are ready. */
+  readonly answers: { slot: number; id: bigint; code: number; status: number }[] = [];
+  /** Requests taken and not answered. */
+  inFlight = 0;
+  /** There are more requests in the ring than there was room for. */
+  more = false;
+  /** Given up, or about to go: nothing is taken any more. */
+  stopped = false;
+  onIdle: (() => void) | undefined;
+
+  constructor(description: RingDescription, device: Device) {
+    this.description = description;
+    this.device = device;
+  }
+
+  /** The request of a journal's or list's slot. */
+  read(view: DataView, { slot, at }: Taken): Pending {
+    this.inFlight++;
+    const request = readRequest(view, at, this.description.abi);
+    return { ring: this, slot, request, heap: -1, length: 0, segments: [] };
+  }
+
+  answer(pending: Pending, status: number): void {
+    const { id, code } = pending.request;
+    this.answers.push({ slot: pending.slot, id, code, status });
+  }
+
+  /** Answers have been put. */
+  settled(count: number): void {
+    this.inFlight -= count;
+    if (this.inFlight === 0) this.onIdle?.();
+  }
+}
+
+export const { OKAY, ERROR, EOPNOTSUPP } = STATUS;

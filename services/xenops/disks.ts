@@ -1,0 +1,228 @@
+// The guests' disks: images opened by the block service, devices laid out in the store, and their end.
+import type { Machine } from '../../platform/machine.ts';
+import { BLOCK_DOMID, BlockService, type BlockDevice } from '../block/backend/service.ts';
+import type { ImageOptions } from '../block/backend/messages.ts';
+import { Vbd } from '../block/backend/vbd.ts';
+import type { Hypercalls } from '../lib/hypercalls.ts';
+import { backPath, frontPath, XenbusBackend, type Address } from '../xenbus/backend.ts';
+import { closeDevice, removeDevice, serviceNodes, writeDevice } from '../xenbus/devices.ts';
+import { LocalClient } from '../xenstore/protocol/client.ts';
+import type { Store } from '../xenstore/protocol/store.ts';
+import { packStrings, XS } from '../xenstore/protocol/wire.ts';
+
+export interface DiskOptions {
+  /** `xvda`. */
+  vdev: string;
+  /** Its number (xen-vbd-interface(7)), which is the device's in the store. */
+  number: number;
+  image: ImageOptions;
+  cdrom: boolean;
+  discard: boolean;
+  sectorSize: number;
+}
+
+/** An image that is open, for a device to come. */
+export interface OpenDisk {
+  readonly options: DiskOptions;
+  readonly device: BlockDevice;
+}
+
+interface Disk extends OpenDisk {
+  readonly address: Address;
+  readonly backend: XenbusBackend<unknown>;
+  readonly vbd: Vbd;
+  readonly gone: Promise<void>;
+}
+
+/** What `xl block-list` shows. */
+export interface DiskFacts {
+  number: number;
+  vdev: string;
+  backend: number;
+  state: number;
+  evtchn: string;
+  ringRef: string;
+  path: string;
+  target: string;
+}
+
+/** The back end writes many nodes for many guests; its part of the store is bounded by what toolstacks attach. */
+const QUOTAS = { nodes: 1 << 20, watches: 1 << 16, memory: 1 << 28, 'transaction-nodes': 4096, outstanding: 1 << 16 };
+
+export class Disks {
+  readonly #machine: Machine;
+  readonly #dom0: Hypercalls;
+  readonly #store: Store;
+  readonly #client: LocalClient;
+  readonly #byDomain = new Map<number, Map<number, Disk>>();
+  /** Images that are on their way out: who opens one waits for them. */
+  readonly #closing = new Set<Promise<void>>();
+  #running: { service: BlockService; client: LocalClient } | undefined;
+  log: (text: string) => void = () => {};
+
+  constructor(machine: Machine, dom0: Hypercalls, store: Store) {
+    this.#machine = machine;
+    this.#dom0 = dom0;
+    this.#store = store;
+    this.#client = new LocalClient(store);
+  }
+
+  /** There from the first disk on. */
+  get service(): BlockService | undefined {
+    return this.#running?.service;
+  }
+
+  /** The service's domain and worker come with the first disk. */
+  #start(): { service: BlockService; client: LocalClient } {
+    if (this.#running) return this.#running;
+    const service = new BlockService(this.#machine, this.#dom0, (text) => this.log(text));
+    serviceNodes(this.#client, BLOCK_DOMID, 'block');
+    for (const [name, value] of Object.entries(QUOTAS))
+      this.#client.call(XS.SET_QUOTA, packStrings(String(BLOCK_DOMID), name, String(value)));
+    return (this.#running = { service, client: new LocalClient(this.#store, BLOCK_DOMID) });
+  }
+
+  /** Opens images, all or none. Throws OrderError: its message is a sentence. */
+  async open(list: readonly DiskOptions[]): Promise<OpenDisk[]> {
+    if (list.length === 0) return [];
+    await Promise.all(this.#closing);
+    const { service } = this.#start();
+    const opened: OpenDisk[] = [];
+    try {
+      for (const options of list) {
+        const { image, discard, sectorSize } = options;
+        opened.push({ options, device: await service.open(image, { discard, sectorSize }) });
+      }
+      return opened;
+    } catch (error) {
+      await this.release(opened);
+      throw error;
+    }
+  }
+
+  /** Closes images that no device was made of. */
+  async release(list: readonly OpenDisk[]): Promise<void> {
+    for (const { device } of list) await this.#close(device);
+  }
+
+  #close(device: BlockDevice): Promise<void> {
+    const closing = this.#running!.service.close(device)
+      .catch((error: Error) => this.log(`${device.image.path}: closing it failed: ${error.message}`))
+      .finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    return closing;
+  }
+
+  /** Gives a guest the disk. Its driver finds it at its next look. */
+  attach(domid: number, { options, device }: OpenDisk, bootable: boolean): void {
+    const { service, client } = this.#start();
+    const address: Address = { backend: BLOCK_DOMID, frontend: domid, kind: 'vbd', device: options.number };
+    const { image, cdrom, discard } = options;
+    const type = image.format === 'raw' ? 'phy' : 'qdisk';
+    const writable = image.readonly ? 'r' : 'w';
+    writeDevice(this.#client, {
+      address,
+      back: {
+        params: type === 'phy' ? image.path : `${image.format}:${image.path}`,
+        removable: cdrom ? 1 : 0,
+        bootable: bootable ? 1 : 0,
+        dev: options.vdev,
+        ...{ type, mode: writable, 'device-type': cdrom ? 'cdrom' : 'disk' },
+        'discard-enable': discard ? 1 : 0,
+        specification: 'xen',
+      },
+      backOnly: { 'hotplug-status': 'connected' },
+      front: {
+        'virtual-device': options.number,
+        'device-type': cdrom ? 'cdrom' : 'disk',
+        trusted: 1,
+        protocol: 'x86_64-abi',
+      },
+    });
+    const vbd = new Vbd(service, device, { frontend: domid, cdrom });
+    const backend = new XenbusBackend(client, address, vbd);
+    const gone = new Promise<void>((resolve) => (backend.onGone = resolve));
+    device.onBroken = (why) => {
+      this.log(`domain ${domid} ${options.vdev}: its front end is served no more: ${why}`);
+      backend.fail(why);
+    };
+    this.#disksOf(domid).set(options.number, { options, device, address, backend, vbd, gone });
+  }
+
+  #disksOf(domid: number): Map<number, Disk> {
+    let disks = this.#byDomain.get(domid);
+    if (!disks) this.#byDomain.set(domid, (disks = new Map()));
+    return disks;
+  }
+
+  find(domid: number, number: number): DiskOptions | undefined {
+    return this.#byDomain.get(domid)?.get(number)?.options;
+  }
+
+  /** Takes the disk away: true when the guest has let it go, false if it has not within `ms`, and keeps it. `force`: whatever it says. */
+  async detach(domid: number, number: number, { ms, force }: { ms: number; force: boolean }): Promise<boolean> {
+    const disk = this.#byDomain.get(domid)?.get(number);
+    if (!disk) return true;
+    closeDevice(this.#client, disk.address);
+    disk.backend.look();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), ms)));
+    const done = await Promise.race([disk.gone.then(() => true), late]);
+    clearTimeout(timer);
+    if (!done && !force) return false;
+    await this.#end(domid, disk);
+    return true;
+  }
+
+  async #end(domid: number, disk: Disk): Promise<void> {
+    this.#byDomain.get(domid)?.delete(disk.options.number);
+    await disk.backend.end();
+    removeDevice(this.#client, disk.address);
+    await this.#close(disk.device);
+  }
+
+  /** The domain goes: so do its disks, whatever its front ends do. */
+  forget(domid: number): void {
+    const disks = [...(this.#byDomain.get(domid)?.values() ?? [])];
+    this.#byDomain.delete(domid);
+    for (const disk of disks) {
+      const ended = disk.backend
+        .end()
+        .then(() => this.#close(disk.device))
+        .finally(() => this.#closing.delete(ended));
+      this.#closing.add(ended);
+      removeDevice(this.#client, disk.address);
+    }
+  }
+
+  /** A new size, which the guest hears of. */
+  async resize(domid: number, number: number, size: number): Promise<void> {
+    const disk = this.#byDomain.get(domid)?.get(number);
+    if (!disk) throw new Error(`domain ${domid} has no disk ${number}`);
+    await this.#running!.service.resize(disk.device, size);
+    if (!disk.backend.connected) return;
+    disk.backend.publish(disk.vbd.facts());
+    disk.backend.announce();
+  }
+
+  list(domid: number): DiskFacts[] {
+    return [...(this.#byDomain.get(domid)?.values() ?? [])].map(({ address, options }) => {
+      const front = (name: string): string => this.#client.find(`${frontPath(address)}/${name}`) ?? '';
+      return {
+        number: options.number,
+        vdev: options.vdev,
+        backend: address.backend,
+        state: Number(front('state') || 0),
+        evtchn: front('event-channel'),
+        ringRef: front('ring-ref'),
+        path: backPath(address),
+        target: options.image.path,
+      };
+    });
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#closing);
+    await this.#running?.service.stop();
+  }
+}
