@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { NULL_REF } from '../../../spec/xenapi/types.ts';
+import { random as generator } from '../../../test/random.ts';
+import { dump, memoryDatabase, openDatabase, restore } from './open.ts';
+import type { Row } from './row.ts';
+import { SCHEMAS } from './schema.ts';
+import type { Database } from './database.ts';
+
+function folder(t: { after(f: () => void): void }): string {
+  const path = mkdtempSync(join(tmpdir(), 'xenapi-'));
+  t.after(() => rmSync(path, { recursive: true }));
+  return path;
+}
+
+const names = (set: string[]) => [...set].sort();
+const failure = (code: string, ...params: string[]) => ({ code, params });
+
+test('both ends of a relation agree', () => {
+  const db = memoryDatabase();
+  const vm = db.create('VM', { name_label: 'a' });
+  const one = db.create('VBD', { VM: vm.ref });
+  const two = db.create('VBD', { VM: vm.ref });
+  assert.deepEqual(names(vm.refs('VBDs')), names([one.ref, two.ref]));
+  const other = db.create('VM', {});
+  db.set(one, { VM: other.ref });
+  assert.deepEqual(vm.refs('VBDs'), [two.ref]);
+  assert.deepEqual(other.refs('VBDs'), [one.ref]);
+  db.destroy(two);
+  assert.deepEqual(vm.refs('VBDs'), []);
+  db.destroy(other);
+  assert.equal(one.text('VM'), NULL_REF);
+  assert.throws(() => db.set(vm, { VBDs: [] }), /cannot be set/);
+});
+
+test('sets on both sides agree', () => {
+  const db = memoryDatabase();
+  const [a, b] = [db.create('VM_group', {}), db.create('VM_group', {})];
+  const vm = db.create('VM', { groups: [a.ref, b.ref] });
+  assert.deepEqual([a.refs('VMs'), b.refs('VMs')], [[vm.ref], [vm.ref]]);
+  db.destroy(a);
+  assert.deepEqual(vm.refs('groups'), [b.ref]);
+});
+
+test('a change that throws has not happened', () => {
+  const db = memoryDatabase();
+  const vm = db.create('VM', { name_label: 'before' });
+  const vbd = db.create('VBD', { VM: vm.ref });
+  const { generation } = db;
+  const before = vm.json;
+  assert.throws(() =>
+    db.change(() => {
+      db.set(vm, { name_label: 'after' });
+      db.create('VBD', { VM: vm.ref });
+      db.destroy(vbd);
+      db.destroy(vm);
+      throw new Error('no');
+    }),
+  );
+  assert.equal(vm.json, before);
+  assert.equal(db.generation, generation);
+  assert.deepEqual([...db.table('VBD').keys()], [vbd.ref]);
+  assert.equal(db.byUuid('VM', vm.uuid), vm);
+  assert.equal(vbd.text('VM'), vm.ref);
+});
+
+test('who asks for what is not there is told so', () => {
+  const db = memoryDatabase();
+  assert.throws(() => db.row('VM', 'OpaqueRef:x'), failure('HANDLE_INVALID', 'VM', 'OpaqueRef:x'));
+  assert.throws(() => db.byUuid('VM', 'x'), failure('UUID_INVALID', 'VM', 'x'));
+});
+
+test('the log tells each row once, with its last change', () => {
+  const db = memoryDatabase();
+  const a = db.create('VM', {});
+  const b = db.create('VM', {});
+  const since = db.generation;
+  assert.deepEqual([...db.log.changesAfter(since)], []);
+  for (let i = 0; i < 5000; i++) db.set(a, { name_label: String(i) });
+  assert.deepEqual([...db.log.changesAfter(since)], [a]);
+  assert.deepEqual([...db.log.changesAfter(0)], [b, a]);
+  db.destroy(b);
+  assert.deepEqual(
+    [...db.log.removalsAfter(since)].map(({ ref }) => ref),
+    [b.ref],
+  );
+  assert.deepEqual([...db.log.changesAfter(0)], [a]);
+});
+
+test('what has been acknowledged is there again, with its references', async (t) => {
+  const path = join(folder(t), 'db');
+  let db = openDatabase(path);
+  const vm = db.create('VM', { name_label: 'ünï"\u0000', tags: ['a'], other_config: { k: 'v' } });
+  const vbd = db.create('VBD', { VM: vm.ref });
+  const gone = db.create('VM', { affinity: vm.ref });
+  db.create('task', {});
+  await db.durable();
+  db.destroy(gone);
+  const { generation } = db;
+  await db.close();
+  db = openDatabase(path);
+  assert.equal(db.generation, generation);
+  assert.equal(db.row('VM', vm.ref).json, vm.json);
+  assert.deepEqual(db.row('VM', vm.ref).refs('VBDs'), [vbd.ref]);
+  assert.equal(db.find('VM', gone.ref), undefined);
+  assert.equal(db.table('task').size, 0);
+  await db.close();
+});
+
+test('a reference to what is gone becomes null', () => {
+  const db = memoryDatabase();
+  const host = db.create('host', {});
+  const vm = db.create('VM', { affinity: host.ref });
+  db.destroy(host);
+  db.sweepIfDue();
+  assert.equal(vm.text('affinity'), NULL_REF);
+});
+
+test('dump and restore', async (t) => {
+  const at = folder(t);
+  const db = openDatabase(join(at, 'db'));
+  for (let i = 0; i < 50; i++) db.create('VM', { name_label: `vm ${i}` });
+  await db.close();
+  assert.equal(await dump(join(at, 'db'), join(at, 'dump')), 50);
+  assert.equal(await restore(join(at, 'dump'), join(at, 'copy')), 50);
+  const copy = openDatabase(join(at, 'copy'));
+  for (const [ref, row] of db.table('VM')) assert.equal(copy.row('VM', ref).json, row.json);
+  assert.equal(copy.generation, db.generation);
+  await copy.close();
+  await assert.rejects(restore(join(at, 'dump'), join(at, 'copy')), /exists/);
+  writeFileSync(join(at, 'bad'), `${readFileSync(join(at, 'dump'), 'utf8')}[1]\n`);
+  await assert.rejects(restore(join(at, 'bad'), join(at, 'other')), /bad:52: an object has five parts/);
+});
+
+test('a later schema, or no database, is refused in one sentence', (t) => {
+  const at = folder(t);
+  const db = new DatabaseSync(join(at, 'later'));
+  db.exec('PRAGMA user_version = 99');
+  db.close();
+  assert.throws(() => openDatabase(join(at, 'later')), /later version of Xenolith \(schema 99\)/);
+  writeFileSync(join(at, 'text'), 'x'.repeat(10_000));
+  assert.throws(() => openDatabase(join(at, 'text')), /cannot be used as a database/);
+});
+
+/** Every derived set is what a scan of the other side finds. */
+function consistent(db: Database): void {
+  for (const { name, backLinks } of SCHEMAS.values())
+    for (const row of db.table(name).values())
+      for (const link of backLinks) {
+        const scanned = [...db.table(link.class).values()].filter((other) =>
+          (link.many ? other.refs(link.field) : [other.text(link.field)]).includes(row.ref),
+        );
+        assert.deepEqual(names(row.refs(link.back)), names(scanned.map(({ ref }) => ref)), `${name}.${link.back}`);
+      }
+}
+
+test('random changes, some of which fail, leave every relation right', () => {
+  const below = generator(7);
+  const db = memoryDatabase();
+  const classes = ['VM', 'VBD', 'VDI', 'VIF', 'network', 'VM_group', 'SR'];
+  const pick = (name: string): Row | undefined => {
+    const all = [...db.table(name).values()];
+    return all[below(all.length || 1)];
+  };
+  const step = () => {
+    const name = classes[below(classes.length)];
+    const row = pick(name);
+    const dice = below(10);
+    if (!row || dice < 4) db.create(name, {});
+    else if (dice < 8) {
+      for (const [field, link] of SCHEMAS.get(name)!.links) {
+        const ref = pick(link.to)?.ref ?? NULL_REF;
+        db.set(row, { [field]: link.many ? (ref === NULL_REF ? [] : [ref]) : ref });
+      }
+    } else db.destroy(row);
+  };
+  for (let i = 0; i < 300; i++) {
+    try {
+      db.change(() => {
+        for (let n = below(6); n >= 0; n--) step();
+        if (below(3) === 0) throw new RangeError('undo');
+      });
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+    }
+    if (i % 20 === 0) consistent(db);
+  }
+  consistent(db);
+});

@@ -1,0 +1,128 @@
+/** The database's file: one row for each object, as JSON. SQLite sees to it that a batch is there as a whole or not at all. */
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { Worker } from 'node:worker_threads';
+import { UPGRADES } from './upgrades.ts';
+
+/** An object as it is kept. */
+export interface Kept {
+  ref: string;
+  name: string;
+  created: number;
+  modified: number;
+  record: string;
+}
+export interface Batch {
+  generation: number;
+  /** ref, class, created, modified, record */
+  put: [string, string, number, number, string][];
+  remove: string[];
+}
+/** Where batches go. */
+export interface Sink {
+  write(batch: Batch): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A database that was made by a later version, or is none. */
+export class BadDatabase extends Error {}
+
+export class Store {
+  readonly #db: DatabaseSync;
+  readonly #put: StatementSync;
+  readonly #remove: StatementSync;
+  readonly #generation: StatementSync;
+
+  constructor(path: string) {
+    this.#db = open(path);
+    this.#put = this.#db.prepare('INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?)');
+    this.#remove = this.#db.prepare('DELETE FROM object WHERE ref = ?');
+    this.#generation = this.#db.prepare("INSERT OR REPLACE INTO meta VALUES ('generation', ?)");
+  }
+
+  write({ generation, put, remove }: Batch): void {
+    this.#db.exec('BEGIN IMMEDIATE');
+    try {
+      for (const each of put) this.#put.run(...each);
+      for (const each of remove) this.#remove.run(each);
+      this.#generation.run(generation);
+      this.#db.exec('COMMIT');
+    } catch (error) {
+      // A full disk may have ended the transaction already.
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  generation(): number {
+    const row = this.#db.prepare("SELECT value FROM meta WHERE name = 'generation'").get();
+    return Number(row?.value ?? 0);
+  }
+
+  *read(): Generator<Kept> {
+    const all = this.#db.prepare('SELECT ref, class AS name, created, modified, record FROM object');
+    for (const row of all.iterate()) yield row as unknown as Kept;
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+}
+
+function open(path: string): DatabaseSync {
+  const db = new DatabaseSync(path);
+  try {
+    // Acknowledged means synced: FULL syncs the log at every commit.
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000');
+    const version = Number(db.prepare('PRAGMA user_version').get()!.user_version);
+    if (version > UPGRADES.length)
+      throw new BadDatabase(`${path} was written by a later version of Xenolith (schema ${version}): start that one.`);
+    for (let next = version; next < UPGRADES.length; next++) {
+      db.exec('BEGIN IMMEDIATE');
+      UPGRADES[next](db);
+      db.exec(`PRAGMA user_version = ${next + 1}; COMMIT`);
+    }
+    return db;
+  } catch (error) {
+    db.close();
+    if (error instanceof BadDatabase) throw error;
+    throw new BadDatabase(
+      `${path} cannot be used as a database (${(error as Error).message}): restore it from a dump.`,
+    );
+  }
+}
+
+/** Writes in a thread of its own, since a sync to the disk may take long. */
+export class WriterThread implements Sink {
+  readonly #worker: Worker;
+  readonly #answers: { resolve: () => void; reject: (error: Error) => void }[] = [];
+  readonly #ended: Promise<void>;
+
+  constructor(path: string) {
+    this.#worker = new Worker(new URL('writer.ts', import.meta.url), { workerData: path });
+    this.#worker.on('message', (failure: string | undefined) => {
+      const answer = this.#answers.shift()!;
+      if (failure === undefined) answer.resolve();
+      else answer.reject(new Error(`the database cannot be written: ${failure}`));
+    });
+    this.#ended = new Promise((resolve) =>
+      this.#worker.on('exit', () => {
+        for (const { reject } of this.#answers.splice(0)) reject(new Error("the database's writer has ended"));
+        resolve();
+      }),
+    );
+    // Told by `exit` to whoever waits.
+    this.#worker.on('error', () => {});
+  }
+
+  write(batch: Batch): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#answers.push({ resolve, reject });
+      this.#worker.postMessage(batch);
+    });
+  }
+
+  close(): Promise<void> {
+    this.#worker.postMessage(undefined);
+    return this.#ended;
+  }
+}
