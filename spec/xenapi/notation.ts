@@ -39,7 +39,7 @@ export interface ClassRow {
   created?: true;
   /** `unlisted`: objects without `get_all`; `value`: no objects, only records inside answers; `explicit`: every message has a row. */
   kind?: 'unlisted' | 'value' | 'explicit';
-  /** Its objects go with the server. */
+  /** Its objects go with the server, which makes those anew that it needs. */
   transient?: true;
   /** name: 'value value …' */
   enums?: Record<string, string>;

@@ -4,6 +4,7 @@ export const role = define({
   name: 'role',
   about: 'A set of calls that may be granted together',
   lifecycle: 'midnight-ride',
+  transient: true,
   change: 'pool-admin',
   fields: [
     ['uuid', 'RO', 'string', 'rio'],

@@ -74,6 +74,10 @@ export class Row {
     return JSON.stringify(own);
   }
 
+  toJSON(): Fields {
+    return this.fields;
+  }
+
   touch(): void {
     this.#json = undefined;
   }

@@ -52,7 +52,7 @@ export const SCHEMAS: ReadonlyMap<string, Schema> = new Map(
 );
 
 /** Of these nobody is told: they are a client's own, or secret. */
-const SILENT = new Set(['session', 'secret', 'user']);
+const SILENT = new Set(['session', 'secret', 'user', 'role']);
 
 /** Classes by the name under which events tell of them. */
 export const EVENT_CLASSES: ReadonlyMap<string, Schema> = new Map(

@@ -1,0 +1,116 @@
+/** The API's listeners: HTTP, TLS and a unix socket, and what each path is for. */
+import { rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { Xapi } from '../xapi.ts';
+import { jsonRpc, xmlRpc } from './calls.ts';
+import { CORS, sendText } from './send.ts';
+
+export type Route = (xapi: Xapi, request: IncomingMessage, response: ServerResponse, address: string) => Promise<void>;
+
+export interface Listen {
+  /** A unix socket, or an address and a port. */
+  path?: string;
+  host?: string;
+  port?: number;
+  tls?: { key: string; cert: string };
+}
+
+/** Method and the beginning of the path; the longest that fits counts. */
+const ROUTES: readonly (readonly [string, string, Route])[] = [
+  ['POST', '/jsonrpc', jsonRpc],
+  ['POST', '/', xmlRpc],
+];
+
+const MAX_CONNECTIONS = 2000;
+/** A request has to be there within this time, its head within that. */
+const REQUEST_MS = 60_000;
+const HEAD_MS = 20_000;
+const IDLE_MS = 65_000;
+
+export function route(method: string, path: string): Route | undefined {
+  let best: (typeof ROUTES)[number] | undefined;
+  for (const each of ROUTES) {
+    const [wanted, prefix] = each;
+    if (wanted === method && path.startsWith(prefix) && prefix.length > (best?.[1].length ?? -1)) best = each;
+  }
+  return best?.[2];
+}
+
+/** The path of a request, with repeated slashes as one; undefined if it is none. */
+function pathOf(url: string | undefined): string | undefined {
+  try {
+    return new URL(url ?? '/', 'http://host').pathname.replace(/\/{2,}/g, '/');
+  } catch {
+    return undefined;
+  }
+}
+
+export class HttpServer {
+  readonly #xapi: Xapi;
+  readonly #servers: Server[] = [];
+  readonly #paths: string[] = [];
+
+  constructor(xapi: Xapi) {
+    this.#xapi = xapi;
+  }
+
+  readonly #serve: RequestListener = (request, response) => {
+    const address = request.socket.remoteAddress ?? 'unix';
+    void this.#answer(request, response, address).catch((error: Error) => {
+      // The client has gone in the middle of its request or our answer.
+      if (request.destroyed || response.destroyed) return;
+      this.#xapi.log(`xenapi: a request from ${address} failed: ${error.stack}`);
+      if (!response.headersSent) sendText(response, 500, 'an internal error: the host log has more');
+      else response.destroy();
+    });
+  };
+
+  async #answer(request: IncomingMessage, response: ServerResponse, address: string): Promise<void> {
+    if (request.method === 'OPTIONS') {
+      response.writeHead(200, { ...CORS, 'content-length': 0 });
+      response.end();
+      return;
+    }
+    const path = pathOf(request.url);
+    const found = path === undefined ? undefined : route(request.method ?? '', path);
+    if (found) return found(this.#xapi, request, response, address);
+    request.resume();
+    sendText(response, 404, 'there is nothing here: calls are posted to / or /jsonrpc');
+  }
+
+  /** Returns the port. */
+  async listen({ path, host, port, tls }: Listen): Promise<number> {
+    const options = { requestTimeout: REQUEST_MS, headersTimeout: HEAD_MS, keepAliveTimeout: IDLE_MS };
+    const server = tls
+      ? createTlsServer({ ...options, ...tls, minVersion: 'TLSv1.2' }, this.#serve)
+      : createServer(options, this.#serve);
+    server.maxConnections = MAX_CONNECTIONS;
+
+    if (path !== undefined) {
+      // A file that lies there is a dead host's: this one holds the folder's lock.
+      rmSync(path, { force: true });
+      this.#paths.push(path);
+    }
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(path === undefined ? { host, port } : { path }, resolve);
+    });
+    this.#servers.push(server);
+    return path === undefined ? (server.address() as AddressInfo).port : 0;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(
+      this.#servers.map(
+        (server) =>
+          new Promise<void>((resolve) => {
+            server.close(() => resolve());
+            server.closeAllConnections();
+          }),
+      ),
+    );
+    for (const path of this.#paths) rmSync(path, { force: true });
+  }
+}

@@ -1,0 +1,93 @@
+/** Sends an answer in pieces, and lets others have their turn in between. */
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { setImmediate } from 'node:timers/promises';
+
+/** So long one answer may work at a time. */
+const TURN_MS = 8;
+/** What is no longer than this is sent at once, with its length. */
+const WHOLE = 256 * 1024;
+const PIECE = 64 * 1024;
+/** Whoever does not read for so long is left. */
+const STALLED_MS = 60_000;
+
+export const CORS = {
+  'access-control-allow-origin': '*',
+  'access-control-allow-headers': 'Content-Type, X-Requested-With, Authorization',
+  'access-control-allow-methods': 'GET, POST, PUT, OPTIONS',
+};
+
+async function drained(response: ServerResponse): Promise<void> {
+  const timer = setTimeout(() => response.destroy(), STALLED_MS);
+  try {
+    await Promise.race([once(response, 'drain'), once(response, 'close')]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export async function send(
+  response: ServerResponse,
+  type: string,
+  pieces: Iterable<string>,
+  status = 200,
+): Promise<void> {
+  let parts: Buffer[] = [];
+  let text = '';
+  let length = 0;
+  let started = false;
+  let turn = performance.now();
+  const pack = () => {
+    const part = Buffer.from(text);
+    text = '';
+    length += part.length;
+    parts.push(part);
+  };
+  for (const piece of pieces) {
+    text += piece;
+    if (text.length >= PIECE) pack();
+    if (length >= WHOLE && parts.length > 0) {
+      if (!started) response.writeHead(status, { ...CORS, 'content-type': type });
+      started = true;
+      const ready = response.write(Buffer.concat(parts));
+      parts = [];
+      if (!ready && !response.destroyed) await drained(response);
+    }
+    if (performance.now() - turn > TURN_MS) {
+      await setImmediate();
+      turn = performance.now();
+    }
+    if (response.destroyed) return;
+  }
+  pack();
+  const rest = Buffer.concat(parts);
+  if (!started) response.writeHead(status, { ...CORS, 'content-type': type, 'content-length': rest.length });
+  response.end(rest);
+}
+
+/** An answer in words, for people. */
+export function sendText(
+  response: ServerResponse,
+  status: number,
+  text: string,
+  headers: Record<string, string> = {},
+): void {
+  const body = Buffer.from(`${text}\n`);
+  response.writeHead(status, { ...CORS, ...headers, 'content-type': 'text/plain', 'content-length': body.length });
+  response.end(body);
+}
+
+export class TooLarge extends Error {}
+
+/** Feeds a request's body to `take`, up to a limit. */
+export async function readBody(request: IncomingMessage, limit: number, take: (text: string) => void): Promise<void> {
+  if (Number(request.headers['content-length'] ?? 0) > limit) throw new TooLarge();
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  let length = 0;
+  for await (const chunk of request) {
+    length += (chunk as Buffer).length;
+    if (length > limit) throw new TooLarge();
+    take(decoder.decode(chunk as Buffer, { stream: true }));
+  }
+  take(decoder.decode());
+}

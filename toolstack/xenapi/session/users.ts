@@ -1,0 +1,113 @@
+/**
+ * Who may log in by name and password: the local users of this host. `root` administers it; the others are subjects of the
+ * pool, with roles. Passwords are kept as scrypt hashes only.
+ */
+import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+
+interface Entry {
+  salt: string;
+  hash: string;
+}
+type File = { users: Record<string, Entry> };
+
+export const ROOT = 'root';
+/** How a user of this host is called where a directory would have an identifier. */
+export const localSubject = (name: string): string => `local:${name}`;
+
+const COST = { N: 16384, r: 8, p: 1 };
+const LENGTH = 32;
+/** Checks that run side by side; each takes 16 MiB. */
+const MAX_CHECKS = 2;
+const MAX_PASSWORD = 1024;
+
+const derive = (password: string, salt: Buffer): Promise<Buffer> =>
+  new Promise((resolve, reject) =>
+    scrypt(password, salt, LENGTH, COST, (error, key) => (error ? reject(error) : resolve(key))),
+  );
+
+export const validName = (name: string): boolean => /^[a-z_][a-z0-9_.-]{0,31}$/i.test(name);
+
+export class Users {
+  readonly #path: string | undefined;
+  readonly #entries: Map<string, Entry>;
+  /** Passwords that were right before, under a key that is this process's own: clients log in often. */
+  readonly #known = new Map<string, Buffer>();
+  readonly #key = randomBytes(32);
+  #checks = 0;
+  readonly #queue: (() => void)[] = [];
+
+  /** Without a path they are gone with the process. */
+  constructor(path?: string) {
+    this.#path = path;
+    const file = path && existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as File) : { users: {} };
+    this.#entries = new Map(Object.entries(file.users));
+  }
+
+  has(name: string): boolean {
+    return this.#entries.has(name);
+  }
+
+  get names(): string[] {
+    return [...this.#entries.keys()];
+  }
+
+  async setPassword(name: string, password: string): Promise<void> {
+    if (password.length > MAX_PASSWORD) throw new RangeError('too long a password');
+    const salt = randomBytes(16);
+    const hash = await derive(password, salt);
+    this.#entries.set(name, { salt: salt.toString('base64'), hash: hash.toString('base64') });
+    this.#known.delete(name);
+    this.#save();
+  }
+
+  remove(name: string): void {
+    this.#entries.delete(name);
+    this.#known.delete(name);
+    this.#save();
+  }
+
+  #save(): void {
+    if (this.#path === undefined) return;
+    const aside = `${this.#path}.new`;
+    writeFileSync(aside, `${JSON.stringify({ users: Object.fromEntries(this.#entries) })}\n`, {
+      mode: 0o600,
+      flush: true,
+    });
+    renameSync(aside, this.#path);
+  }
+
+  #digest(name: string, password: string): Buffer {
+    return createHmac('sha256', this.#key).update(`${name.length}:${name}${password}`).digest();
+  }
+
+  /** Takes as long for a name that there is not. */
+  async check(name: string, password: string): Promise<boolean> {
+    if (password.length > MAX_PASSWORD) return false;
+    const entry = this.#entries.get(name);
+    const digest = this.#digest(name, password);
+    const known = this.#known.get(name);
+    if (entry && known && timingSafeEqual(known, digest)) return true;
+    const salt = Buffer.from(entry?.salt ?? '', 'base64');
+    await this.#enter();
+    try {
+      const hash = await derive(password, salt);
+      const right = entry !== undefined && timingSafeEqual(hash, Buffer.from(entry.hash, 'base64'));
+      if (right && this.#entries.get(name) === entry) this.#known.set(name, digest);
+      return right;
+    } finally {
+      this.#checks--;
+      this.#queue.shift()?.();
+    }
+  }
+
+  async #enter(): Promise<void> {
+    if (this.#checks >= MAX_CHECKS) await new Promise<void>((resolve) => this.#queue.push(resolve));
+    this.#checks++;
+  }
+
+  /** How many wait for a check. */
+  get waiting(): number {
+    return this.#queue.length;
+  }
+}

@@ -1,0 +1,81 @@
+/** The API server without its wire: database, sessions, tasks, events and the messages. */
+import { ROLES, type Role } from '../../spec/xenapi/roles.ts';
+import { NULL_REF } from '../../spec/xenapi/types.ts';
+import type { Database } from './database/database.ts';
+import type { Row } from './database/row.ts';
+import { Dispatcher } from './dispatch.ts';
+import { Events } from './event/events.ts';
+import { HANDLERS } from './handlers.ts';
+import { makeRoles } from './rbac/rbac.ts';
+import { Attempts } from './session/attempts.ts';
+import { Sessions } from './session/sessions.ts';
+import type { Users } from './session/users.ts';
+import { Tasks } from './task/tasks.ts';
+
+const SWEEP_MS = 30_000;
+
+export interface XapiParts {
+  db: Database;
+  users: Users;
+  log: (text: string) => void;
+  version: string;
+}
+
+export class Xapi {
+  readonly db: Database;
+  readonly users: Users;
+  readonly log: (text: string) => void;
+  readonly version: string;
+  readonly sessions: Sessions;
+  readonly attempts = new Attempts();
+  readonly tasks: Tasks;
+  readonly events: Events;
+  readonly dispatcher: Dispatcher;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor({ db, users, log, version }: XapiParts) {
+    this.db = db;
+    this.users = users;
+    this.log = log;
+    this.version = version;
+    this.sessions = new Sessions(db);
+    this.tasks = new Tasks(db);
+    this.events = new Events(db);
+    makeRoles(db);
+    this.dispatcher = new Dispatcher(this, HANDLERS);
+    this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#timer.unref();
+  }
+
+  #sweep(): void {
+    this.sessions.expire();
+    this.tasks.expire();
+    this.db.sweepIfDue();
+  }
+
+  /** The pool, once there is one. */
+  get pool(): Row {
+    return this.db.table('pool').values().next().value!;
+  }
+
+  /** The host that this server runs on. */
+  get host(): Row {
+    return this.db.row('host', this.pool.text('master'));
+  }
+
+  get hostRef(): string {
+    return this.db.table('pool').size === 0 ? NULL_REF : this.pool.text('master');
+  }
+
+  /** What a subject may do. */
+  rolesOf(subject: Row): Role[] {
+    const names = subject.refs('roles').map((ref) => this.db.find('role', ref)?.text('name_label'));
+    return ROLES.filter((role) => names.includes(role));
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.events.close();
+    await this.db.close();
+  }
+}
