@@ -31,9 +31,12 @@ const removed = new Set(
   Object.entries(REMOVED).flatMap(([name, list]) => list.split(' ').map((message) => `${name}.${message}`)),
 );
 
+/** Classes whose messages are answered at once. */
+const AT_ONCE = new Set(['session', 'event', 'auth', 'task', 'message', 'role', 'subject']);
+
 /** Work that can take long can be had as a task; a look into the database, and what concerns the session itself, not. */
-export function mayBeAsync({ class: name, implicit: what }: Message): boolean {
-  if (name === 'session' || name === 'event' || name === 'auth' || name === 'task') return false;
+export function mayBeAsync({ class: name, name: message, implicit: what }: Message): boolean {
+  if (AT_ONCE.has(name) || message.startsWith('get_')) return false;
   return what === undefined || what.act === 'create' || what.act === 'destroy';
 }
 
@@ -46,6 +49,12 @@ export const listMethods = (): string[] => {
   return names;
 };
 const METHODS = listMethods();
+
+/** The key of a map that is to be changed: some are free for more callers than the map. */
+function keyOf({ implicit: what }: Message, [, key]: Raw[]): string | undefined {
+  const keyed = what?.act === 'add_to' || what?.act === 'remove_from';
+  return keyed && typeof key === 'string' ? key : undefined;
+}
 
 export class Dispatcher {
   readonly #xapi: Xapi;
@@ -76,8 +85,9 @@ export class Dispatcher {
     }
     const rest = message.session ? params.slice(1) : params;
     const session = message.session ? this.#session(message, params) : undefined;
-    const values = this.#values(message, rest, session);
-    if (session) check(session, message, values.key as string | undefined);
+    // Before anything else is looked at: other errors might tell what there is.
+    if (session) check(session, message, keyOf(message, rest));
+    const values = this.#values(message, rest);
     if (wanted) return this.#start(message, values, session!, origin);
     const task = new Task(this.#xapi.db, undefined, origin.signal);
     const value = await this.#run(message, values, session, task, origin);
@@ -99,13 +109,10 @@ export class Dispatcher {
     );
   }
 
-  #values(message: Message, raw: Raw[], session: Session | undefined): Record<string, Value> {
+  #values(message: Message, raw: Raw[]): Record<string, Value> {
     const { parameters } = message;
     if (raw.length > parameters.length) this.#count(message, raw.length);
     const values: Record<string, Value> = {};
-    // A key decides who may call, so that the right is looked at before other arguments are: they might tell what there is.
-    const early = session && message.implicit?.field ? undefined : session;
-    if (early) check(early, message);
     parameters.forEach(({ name, type, default: otherwise }, index) => {
       if (index < raw.length) values[name] = this.#decoder.read(name, type, raw[index]);
       else if (otherwise !== undefined) values[name] = otherwise;

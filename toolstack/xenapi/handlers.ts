@@ -1,9 +1,18 @@
 /** Every message that does more than to look into the database, by folder. */
+import { VBD } from './VBD/messages.ts';
+import { VIF } from './VIF/messages.ts';
+import { VM } from './VM/messages.ts';
 import { event } from './event/messages.ts';
+import { host } from './host/messages.ts';
 import type { Handlers } from './messages.ts';
 import { message } from './message/messages.ts';
+import { network } from './network/messages.ts';
+import { pool } from './pool/messages.ts';
 import { rbac } from './rbac/messages.ts';
 import { session } from './session/messages.ts';
 import { task } from './task/messages.ts';
 
-export const HANDLERS: Handlers = { ...event, ...message, ...rbac, ...session, ...task };
+export const HANDLERS: Handlers = {
+  ...{ ...event, ...message, ...rbac, ...session, ...task },
+  ...{ ...host, ...network, ...pool, ...VBD, ...VIF, ...VM },
+};

@@ -11,14 +11,22 @@ import { Attempts } from './session/attempts.ts';
 import { Sessions } from './session/sessions.ts';
 import type { Users } from './session/users.ts';
 import { Tasks } from './task/tasks.ts';
+import type { Certificate } from './rpc/certificate.ts';
+import { Power } from './VM/power.ts';
+import { takeInventory } from './host/inventory.ts';
+import type { Xenops } from './xenops/xenops.ts';
 
 const SWEEP_MS = 30_000;
 
 export interface XapiParts {
   db: Database;
   users: Users;
+  xenops: Xenops;
   log: (text: string) => void;
   version: string;
+  /** Where clients reach the API. */
+  address: string;
+  certificate?: Certificate;
 }
 
 export class Xapi {
@@ -26,6 +34,9 @@ export class Xapi {
   readonly users: Users;
   readonly log: (text: string) => void;
   readonly version: string;
+  readonly xenops: Xenops;
+  readonly certificate: Certificate | undefined;
+  readonly power: Power;
   readonly sessions: Sessions;
   readonly attempts = new Attempts();
   readonly tasks: Tasks;
@@ -33,15 +44,19 @@ export class Xapi {
   readonly dispatcher: Dispatcher;
   readonly #timer: NodeJS.Timeout;
 
-  constructor({ db, users, log, version }: XapiParts) {
+  constructor({ db, users, xenops, log, version, address, certificate }: XapiParts) {
     this.db = db;
     this.users = users;
     this.log = log;
     this.version = version;
+    this.xenops = xenops;
+    this.certificate = certificate;
     this.sessions = new Sessions(db);
     this.tasks = new Tasks(db);
     this.events = new Events(db);
+    this.power = new Power(this);
     makeRoles(db);
+    takeInventory(this, { facts: xenops.facts(), address, certificate });
     this.dispatcher = new Dispatcher(this, HANDLERS);
     this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
     this.#timer.unref();

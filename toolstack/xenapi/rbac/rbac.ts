@@ -41,10 +41,15 @@ export function permissions(role: string): string[] {
 }
 
 /** Roles are the same everywhere and always, and so are their references. */
+const refs = new Map<string, { ref: string; uuid: string }>();
 export function roleRef(name: string): { ref: string; uuid: string } {
+  const known = refs.get(name);
+  if (known) return known;
   const hash = createHash('sha256').update(`role ${name}`).digest('hex');
   const uuid = `${hash.slice(0, 8)}-${hash.slice(8, 12)}-5${hash.slice(13, 16)}-a${hash.slice(17, 20)}-${hash.slice(20, 32)}`;
-  return { ref: `OpaqueRef:${uuid}`, uuid };
+  const made = { ref: `OpaqueRef:${uuid}`, uuid };
+  refs.set(name, made);
+  return made;
 }
 
 /** A role contains its permissions, which are roles of their own kind. */

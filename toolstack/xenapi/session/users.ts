@@ -8,6 +8,8 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 interface Entry {
   salt: string;
   hash: string;
+  /** scrypt's N. */
+  cost: number;
 }
 type File = { users: Record<string, Entry> };
 
@@ -15,21 +17,22 @@ export const ROOT = 'root';
 /** How a user of this host is called where a directory would have an identifier. */
 export const localSubject = (name: string): string => `local:${name}`;
 
-const COST = { N: 16384, r: 8, p: 1 };
+const COST = 16384;
 const LENGTH = 32;
 /** Checks that run side by side; each takes 16 MiB. */
 const MAX_CHECKS = 2;
 const MAX_PASSWORD = 1024;
 
-const derive = (password: string, salt: Buffer): Promise<Buffer> =>
+const derive = (password: string, salt: Buffer, N: number): Promise<Buffer> =>
   new Promise((resolve, reject) =>
-    scrypt(password, salt, LENGTH, COST, (error, key) => (error ? reject(error) : resolve(key))),
+    scrypt(password, salt, LENGTH, { N, r: 8, p: 1 }, (error, key) => (error ? reject(error) : resolve(key))),
   );
 
 export const validName = (name: string): boolean => /^[a-z_][a-z0-9_.-]{0,31}$/i.test(name);
 
 export class Users {
   readonly #path: string | undefined;
+  readonly #cost: number;
   readonly #entries: Map<string, Entry>;
   /** Passwords that were right before, under a key that is this process's own: clients log in often. */
   readonly #known = new Map<string, Buffer>();
@@ -38,8 +41,9 @@ export class Users {
   readonly #queue: (() => void)[] = [];
 
   /** Without a path they are gone with the process. */
-  constructor(path?: string) {
+  constructor(path?: string, cost = COST) {
     this.#path = path;
+    this.#cost = cost;
     const file = path && existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as File) : { users: {} };
     this.#entries = new Map(Object.entries(file.users));
   }
@@ -55,8 +59,9 @@ export class Users {
   async setPassword(name: string, password: string): Promise<void> {
     if (password.length > MAX_PASSWORD) throw new RangeError('too long a password');
     const salt = randomBytes(16);
-    const hash = await derive(password, salt);
-    this.#entries.set(name, { salt: salt.toString('base64'), hash: hash.toString('base64') });
+    const cost = this.#cost;
+    const hash = await derive(password, salt, cost);
+    this.#entries.set(name, { salt: salt.toString('base64'), hash: hash.toString('base64'), cost });
     this.#known.delete(name);
     this.#save();
   }
@@ -91,7 +96,7 @@ export class Users {
     const salt = Buffer.from(entry?.salt ?? '', 'base64');
     await this.#enter();
     try {
-      const hash = await derive(password, salt);
+      const hash = await derive(password, salt, entry?.cost ?? this.#cost);
       const right = entry !== undefined && timingSafeEqual(hash, Buffer.from(entry.hash, 'base64'));
       if (right && this.#entries.get(name) === entry) this.#known.set(name, digest);
       return right;

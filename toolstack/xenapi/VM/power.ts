@@ -1,0 +1,225 @@
+/** Starting and stopping, and what becomes of a VM whose guest has stopped by itself. */
+import { NULL_REF } from '../../../spec/xenapi/types.ts';
+import type { Row } from '../database/row.ts';
+import { Failure } from '../failure.ts';
+import { tell } from '../message/messages.ts';
+import type { Task } from '../task/tasks.ts';
+import type { Xapi } from '../xapi.ts';
+import type { MachineDescription, Reason } from '../xenops/xenops.ts';
+import { operate } from './operations.ts';
+import { halted, running } from './state.ts';
+
+/** So long a guest may take to obey. */
+const OBEY_MS = 20 * 60_000;
+/** Why a guest is not started again at once when it has crashed so soon after its start. */
+const SHORTEST_LIFE_MS = 10_000;
+
+function kindOf(vm: Row): MachineDescription['kind'] {
+  const type = vm.text('domain_type');
+  if (type === 'pvh' || type === 'pv_in_pvh') return 'pvh';
+  if (type === 'hvm' || type === 'pv') return type;
+  return vm.text('HVM_boot_policy') === '' ? 'pv' : 'hvm';
+}
+
+function describe({ db }: Xapi, vm: Row): MachineDescription {
+  const nics = vm.refs('VIFs').map((ref) => {
+    const vif = db.row('VIF', ref);
+    const bridge = db.row('network', vif.text('network')).text('bridge');
+    return { device: vif.text('device'), mac: vif.text('MAC'), mtu: vif.number('MTU'), bridge };
+  });
+  const disks = vm.refs('VBDs').map((ref) => {
+    const vbd = db.row('VBD', ref);
+    const vdi = db.find('VDI', vbd.text('VDI'));
+    return {
+      ...{
+        device: vbd.text('userdevice'),
+        path: vdi?.text('location') ?? '',
+        format: vdi?.map('sm_config').type ?? 'raw',
+      },
+      ...{ readonly: vbd.text('mode') === 'RO', cd: vbd.text('type') === 'CD', bootable: vbd.flag('bootable') },
+    };
+  });
+  return {
+    ...{ uuid: vm.uuid, name: vm.text('name_label'), kind: kindOf(vm), nics, disks },
+    ...{ memory: vm.number('memory_dynamic_max'), maxMemory: vm.number('memory_static_max') },
+    ...{ vcpus: vm.number('VCPUs_at_startup'), maxVcpus: vm.number('VCPUs_max') },
+    ...{ kernel: vm.text('PV_kernel'), ramdisk: vm.text('PV_ramdisk'), commandLine: vm.text('PV_args') },
+    ...{ bootloader: vm.text('PV_bootloader'), bootloaderArgs: vm.text('PV_bootloader_args') },
+  };
+}
+
+/** What the hypervisor needs beside a guest's memory. */
+export const overhead = (vm: Row): number => 2 ** 20 + 2 ** 18 * vm.number('VCPUs_max');
+
+/** Fails unless the VM could start here now. */
+export function assertCanBoot(xapi: Xapi, vm: Row): void {
+  if (!xapi.host.flag('enabled')) throw new Failure('HOST_DISABLED', xapi.hostRef);
+  const needed = vm.number('memory_dynamic_max') + overhead(vm);
+  const free = xapi.xenops.freeMemory();
+  if (needed > free) throw new Failure('HOST_NOT_ENOUGH_FREE_MEMORY', String(needed), String(Math.max(free, 0)));
+  for (const ref of vm.refs('VIFs')) {
+    const vif = xapi.db.row('VIF', ref);
+    if (vif.text('network') === NULL_REF) throw new Failure('VM_REQUIRES_NETWORK', vm.ref, NULL_REF);
+  }
+}
+
+export class Power {
+  readonly #xapi: Xapi;
+  /** Who waits for a machine's end. */
+  readonly #waiting = new Map<string, Set<(reason: Reason) => void>>();
+  readonly #started = new Map<string, number>();
+
+  constructor(xapi: Xapi) {
+    this.#xapi = xapi;
+    xapi.xenops.onEnd = (uuid, reason) => this.#ended(uuid, reason);
+  }
+
+  async #boot(vm: Row, paused: boolean): Promise<void> {
+    const machine = describe(this.#xapi, vm);
+    const domid = await this.#xapi.xenops.start(machine, paused);
+    this.#started.set(vm.uuid, Date.now());
+    running(this.#xapi, vm, domid, paused, machine.kind);
+    const target = { memory_target: machine.memory, memory_overhead: overhead(vm) };
+    this.#xapi.db.set(vm, target);
+  }
+
+  start(vm: Row, paused: boolean, task: Task, operation = 'start'): Promise<void> {
+    return operate(this.#xapi, vm, operation, task, async () => {
+      assertCanBoot(this.#xapi, vm);
+      await this.#boot(vm, paused);
+      if (operation.startsWith('start')) this.#tell(vm, 'VM_STARTED', 'has started');
+    });
+  }
+
+  #tell(vm: Row, name: string, what: string): void {
+    tell(this.#xapi.db, name, 5, 'VM', vm.uuid, `VM '${vm.text('name_label')}' ${what}`);
+  }
+
+  pause(vm: Row, task: Task): Promise<void> {
+    return operate(this.#xapi, vm, 'pause', task, () => {
+      this.#xapi.xenops.pause(vm.uuid);
+      this.#xapi.db.set(vm, { power_state: 'Paused' });
+    });
+  }
+
+  unpause(vm: Row, task: Task): Promise<void> {
+    return operate(this.#xapi, vm, 'unpause', task, () => {
+      this.#xapi.xenops.unpause(vm.uuid);
+      this.#xapi.db.set(vm, { power_state: 'Running' });
+    });
+  }
+
+  /** Destroys what there is of the machine. */
+  #stop(vm: Row): void {
+    this.#xapi.xenops.destroy(vm.uuid);
+    halted(this.#xapi, vm);
+    for (const wake of this.#waiting.get(vm.uuid) ?? []) wake('destroyed');
+  }
+
+  hardShutdown(vm: Row, task: Task): Promise<void> {
+    return operate(this.#xapi, vm, 'hard_shutdown', task, () => {
+      this.#stop(vm);
+      this.#tell(vm, 'VM_SHUTDOWN', 'was shut down');
+    });
+  }
+
+  hardReboot(vm: Row, task: Task): Promise<void> {
+    return operate(this.#xapi, vm, 'hard_reboot', task, async () => {
+      this.#stop(vm);
+      await this.#boot(vm, false);
+      this.#tell(vm, 'VM_REBOOTED', 'was rebooted');
+    });
+  }
+
+  /** Asks the guest and waits until it has obeyed. */
+  cleanly(vm: Row, what: 'poweroff' | 'reboot', task: Task): Promise<void> {
+    const operation = what === 'poweroff' ? 'clean_shutdown' : 'clean_reboot';
+    return operate(this.#xapi, vm, operation, task, async () => {
+      this.#asked.add(vm.uuid);
+      try {
+        const ended = this.#end(vm.uuid, task);
+        this.#xapi.xenops.ask(vm.uuid, what);
+        const reason = await ended;
+        if (reason === undefined) throw new Failure('VM_SHUTDOWN_TIMEOUT', vm.ref, String(OBEY_MS / 1000));
+        // Somebody else has destroyed it meanwhile.
+        if (reason === 'destroyed') return;
+        this.#stop(vm);
+        if (what === 'reboot') await this.#boot(vm, false);
+        this.#tell(
+          vm,
+          what === 'reboot' ? 'VM_REBOOTED' : 'VM_SHUTDOWN',
+          what === 'reboot' ? 'has rebooted' : 'has shut down',
+        );
+      } finally {
+        this.#asked.delete(vm.uuid);
+      }
+    });
+  }
+
+  /** Whose end is waited for by who asked for it. */
+  readonly #asked = new Set<string>();
+
+  /** Why the machine has ended; undefined if it does not in time. */
+  #end(uuid: string, task: Task): Promise<Reason | undefined> {
+    return new Promise((resolve, reject) => {
+      const set = this.#waiting.get(uuid) ?? new Set();
+      this.#waiting.set(uuid, set);
+      const leave = () => {
+        clearTimeout(timer);
+        task.signal.removeEventListener('abort', cancelled);
+        set.delete(wake);
+        if (set.size === 0) this.#waiting.delete(uuid);
+      };
+      const wake = (reason: Reason | undefined) => {
+        leave();
+        resolve(reason);
+      };
+      const cancelled = () => {
+        leave();
+        reject(new Failure('TASK_CANCELLED', task.ref));
+      };
+      const timer = setTimeout(() => wake(undefined), OBEY_MS);
+      timer.unref();
+      task.signal.addEventListener('abort', cancelled);
+      set.add(wake);
+    });
+  }
+
+  /** A guest has stopped. Nobody may have asked it to. */
+  #ended(uuid: string, reason: Reason): void {
+    const { db, log } = this.#xapi;
+    for (const wake of [...(this.#waiting.get(uuid) ?? [])]) wake(reason);
+    if (this.#asked.has(uuid) || !db.hasUuid('VM', uuid)) return;
+    const vm = db.byUuid('VM', uuid);
+    const action = this.#actionFor(vm, reason);
+    if (reason === 'crash') this.#tell(vm, 'VM_CRASHED', 'has crashed');
+    if (action === 'preserve') {
+      // It stays for who wants to look at it, and does nothing any more.
+      db.set(vm, { power_state: 'Paused' });
+      return;
+    }
+    this.#stop(vm);
+    if (action !== 'restart') return;
+    const soon = reason === 'crash' && Date.now() - (this.#started.get(uuid) ?? 0) < SHORTEST_LIFE_MS;
+    if (soon)
+      return log(`xenapi: VM '${vm.text('name_label')}' has crashed too soon after its start to be started again`);
+    this.#boot(vm, false).catch((error: Error) => log(`xenapi: VM ${uuid} cannot be started again: ${error.message}`));
+  }
+
+  #actionFor(vm: Row, reason: Reason): 'destroy' | 'restart' | 'preserve' {
+    if (reason === 'destroyed') return 'destroy';
+    if (reason === 'suspend') return 'preserve';
+    const field = { poweroff: 'shutdown', reboot: 'reboot', crash: 'crash' }[reason];
+    const action = vm.text(`actions_after_${field}`);
+    if (action === 'preserve') return 'preserve';
+    return action.includes('restart') ? 'restart' : 'destroy';
+  }
+
+  /** Whatever it does, it counts as halted afterwards. */
+  reset(vm: Row): void {
+    if (vm.flag('is_control_domain'))
+      throw new Failure('OPERATION_NOT_ALLOWED', 'This operation is not allowed on a control domain');
+    this.#xapi.db.set(vm, { current_operations: {} });
+    this.#stop(vm);
+  }
+}

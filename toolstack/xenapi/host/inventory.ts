@@ -1,0 +1,217 @@
+/** The host's own records: made at the first start, made true at each. */
+import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
+import { API_VERSION } from '../../../spec/xenapi/index.ts';
+import { NULL_REF, type Value } from '../../../spec/xenapi/types.ts';
+import type { Row } from '../database/row.ts';
+import { timeText } from '../rpc/decode.ts';
+import type { Certificate } from '../rpc/certificate.ts';
+import { updateAllowed } from '../VM/operations.ts';
+import { halted } from '../VM/state.ts';
+import type { Xapi } from '../xapi.ts';
+import type { HostFacts } from '../xenops/xenops.ts';
+
+type Values = Record<string, Value>;
+
+/** Clients decide by these what a host can do; they name the level of XenAPI that the tables describe. */
+const PRODUCT_VERSION = '8.3.0';
+const PLATFORM_VERSION = '3.4.0';
+const XAPI_VERSION = '24.10.0';
+
+export interface Place {
+  facts: HostFacts;
+  /** Where clients reach the API; the first address that is not the machine's own if none is known. */
+  address: string;
+  certificate?: Certificate;
+}
+
+/** The row of that UUID with these values, made if it is not there. */
+function make(xapi: Xapi, name: string, match: (row: Row) => boolean, values: Values, initial: Values = {}): Row {
+  const { db } = xapi;
+  const found = [...db.table(name).values()].find(match);
+  if (found) {
+    db.set(found, values);
+    return found;
+  }
+  return db.create(name, { ...initial, ...values });
+}
+
+function softwareVersion(version: string, { xen, hostname }: HostFacts): Record<string, string> {
+  return {
+    ...{ product_brand: 'Xenolith', product_version: PRODUCT_VERSION, product_version_text: PRODUCT_VERSION },
+    ...{ platform_name: 'XCP', platform_version: PLATFORM_VERSION, build_number: version, xenolith: version },
+    ...{ xapi: XAPI_VERSION, xen, hostname, dbv: '0.0.1', xencenter_min: '2.21', xencenter_max: '2.21' },
+  };
+}
+
+function cpuInfo({ cpus, features }: HostFacts): Record<string, string> {
+  const [first] = cpus;
+  return {
+    ...{ cpu_count: String(cpus.length), socket_count: '1', threads_per_core: '1' },
+    ...{ vendor: first.vendor, modelname: first.model, speed: first.mhz.toFixed(3) },
+    ...{
+      features,
+      features_pv: features,
+      features_hvm: features,
+      features_hvm_host: features,
+      features_pv_host: features,
+    },
+  };
+}
+
+function makeHost(xapi: Xapi, { facts, address }: Place): Row {
+  const { hostname, capabilities, scheduler } = facts;
+  const metrics = make(xapi, 'host_metrics', () => true, {
+    ...{ memory_total: facts.memory, live: true, last_updated: timeText(Date.now()) },
+  });
+  return make(
+    xapi,
+    'host',
+    () => true,
+    {
+      ...{ hostname, address, capabilities, sched_policy: scheduler, metrics: metrics.ref, cpu_info: cpuInfo(facts) },
+      ...{ API_version_major: API_VERSION.major, API_version_minor: API_VERSION.minor },
+      ...{ API_version_vendor: 'Xenolith', API_version_vendor_implementation: { version: xapi.version } },
+      software_version: softwareVersion(xapi.version, facts),
+      supported_bootloaders: ['pygrub'],
+      allowed_operations: ['provision', 'vm_start'],
+      current_operations: {},
+    },
+    { name_label: hostname, name_description: '', enabled: true, edition: 'xcp-ng', tags: [] },
+  );
+}
+
+function makePool(xapi: Xapi, host: Row): void {
+  const values = { master: host.ref, cpu_info: { ...host.map('cpu_info') }, current_operations: {} };
+  const none = { default_SR: NULL_REF, suspend_image_SR: NULL_REF, crash_dump_SR: NULL_REF };
+  make(xapi, 'pool', () => true, values, {
+    ...none,
+    name_label: '',
+    name_description: '',
+    tls_verification_enabled: false,
+  });
+}
+
+/** A PIF's MAC and addresses are those of the machine's own interface. */
+type Interface = [string, NetworkInterfaceInfo[]];
+
+function managementInterface(address: string): Interface | undefined {
+  const all = Object.entries(networkInterfaces()) as Interface[];
+  const outside = all.filter(([, addresses]) => addresses.some(({ internal }) => !internal));
+  return all.find(([, list]) => list.some((each) => each.address === address && !each.internal)) ?? outside[0];
+}
+
+/** What a bridge to an interface is called, as XenAPI's clients are used to. */
+const bridgeOf = (device: string): string => `xenbr${/\d+$/.exec(device)?.[0] ?? '0'}`;
+
+function makeNetworks(xapi: Xapi, host: Row, address: string): void {
+  make(
+    xapi,
+    'network',
+    (row) => row.map('other_config').is_host_internal_management_network === 'true',
+    {},
+    {
+      name_label: 'Host internal management network',
+      name_description: 'Guests reach their host here',
+      bridge: 'xenapi',
+      other_config: { is_host_internal_management_network: 'true', is_guest_installer_network: 'true' },
+    },
+  );
+  const found = managementInterface(address);
+  if (!found) return;
+  const [device, addresses] = found;
+  const four = addresses.find(({ family }) => family === 'IPv4');
+  const six = addresses.filter(({ family }) => family === 'IPv6').map(({ cidr }) => cidr!);
+  const bridge = bridgeOf(device);
+  const name = `Pool-wide network associated with ${device}`;
+  const network = make(xapi, 'network', (row) => row.text('bridge') === bridge, {}, { name_label: name, bridge });
+  const pif = make(
+    xapi,
+    'PIF',
+    (row) => row.text('device') === device && row.number('VLAN') === -1,
+    {
+      ...{ MAC: addresses[0].mac, IP: four?.address ?? '', netmask: four?.netmask ?? '', IPv6: six, management: true },
+      ...{ ip_configuration_mode: four ? 'DHCP' : 'None', primary_address_type: four ? 'IPv4' : 'IPv6' },
+      ...{ host: host.ref, network: network.ref, currently_attached: true },
+    },
+    { device, MTU: 1500, VLAN: -1, physical: true, managed: true },
+  );
+  const metrics = { carrier: true, last_updated: timeText(Date.now()), device_name: device };
+  if (pif.text('metrics') === NULL_REF) xapi.db.set(pif, { metrics: xapi.db.create('PIF_metrics', metrics).ref });
+  else xapi.db.set(xapi.db.row('PIF_metrics', pif.text('metrics')), metrics);
+}
+
+/** Domain 0 is the toolstack's domain: this process. */
+function makeControlDomain(xapi: Xapi, host: Row, { hostname, cpus }: HostFacts): void {
+  const { db } = xapi;
+  const memory = 0;
+  const vm = make(
+    xapi,
+    'VM',
+    (row) => row.flag('is_control_domain'),
+    {
+      ...{ name_label: `Control domain on host: ${hostname}`, power_state: 'Running', domid: 0, resident_on: host.ref },
+      ...{
+        memory_static_max: memory,
+        memory_static_min: memory,
+        memory_dynamic_max: memory,
+        memory_dynamic_min: memory,
+      },
+      ...{ memory_target: memory, VCPUs_max: cpus.length, VCPUs_at_startup: cpus.length, domain_type: 'pv' },
+    },
+    {
+      ...{ is_control_domain: true, is_a_template: false, affinity: host.ref },
+      ...{ name_description: 'Runs the toolstack' },
+    },
+  );
+  const now = timeText(Date.now());
+  const values = {
+    memory_actual: memory,
+    VCPUs_number: cpus.length,
+    start_time: now,
+    last_updated: now,
+    state: ['running'],
+  };
+  if (vm.text('metrics') === NULL_REF) db.set(vm, { metrics: db.create('VM_metrics', values).ref });
+  else db.set(db.row('VM_metrics', vm.text('metrics')), values);
+  db.set(host, { control_domain: vm.ref });
+  updateAllowed(xapi, vm);
+}
+
+function makeCpus(xapi: Xapi, host: Row, { cpus }: HostFacts): void {
+  const { db } = xapi;
+  const old = host.refs('host_CPUs').map((ref) => db.row('host_cpu', ref));
+  for (const row of old) if (row.number('number') >= cpus.length) db.destroy(row);
+  cpus.forEach(({ vendor, model, mhz }, number) => {
+    const values = { host: host.ref, number, vendor, modelname: model, speed: Math.round(mhz) };
+    make(xapi, 'host_cpu', (row) => row.number('number') === number, values);
+  });
+}
+
+function makeCertificate(xapi: Xapi, host: Row, { fingerprint, notBefore, notAfter }: Certificate): void {
+  make(xapi, 'Certificate', (row) => row.text('type') === 'host', {
+    ...{ type: 'host', host: host.ref, fingerprint },
+    ...{ not_before: timeText(notBefore.getTime()), not_after: timeText(notAfter.getTime()) },
+  });
+}
+
+/** Guests live in the host's process and went with the last one; what was being done is done no more. */
+export function reconcileAll(xapi: Xapi): void {
+  for (const vm of xapi.db.table('VM').values()) {
+    if (vm.flag('is_control_domain')) continue;
+    if (['Running', 'Paused'].includes(vm.text('power_state'))) halted(xapi, vm);
+    updateAllowed(xapi, vm);
+  }
+}
+
+export function takeInventory(xapi: Xapi, place: Place): void {
+  xapi.db.change(() => {
+    const host = makeHost(xapi, place);
+    makePool(xapi, host);
+    xapi.tasks.host = host.ref;
+    makeCpus(xapi, host, place.facts);
+    makeNetworks(xapi, host, place.address);
+    if (place.certificate) makeCertificate(xapi, host, place.certificate);
+    reconcileAll(xapi);
+    makeControlDomain(xapi, host, place.facts);
+  });
+}

@@ -1,0 +1,82 @@
+/** A whole API server: its folder, the database in it, users, certificate and listeners. */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
+import { openDatabase } from './database/open.ts';
+import { certificateOf } from './rpc/certificate.ts';
+import { HttpServer } from './rpc/http.ts';
+import { ROOT, Users } from './session/users.ts';
+import { Xapi } from './xapi.ts';
+import type { Xenops } from './xenops/xenops.ts';
+
+export const xenapiPaths = (state: string) => ({
+  folder: join(state, 'xenapi'),
+  database: join(state, 'xenapi', 'database'),
+  users: join(state, 'xenapi', 'users.json'),
+  /** root's first password, for who may read the host's folder. */
+  password: join(state, 'xenapi', 'root.password'),
+  socket: join(state, 'xenapi.sock'),
+});
+
+export interface ServerOptions {
+  /** The host's folder. */
+  state: string;
+  xenops: Xenops;
+  log: (text: string) => void;
+  version: string;
+  /** Where to listen by TLS, and without; nowhere if undefined. */
+  tls?: { host: string; port: number };
+  plain?: { host: string; port: number };
+}
+
+export interface Server {
+  xapi: Xapi;
+  /** Undefined where nothing listens. */
+  tlsPort: number | undefined;
+  plainPort: number | undefined;
+  close(): Promise<void>;
+}
+
+/** An address that others can reach, of whoever listens on all. */
+function reachable(host: string): string {
+  if (host !== '0.0.0.0' && host !== '::') return host;
+  const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  return all.find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? '127.0.0.1';
+}
+
+async function usersOf(state: string): Promise<Users> {
+  const { users: path, password } = xenapiPaths(state);
+  const users = new Users(path);
+  if (!users.has(ROOT)) {
+    const made = randomBytes(12).toString('base64url');
+    writeFileSync(password, `${made}\n`, { mode: 0o600 });
+    await users.setPassword(ROOT, made);
+  }
+  return users;
+}
+
+export async function serve({ state, xenops, log, version, tls, plain }: ServerOptions): Promise<Server> {
+  const paths = xenapiPaths(state);
+  mkdirSync(paths.folder, { recursive: true, mode: 0o700 });
+  const users = await usersOf(state);
+  const certificate = await certificateOf(paths.folder);
+  const db = openDatabase(paths.database);
+  const address = reachable((tls ?? plain)?.host ?? '127.0.0.1');
+  const xapi = new Xapi({ db, users, xenops, log, version, address, certificate });
+  const http = new HttpServer(xapi);
+  const close = async (): Promise<void> => {
+    await http.close();
+    await xapi.close();
+  };
+  try {
+    await http.listen({ path: paths.socket });
+    const tlsPort = tls && (await http.listen({ ...tls, tls: certificate }));
+    const plainPort = plain && (await http.listen(plain));
+    await db.durable();
+    return { xapi, tlsPort, plainPort, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

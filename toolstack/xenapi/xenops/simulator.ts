@@ -1,0 +1,123 @@
+/** A host without a hypervisor: machines are entries in a map, that obey. For tests, at scale, and for client authors. */
+import { Failure } from '../failure.ts';
+import type { HostFacts, MachineDescription, Reason, Xenops } from './xenops.ts';
+
+const GIB = 2 ** 30;
+const MIB = 2 ** 20;
+
+interface Simulated {
+  machine: MachineDescription;
+  domid: number;
+  paused: boolean;
+  memory: number;
+  vcpus: number;
+}
+
+export interface SimulatorOptions {
+  memory?: number;
+  cpus?: number;
+  hostname?: string;
+  /** Milliseconds from a request to a guest until it obeys; undefined: it does not. */
+  obeysAfter?: number;
+}
+
+export class Simulator implements Xenops {
+  readonly #machines = new Map<string, Simulated>();
+  readonly #options: SimulatorOptions;
+  #next = 1;
+  #console = '(XEN) simulated hypervisor\n';
+  onEnd: (uuid: string, reason: Reason) => void = () => {};
+
+  constructor(options: SimulatorOptions = {}) {
+    this.#options = { obeysAfter: 0, ...options };
+  }
+
+  facts(): HostFacts {
+    const { memory = 64 * GIB, cpus = 8, hostname = 'simulated' } = this.#options;
+    return {
+      hostname,
+      memory,
+      cpus: Array.from({ length: cpus }, () => ({ vendor: 'GenuineIntel', model: 'Simulated CPU', mhz: 2000 })),
+      xen: '4.17.0',
+      capabilities: ['xen-3.0-x86_64', 'hvm-3.0-x86_64'],
+      features: '',
+      scheduler: 'credit2',
+    };
+  }
+
+  freeMemory(): number {
+    let free = this.facts().memory;
+    for (const { memory } of this.#machines.values()) free -= memory + MIB;
+    return free;
+  }
+
+  #find(uuid: string): Simulated {
+    const found = this.#machines.get(uuid);
+    if (!found) throw new Failure('INTERNAL_ERROR', `no domain of ${uuid}`);
+    return found;
+  }
+
+  async start(machine: MachineDescription, paused: boolean): Promise<number> {
+    await Promise.resolve();
+    if (this.#machines.has(machine.uuid)) throw new Failure('INTERNAL_ERROR', `there is a domain of ${machine.uuid}`);
+    const domid = this.#next++;
+    const { memory, vcpus } = machine;
+    this.#machines.set(machine.uuid, { machine, domid, paused, memory, vcpus });
+    return domid;
+  }
+
+  pause(uuid: string): void {
+    this.#find(uuid).paused = true;
+  }
+
+  unpause(uuid: string): void {
+    this.#find(uuid).paused = false;
+  }
+
+  ask(uuid: string, what: 'poweroff' | 'reboot'): void {
+    const asked = this.#find(uuid);
+    const { obeysAfter } = this.#options;
+    if (obeysAfter === undefined || asked.paused) return;
+    setTimeout(() => this.#machines.get(uuid) === asked && this.onEnd(uuid, what), obeysAfter).unref();
+  }
+
+  destroy(uuid: string): void {
+    this.#machines.delete(uuid);
+  }
+
+  setMemoryTarget(uuid: string, bytes: number): void {
+    this.#find(uuid).memory = bytes;
+  }
+
+  memoryOf(uuid: string): number {
+    return this.#find(uuid).memory;
+  }
+
+  setVcpus(uuid: string, count: number): void {
+    this.#find(uuid).vcpus = count;
+  }
+
+  sysrq(uuid: string, key: string): void {
+    this.#console += `(XEN) sysrq ${key} for domain ${this.#find(uuid).domid}\n`;
+  }
+
+  trigger(uuid: string, trigger: string): void {
+    this.#console += `(XEN) ${trigger} for domain ${this.#find(uuid).domid}\n`;
+  }
+
+  dmesg(clear: boolean): string {
+    const text = this.#console;
+    if (clear) this.#console = '';
+    return text;
+  }
+
+  debugKeys(keys: string): void {
+    this.#console += `(XEN) keys ${keys}\n`;
+  }
+
+  /** A guest that stops by itself. */
+  end(uuid: string, reason: Reason): void {
+    this.#find(uuid);
+    this.onEnd(uuid, reason);
+  }
+}
