@@ -11,6 +11,22 @@ export interface HostOptions {
   detach: boolean;
   /** seconds that guests get to shut down */
   timeout: number;
+  /** Where XenAPI is served, by TLS. */
+  xenapi: Address | undefined;
+}
+
+export interface Address {
+  host: string;
+  port: number;
+}
+
+/** `PORT`, `ADDRESS:PORT` or `[ADDRESS]:PORT`; an address alone is this machine's own. */
+export function address(option: string, text: string): Address {
+  const match = /^(?:\[([0-9a-f:.]+)\]:|([\w.-]+):)?(\d{1,5})$/i.exec(text);
+  const port = Number(match?.[3]);
+  if (!match || port > 65535)
+    throw new UsageError(`--${option} takes a port, or an address and a port such as 0.0.0.0:443, not '${text}'.`);
+  return { host: match[1] ?? match[2] ?? '127.0.0.1', port };
 }
 
 const MIN_MEMORY_MIB = 16;
@@ -41,6 +57,7 @@ const OPTIONS = {
       help: `memory for guests, ${MIN_MEMORY_MIB} to ${MAX_MEMORY_MIB} (${DEFAULT_MEMORY_MIB})`,
     },
     detach: { type: 'boolean', help: 'return when the host is ready; it stays until `xenolith down`' },
+    xenapi: { type: 'string', value: '[ADDR:]PORT', help: 'serve XenAPI there, by TLS (address: 127.0.0.1)' },
     help: HELP,
   },
   down: {
@@ -87,6 +104,7 @@ export function parseHost(args: string[]): HostOptions | undefined {
     detach?: boolean;
     timeout?: string;
     force?: boolean;
+    xenapi?: string;
     help?: boolean;
   };
   if (given.help) return undefined;
@@ -99,6 +117,7 @@ export function parseHost(args: string[]): HostOptions | undefined {
     state: given.state === undefined ? defaultState() : resolve(given.state),
     memory: number('memory', given.memory ?? String(DEFAULT_MEMORY_MIB), MIN_MEMORY_MIB, MAX_MEMORY_MIB, true),
     detach: given.detach ?? false,
+    xenapi: given.xenapi === undefined ? undefined : address('xenapi', given.xenapi),
     timeout: given.force ? 0 : number('timeout', given.timeout ?? String(DEFAULT_TIMEOUT_S), 0, MAX_TIMEOUT_S, false),
   };
 }

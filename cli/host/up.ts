@@ -17,8 +17,11 @@ import { domainMethods } from '../../toolstack/host/methods.ts';
 import { endAll, hostMethods } from '../../toolstack/host/service.ts';
 import { paths, State, tooLong, type Kept } from '../../toolstack/host/state.ts';
 import { EXIT } from '../options.ts';
+import type { Server as XenApi } from '../../toolstack/xenapi/server.ts';
 import { HostLog } from './log.ts';
 import type { HostOptions } from './options.ts';
+import { VERSION } from './version.ts';
+import { addressText, welcome } from './xenapi.ts';
 
 const MIB = 2 ** 20;
 /** A detached host's word to who started it, on this descriptor. */
@@ -46,6 +49,7 @@ function prepareFolder(state: string): void {
 /** Starts the host as a process of its own and waits for its word. */
 async function detach(options: HostOptions): Promise<number> {
   const args = ['up', '--state', options.state, '--memory', String(options.memory)];
+  if (options.xenapi) args.push('--xenapi', addressText(options.xenapi));
   const script = fileURLToPath(new URL('../main.ts', import.meta.url));
   const child = spawn(process.execPath, [...process.execArgv, script, ...args], {
     detached: true,
@@ -85,8 +89,8 @@ async function serve(options: HostOptions): Promise<number> {
       log.write(sentence);
       if (detached) say(sentence);
     }
-    return await run(options, state, log, () => {
-      say(`the host of ${folder} is ready.`);
+    return await run(options, state, log, (sentences) => {
+      for (const sentence of [...sentences, `the host of ${folder} is ready.`]) say(sentence);
       if (detached) say(READY);
     });
   } finally {
@@ -119,11 +123,28 @@ function announce(text: string): boolean {
   }
   return true;
 }
-const VERSION = (
-  JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
-).version;
+/** XenAPI on this host; what a person needs to know of it is said by `ready`. */
+async function serveXenApi(
+  domains: Domains,
+  options: HostOptions,
+  state: State,
+  log: HostLog,
+): Promise<XenApi | undefined> {
+  if (!options.xenapi) return undefined;
+  const { serve, xenapiPaths } = await import('../../toolstack/xenapi/server.ts');
+  const { Hypervisor } = await import('../../toolstack/xenapi/xenops/hypervisor.ts');
+  const folder = state.paths.folder;
+  const { boot } = xenapiPaths(folder);
+  const xenops = new Hypervisor(domains, boot);
+  return serve({ state: folder, xenops, log: (text) => log.write(text), version: VERSION, tls: options.xenapi });
+}
 
-async function run(options: HostOptions, state: State, log: HostLog, ready: () => void): Promise<number> {
+async function run(
+  options: HostOptions,
+  state: State,
+  log: HostLog,
+  ready: (sentences: string[]) => void,
+): Promise<number> {
   const machine = new Machine({ memory: options.memory * MIB }, loadCore());
   const host = new Host(machine);
   const stop = new AbortController();
@@ -150,13 +171,15 @@ async function run(options: HostOptions, state: State, log: HostLog, ready: () =
   };
   for (const signal of signals) process.on(signal, end);
   let store: StoreListener | undefined;
+  let api: XenApi | undefined;
   try {
     await server.listen();
     // A file that lies there is a dead host's: this one holds the folder's lock.
     rmSync(state.paths.xenstore, { force: true });
     store = await listenStore(host.store, state.paths.xenstore);
     log.write(`host ${VERSION} up: process ${process.pid}, ${options.memory} MiB`);
-    ready();
+    api = await serveXenApi(domains, options, state, log);
+    ready(api ? welcome(api, options.xenapi!.host, state.paths.folder) : []);
     await host.run(() => failure !== undefined, stop.signal);
     if (failure) throw failure;
     await endAll(domains, lifeCycle, 0);
@@ -166,7 +189,7 @@ async function run(options: HostOptions, state: State, log: HostLog, ready: () =
     log.write(`the host has failed: ${(error as Error).stack}`);
     throw error;
   } finally {
-    await Promise.all([server.close(), store?.close()]);
+    await Promise.all([server.close(), store?.close(), api?.close()]);
     await host.stop();
   }
 }

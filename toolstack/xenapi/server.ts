@@ -1,6 +1,6 @@
 /** A whole API server: its folder, the database in it, users, certificate and listeners. */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { openDatabase } from './database/open.ts';
@@ -17,6 +17,8 @@ export const xenapiPaths = (state: string) => ({
   /** root's first password, for who may read the host's folder. */
   password: join(state, 'xenapi', 'root.password'),
   socket: join(state, 'xenapi.sock'),
+  /** Kernels that VMs may name. */
+  boot: join(state, 'xenapi', 'boot'),
 });
 
 export interface ServerOptions {
@@ -53,12 +55,16 @@ async function usersOf(state: string): Promise<Users> {
     writeFileSync(password, `${made}\n`, { mode: 0o600 });
     await users.setPassword(ROOT, made);
   }
+  // What the file says is true no more.
+  users.onChange = (name) => {
+    if (name === ROOT) rmSync(password, { force: true });
+  };
   return users;
 }
 
 export async function serve({ state, xenops, log, version, tls, plain }: ServerOptions): Promise<Server> {
   const paths = xenapiPaths(state);
-  mkdirSync(paths.folder, { recursive: true, mode: 0o700 });
+  for (const path of [paths.folder, paths.boot]) mkdirSync(path, { recursive: true, mode: 0o700 });
   const users = await usersOf(state);
   const certificate = await certificateOf(paths.folder);
   const db = openDatabase(paths.database);

@@ -54,12 +54,19 @@ export const overhead = (vm: Row): number => 2 ** 20 + 2 ** 18 * vm.number('VCPU
 /** Fails unless the VM could start here now. */
 export function assertCanBoot(xapi: Xapi, vm: Row): void {
   if (!xapi.host.flag('enabled')) throw new Failure('HOST_DISABLED', xapi.hostRef);
+  if (kindOf(vm) === 'hvm' && !xapi.xenops.supports.hvm) throw new Failure('VM_HVM_REQUIRED', vm.ref);
   const needed = vm.number('memory_dynamic_max') + overhead(vm);
   const free = xapi.xenops.freeMemory();
   if (needed > free) throw new Failure('HOST_NOT_ENOUGH_FREE_MEMORY', String(needed), String(Math.max(free, 0)));
   for (const ref of vm.refs('VIFs')) {
     const vif = xapi.db.row('VIF', ref);
     if (vif.text('network') === NULL_REF) throw new Failure('VM_REQUIRES_NETWORK', vm.ref, NULL_REF);
+    if (!xapi.xenops.supports.nics) throw new Failure('HOST_CANNOT_ATTACH_NETWORK', xapi.hostRef, vif.text('network'));
+  }
+  if (xapi.xenops.supports.disks) return;
+  for (const ref of vm.refs('VBDs')) {
+    const vdi = xapi.db.find('VDI', xapi.db.row('VBD', ref).text('VDI'));
+    if (vdi) throw new Failure('VM_REQUIRES_SR', vm.ref, vdi.text('SR'));
   }
 }
 

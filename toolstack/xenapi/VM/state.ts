@@ -47,7 +47,8 @@ export function running(xapi: Xapi, vm: Row, domid: number, paused: boolean, kin
     for (const ref of vm.refs('VIFs')) db.set(db.row('VIF', ref), { currently_attached: true });
     for (const ref of vm.refs('VBDs')) {
       const vbd = db.row('VBD', ref);
-      db.set(vbd, { currently_attached: vbd.text('VDI') !== NULL_REF || vbd.flag('empty') });
+      // An empty drive is there as well, where there are drives.
+      db.set(vbd, { currently_attached: xapi.xenops.supports.disks });
     }
     updateAllowed(xapi, vm);
   });

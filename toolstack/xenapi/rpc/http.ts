@@ -1,5 +1,5 @@
 /** The API's listeners: HTTP, TLS and a unix socket, and what each path is for. */
-import { rmSync } from 'node:fs';
+import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -97,6 +97,7 @@ export class HttpServer {
       server.once('error', reject);
       server.listen(path === undefined ? { host, port } : { path }, resolve);
     });
+    if (path !== undefined) chmodSync(path, 0o600);
     this.#servers.push(server);
     return path === undefined ? (server.address() as AddressInfo).port : 0;
   }

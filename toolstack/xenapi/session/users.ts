@@ -38,6 +38,8 @@ export class Users {
   readonly #known = new Map<string, Buffer>();
   readonly #key = randomBytes(32);
   #checks = 0;
+  /** Told of each new password. */
+  onChange: (name: string) => void = () => {};
   readonly #queue: (() => void)[] = [];
 
   /** Without a path they are gone with the process. */
@@ -64,6 +66,7 @@ export class Users {
     this.#entries.set(name, { salt: salt.toString('base64'), hash: hash.toString('base64'), cost });
     this.#known.delete(name);
     this.#save();
+    this.onChange(name);
   }
 
   remove(name: string): void {

@@ -22,6 +22,7 @@ export interface SimulatorOptions {
 }
 
 export class Simulator implements Xenops {
+  readonly supports = { disks: true, nics: true, hvm: true };
   readonly #machines = new Map<string, Simulated>();
   readonly #options: SimulatorOptions;
   #next = 1;

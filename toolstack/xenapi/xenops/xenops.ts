@@ -45,6 +45,8 @@ export interface MachineDescription {
 export type Reason = 'poweroff' | 'reboot' | 'crash' | 'suspend' | 'destroyed';
 
 export interface Xenops {
+  /** What guests can have. */
+  readonly supports: { disks: boolean; nics: boolean; hvm: boolean };
   facts(): HostFacts;
   /** Bytes that a new domain could get. */
   freeMemory(): number;

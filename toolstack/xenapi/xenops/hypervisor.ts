@@ -1,0 +1,201 @@
+/** xenops on our own hypervisor: VMs become domains beside those of `xl`, and nobody but this looks after them. */
+import { isAbsolute, join, normalize, relative } from 'node:path';
+import { cpus, hostname } from 'node:os';
+import {
+  SHUTDOWN_crash,
+  SHUTDOWN_poweroff,
+  SHUTDOWN_reboot,
+  SHUTDOWN_suspend,
+  XEN_DOMCTL_SENDTRIGGER_NMI,
+  XEN_DOMCTL_SENDTRIGGER_POWER,
+  XEN_DOMCTL_SENDTRIGGER_SLEEP,
+} from '../../../spec/abi/constants.ts';
+import { checkName, type DomainConfig } from '../../config/domain.ts';
+import { Refused } from '../../control/refused.ts';
+import type { Domain, Domains, Happening } from '../../host/domains.ts';
+import { sendSysrq } from '../../host/guest_control.ts';
+import { prepare } from '../../host/images.ts';
+import { hostInfo, sendTrigger } from '../../host/inquiries.ts';
+import { domainPath } from '../../../services/xenstore/protocol/path.ts';
+import { Failure } from '../failure.ts';
+import type { HostFacts, MachineDescription, Reason, Xenops } from './xenops.ts';
+
+const KIB = 1024;
+const PAGE = 4096;
+const REASONS: Record<number, Reason> = {
+  [SHUTDOWN_poweroff]: 'poweroff',
+  [SHUTDOWN_reboot]: 'reboot',
+  [SHUTDOWN_suspend]: 'suspend',
+  [SHUTDOWN_crash]: 'crash',
+};
+const TRIGGERS: Record<string, number> = {
+  nmi: XEN_DOMCTL_SENDTRIGGER_NMI,
+  power: XEN_DOMCTL_SENDTRIGGER_POWER,
+  sleep: XEN_DOMCTL_SENDTRIGGER_SLEEP,
+};
+
+/** Whoever may make VMs may not thereby read the host's files: kernels come from one folder, which the host's owner fills. */
+export function bootFile(folder: string, field: string, path: string): string {
+  const whole = normalize(isAbsolute(path) ? path : join(folder, path));
+  const inside = relative(folder, whole);
+  if (inside === '' || inside.startsWith('..') || isAbsolute(inside) || path.includes('\0'))
+    throw new Failure('INVALID_VALUE', field, path);
+  return whole;
+}
+
+/** The hypervisor's or the builder's refusal, for a client. */
+function told<T>(act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    throw error instanceof Refused ? new Failure('INTERNAL_ERROR', `xenopsd: ${error.message}`) : error;
+  }
+}
+
+export class Hypervisor implements Xenops {
+  readonly supports = { disks: false, nics: false, hvm: false };
+  readonly #domains: Domains;
+  readonly #boot: string;
+  readonly #machines = new Map<string, Domain>();
+  onEnd: (uuid: string, reason: Reason) => void = () => {};
+
+  /** `boot`: the folder with kernels. */
+  constructor(domains: Domains, boot: string) {
+    this.#domains = domains;
+    this.#boot = boot;
+    domains.listen((happening) => this.#happened(happening));
+  }
+
+  #happened({ domid, what, reason }: Happening): void {
+    if (what !== 'shutdown' && what !== 'destroyed') return;
+    for (const [uuid, domain] of this.#machines) {
+      if (domain.domid !== domid) continue;
+      const why = what === 'destroyed' ? 'destroyed' : (REASONS[reason!] ?? 'crash');
+      if (what === 'destroyed') this.#machines.delete(uuid);
+      // Not in the midst of what is happening.
+      setImmediate(() => this.onEnd(uuid, why));
+    }
+  }
+
+  facts(): HostFacts {
+    const { physical, version, scheduler } = hostInfo(this.#domains);
+    const [first] = cpus();
+    const cpu = { vendor: 'GenuineIntel', model: first?.model.trim() ?? '', mhz: physical.khz / 1000 };
+    return {
+      hostname: hostname(),
+      memory: physical.totalPages * PAGE,
+      cpus: Array.from({ length: physical.cpus }, () => cpu),
+      xen: `${version.major}.${version.minor}${version.extra}`,
+      capabilities: version.capabilities.trim().split(/\s+/),
+      features: physical.hwCaps.map((word) => word.toString(16).padStart(8, '0')).join('-'),
+      scheduler: scheduler === 0 ? 'rr' : String(scheduler),
+    };
+  }
+
+  freeMemory(): number {
+    return this.#domains.calls.freeBytes();
+  }
+
+  #name({ name, uuid }: MachineDescription): string {
+    try {
+      checkName(name);
+    } catch {
+      return uuid;
+    }
+    // VMs may have one name, domains may not.
+    return this.#domains.named(name) === undefined ? name : uuid;
+  }
+
+  #config(machine: MachineDescription): DomainConfig {
+    const { kind, uuid, vcpus, maxVcpus, kernel, ramdisk, commandLine } = machine;
+    if (kernel === '') throw new Failure('INVALID_VALUE', 'PV_kernel', kernel);
+    const memory = Math.ceil(machine.memory / KIB);
+    return {
+      ...{
+        type: kind === 'pv' ? 'pv' : 'pvh',
+        name: this.#name(machine),
+        uuid,
+        bootloader: undefined,
+        cmdline: commandLine,
+        memory,
+        vcpus,
+        maxVcpus,
+      },
+      kernel: bootFile(this.#boot, 'PV_kernel', kernel),
+      ramdisk: ramdisk === '' ? undefined : bootFile(this.#boot, 'PV_ramdisk', ramdisk),
+      maxMemory: Math.max(memory, Math.ceil(machine.maxMemory / KIB)),
+      ...{
+        onPoweroff: 'preserve',
+        onReboot: 'preserve',
+        onWatchdog: 'preserve',
+        onCrash: 'preserve',
+        onSoftReset: 'preserve',
+      },
+    };
+  }
+
+  async start(machine: MachineDescription, paused: boolean): Promise<number> {
+    const config = this.#config(machine);
+    await prepare(config);
+    const options = { source: '', paused, unattended: true };
+    const domain = told(() => this.#domains.create(config, options));
+    this.#machines.set(machine.uuid, domain);
+    return domain.domid;
+  }
+
+  #domid(uuid: string): number {
+    const domain = this.#machines.get(uuid);
+    if (!domain) throw new Failure('INTERNAL_ERROR', `there is no domain of ${uuid}`);
+    return domain.domid;
+  }
+
+  pause(uuid: string): void {
+    told(() => this.#domains.pause(this.#domid(uuid)));
+  }
+
+  unpause(uuid: string): void {
+    told(() => this.#domains.unpause(this.#domid(uuid)));
+  }
+
+  ask(uuid: string, what: 'poweroff' | 'reboot'): void {
+    this.#domains.store.write(`${domainPath(this.#domid(uuid))}/control/shutdown`, what);
+  }
+
+  destroy(uuid: string): void {
+    const domain = this.#machines.get(uuid);
+    this.#machines.delete(uuid);
+    if (domain && this.#domains.peek(domain.domid) === domain) this.#domains.destroy(domain.domid);
+  }
+
+  setMemoryTarget(uuid: string, bytes: number): void {
+    told(() => this.#domains.setMemoryTarget(this.#domid(uuid), Math.floor(bytes / KIB)));
+  }
+
+  memoryOf(uuid: string): number {
+    return (this.#domains.calls.domain(this.#domid(uuid))?.pages ?? 0) * PAGE;
+  }
+
+  setVcpus(uuid: string, count: number): void {
+    told(() => this.#domains.setVcpus(this.#domid(uuid), count));
+  }
+
+  sysrq(uuid: string, key: string): void {
+    if (key.length !== 1) throw new Failure('INVALID_VALUE', 'key', key);
+    told(() => sendSysrq(this.#domains, this.#domid(uuid), key));
+  }
+
+  trigger(uuid: string, trigger: string): void {
+    const number = TRIGGERS[trigger];
+    if (number === undefined) throw new Failure('INVALID_VALUE', 'trigger', trigger);
+    told(() => sendTrigger(this.#domains, this.#domid(uuid), number, 0));
+  }
+
+  dmesg(clear: boolean): string {
+    return this.#domains.calls.readConsole(clear).toString();
+  }
+
+  debugKeys(keys: string): void {
+    if (!/^[\x20-\x7e]{1,64}$/.test(keys)) throw new Failure('INVALID_VALUE', 'keys', keys);
+    told(() => this.#domains.calls.debugKeys(keys));
+  }
+}
