@@ -1,0 +1,1 @@
+// lwIP includes it and needs nothing of it.
