@@ -36,8 +36,8 @@ const SMALLEST = ETHER.size;
 /** Of a frame that stands for itself alone: the largest that an IP packet with a tag may need. */
 const LARGEST = 65535 + ETHER.size + TAG;
 
-/** Who sees what passes: before it is cut or filled in for a port. */
-export type Tap = (frame: Frame, vlan: number, from: Port) => void;
+/** Who sees what passes: before it is cut or filled in for a port. `to` is the port it goes to, unless that is all. */
+export type Tap = (frame: Frame, vlan: number, from: Port, to: Port | undefined) => void;
 
 export class Port {
   readonly options: PortOptions;
@@ -139,11 +139,11 @@ export class Switch {
     from.statistics.sentFrames++;
     from.statistics.sentBytes += frame.bytes.length;
     this.macs.learn(vlan, macAt(frame.bytes, 6), from.id, now);
-    for (const tap of this.taps) tap(frame, vlan, from);
     const to = macAt(frame.bytes, 0);
     const known = isGroup(to) ? undefined : this.macs.find(vlan, to, now);
+    const port = known === undefined ? undefined : this.ports.get(known);
+    for (const tap of this.taps) tap(frame, vlan, from, port);
     if (known !== undefined) {
-      const port = this.ports.get(known);
       if (port && port !== from) this.#leave(port, frame, vlan);
       return;
     }
