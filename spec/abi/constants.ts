@@ -461,6 +461,32 @@ export const XenbusStateClosed = 6;
 export const XenbusStateReconfiguring = 7;
 export const XenbusStateReconfigured = 8;
 
+// ---- io/netif.h
+export const XEN_NETIF_NR_SLOTS_MIN = 18;
+export const NETTXF_csum_blank = 1;
+export const NETTXF_data_validated = 2;
+export const NETTXF_more_data = 4;
+export const NETTXF_extra_info = 8;
+export const NETRXF_data_validated = 1;
+export const NETRXF_csum_blank = 2;
+export const NETRXF_more_data = 4;
+export const NETRXF_extra_info = 8;
+export const NETIF_RSP_DROPPED = -2;
+export const NETIF_RSP_ERROR = -1;
+export const NETIF_RSP_OKAY = 0;
+export const NETIF_RSP_NULL = 1;
+export const XEN_NETIF_EXTRA_TYPE_GSO = 1;
+export const XEN_NETIF_EXTRA_TYPE_MCAST_ADD = 2;
+export const XEN_NETIF_EXTRA_TYPE_MCAST_DEL = 3;
+export const XEN_NETIF_EXTRA_TYPE_HASH = 4;
+export const XEN_NETIF_EXTRA_FLAG_MORE = 1;
+export const XEN_NETIF_GSO_TYPE_TCPV4 = 1;
+export const XEN_NETIF_GSO_TYPE_TCPV6 = 2;
+export const XEN_NETIF_CTRL_STATUS_SUCCESS = 0;
+export const XEN_NETIF_CTRL_STATUS_NOT_SUPPORTED = 1;
+export const XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER = 2;
+export const XEN_NETIF_CTRL_STATUS_BUFFER_OVERFLOW = 3;
+
 // ---- Guest physical addresses that the domain builder and the hypervisor agree on (libxl's layout of an HVM or PVH domain)
 /** First of the eight special pages below 0xff000. */
 export const SPECIALPAGE_GPFN = 0xfeff8;

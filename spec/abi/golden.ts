@@ -26,7 +26,7 @@ export const INCLUDES = [
   'xen.h', 'argo.h', 'errno.h', 'event_channel.h', 'grant_table.h', 'memory.h', 'sched.h', 'vcpu.h', 'version.h', 'features.h', 'physdev.h',
   'callback.h', 'nmi.h', 'elfnote.h', 'domctl.h', 'sysctl.h', 'hvm/params.h', 'hvm/hvm_op.h', 'hvm/hvm_vcpu.h', 'hvm/dm_op.h', 'hvm/ioreq.h',
   'hvm/save.h', 'arch-x86/hvm/start_info.h', 'arch-x86/cpuid.h', 'arch-x86/xen-mca.h', 'xsm/flask_op.h', 'io/xs_wire.h', 'io/console.h',
-  'io/xenbus.h',
+  'io/xenbus.h', 'io/netif.h',
 ]; // prettier-ignore
 
 /** Not visible in 4.17: newer ones, those for the hypervisor alone, our own and the addresses of libxl's guest layout. */

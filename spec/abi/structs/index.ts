@@ -7,6 +7,7 @@ import { eventChannel } from './event_channel.ts';
 import { grantTable } from './grant_table.ts';
 import { io } from './io.ts';
 import { service } from './service.ts';
+import { netif } from './netif.ts';
 import { save } from './save.ts';
 import { sched, vcpu } from './sched_vcpu.ts';
 import { version } from './version.ts';
@@ -29,6 +30,7 @@ export const STRUCTS = {
   ...domctl,
   ...sysctl,
   ...io,
+  ...netif,
   ...argo,
   ...service,
 };

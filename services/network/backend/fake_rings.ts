@@ -1,0 +1,98 @@
+// Front ends for tests of the back end: rings, grants and a journal in memory, worked on by the calls that a service domain makes.
+import { TX, RX } from '../protocol/netif.ts';
+import type { Calls, Copy, RingAt, TakeResult } from './calls.ts';
+
+const LIST_AT = 4096;
+const ANSWERS_AT = 0x8000;
+
+class Ring {
+  readonly at: RingAt;
+  readonly requests: Uint8Array[] = [];
+  readonly answers: Uint8Array[] = [];
+  /** Taken and not answered: slot to sequence and bytes. */
+  readonly journal = new Map<number, { sequence: number; bytes: Uint8Array }>();
+  sequence = 0;
+  broken = 0;
+
+  constructor(number: number, shape: { entries: number; entry: number; answer: number }) {
+    this.at = { journal: number, entries: shape.entries, entrySize: shape.entry, answerSize: shape.answer };
+  }
+}
+
+export class FakeRings implements Calls {
+  readonly heap = new Uint8Array(1 << 20);
+  readonly view = new DataView(this.heap.buffer);
+  readonly #rings = new Map<number, Ring>();
+  readonly #pages = new Map<string, Uint8Array>();
+  #gref = 8;
+  #next = 1;
+  calls = 0;
+
+  ring(shape: { entries: number; entry: number; answer: number }): Ring {
+    const ring = new Ring(this.#next++, shape);
+    this.#rings.set(ring.at.journal, ring);
+    return ring;
+  }
+
+  pair(): { tx: Ring; rx: Ring } {
+    return { tx: this.ring(TX), rx: this.ring(RX) };
+  }
+
+  grant(domid: number, page: Uint8Array): number {
+    this.#pages.set(`${domid} ${this.#gref}`, page);
+    return this.#gref++;
+  }
+
+  journal = ({ journal }: RingAt): { view: DataView; taken: TakeResult['requests'] } => {
+    const entries = [...this.#rings.get(journal)!.journal].sort(([, a], [, b]) => a.sequence - b.sequence);
+    const bytes = new Uint8Array(entries.length * 16);
+    const taken = entries.map(([slot, { sequence, bytes: entry }], i) => {
+      bytes.set(entry, 16 * i);
+      return { slot, sequence, at: 16 * i };
+    });
+    return { view: new DataView(bytes.buffer), taken };
+  };
+
+  take(rings: readonly RingAt[], max: number): { ports: number[]; taken: TakeResult[] } {
+    this.calls++;
+    let at = LIST_AT;
+    const taken = rings.map(({ journal, entries }): TakeResult => {
+      const ring = this.#rings.get(journal)!;
+      const requests: TakeResult['requests'] = [];
+      while (requests.length < max && ring.requests.length > 0 && ring.broken === 0) {
+        const bytes = ring.requests.shift()!;
+        const slot = Array.from({ length: entries }, (_, i) => i).find((i) => !ring.journal.has(i))!;
+        const sequence = ++ring.sequence;
+        ring.journal.set(slot, { sequence, bytes });
+        this.heap.set(bytes, at);
+        requests.push({ slot, sequence, at });
+        at += 16;
+      }
+      return { requests, more: ring.requests.length > 0, status: ring.broken };
+    });
+    return { ports: [], taken };
+  }
+
+  copy(copies: readonly Copy[], failed: (i: number) => void): void {
+    this.calls++;
+    copies.forEach(({ domid, gref, offset, length, heap, toGuest }, i) => {
+      const page = this.#pages.get(`${domid} ${gref}`);
+      if (!page || offset + length > 4096 || length === 0) return failed(i);
+      if (toGuest) page.set(this.heap.subarray(heap, heap + length), offset);
+      else this.heap.set(page.subarray(offset, offset + length), heap);
+    });
+  }
+
+  put({ journal }: RingAt, slots: readonly number[], write: (i: number, at: number) => void): number {
+    this.calls++;
+    const ring = this.#rings.get(journal)!;
+    slots.forEach((slot, i) => {
+      if (!ring.journal.delete(slot)) throw new Error(`slot ${slot} is answered twice`);
+      write(i, ANSWERS_AT);
+      ring.answers.push(this.heap.slice(ANSWERS_AT, ANSWERS_AT + ring.at.answerSize));
+    });
+    return ring.broken;
+  }
+}
+
+export type FakeRing = Ring;

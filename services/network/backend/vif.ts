@@ -1,0 +1,134 @@
+// A virtual interface in the service's worker: what stands between its front end's rings and its port of the switch.
+import { macAt, parseIp, u16, u32, type Frame, type Offload } from '../protocol/frame.ts';
+import { buffersFor, TxAssembler, type Buffer } from '../protocol/netif.ts';
+import { Bucket, type Rate } from '../switch/rate.ts';
+import { MOST_GROUPS, type Port } from '../switch/switch.ts';
+import type { RingAt } from './calls.ts';
+
+/** What waits for a guest that does not take it: more than its TCP windows, then it is dropped. */
+const MOST_BYTES = 16 << 20;
+const MOST_FRAMES = 8192;
+
+/** A ring pair as the control side tells of it. */
+export interface QueueDescription {
+  tx: RingAt;
+  rx: RingAt;
+}
+
+export interface Connection {
+  /** The front end's domain. */
+  domid: number;
+  queues: QueueDescription[];
+  /** What the front end does itself. */
+  offload: Offload;
+  /** Frames may take more than one buffer. */
+  scatter: boolean;
+  /** It says which groups it wants to hear. */
+  multicast: boolean;
+}
+
+export class Queue {
+  readonly vif: Vif;
+  readonly description: QueueDescription;
+  readonly assembler = new TxAssembler();
+  /** Buffers that the guest has set aside, in order. */
+  readonly buffers: Buffer[] = [];
+  readonly waiting: Frame[] = [];
+  bytes = 0;
+  /** Another request in the ring than was taken. */
+  more = false;
+  /** Answers not yet put. */
+  answers: { slot: number; id: number | undefined; status: number }[] = [];
+
+  constructor(vif: Vif, description: QueueDescription) {
+    this.vif = vif;
+    this.description = description;
+  }
+
+  /** Whether the frame that is next has its buffers. */
+  get ready(): boolean {
+    const [frame] = this.waiting;
+    return frame !== undefined && buffersFor(frame) <= this.buffers.length;
+  }
+}
+
+export interface VifStatistics {
+  /** Frames for the guest that it did not take in time. */
+  dropped: number;
+  /** Of its requests, those answered with an error. */
+  errors: number;
+}
+
+export class Vif {
+  readonly id: number;
+  readonly port: Port;
+  readonly statistics: VifStatistics = { dropped: 0, errors: 0 };
+  connection: Connection | undefined;
+  queues: Queue[] = [];
+  /** Given up: its front end broke the protocol. */
+  broken = false;
+  #bucket: Bucket | undefined;
+  /** Nothing is taken before. */
+  paused: NodeJS.Timeout | undefined;
+  readonly #groups = new Set<number>();
+
+  constructor(id: number, port: Port, rate: Rate | undefined) {
+    this.id = id;
+    this.port = port;
+    this.#bucket = rate && new Bucket(rate, performance.now());
+  }
+
+  connect(connection: Connection): void {
+    this.connection = connection;
+    this.queues = connection.queues.map((description) => new Queue(this, description));
+    this.broken = false;
+    this.port.offload = connection.offload;
+    this.port.groups = connection.multicast ? this.#groups : undefined;
+  }
+
+  disconnect(): void {
+    this.connection = undefined;
+    this.queues = [];
+    this.#groups.clear();
+    clearTimeout(this.paused);
+    this.paused = undefined;
+  }
+
+  /** Frames from the switch: kept until the guest has room. */
+  deliver(frames: readonly Frame[]): void {
+    const { queues } = this;
+    for (const frame of frames) {
+      const queue = queues.length > 1 ? queues[flow(frame.bytes) % queues.length] : queues[0];
+      const fits = this.connection?.scatter || frame.bytes.length <= 4096;
+      if (!queue || !fits || queue.bytes + frame.bytes.length > MOST_BYTES || queue.waiting.length >= MOST_FRAMES) {
+        this.statistics.dropped++;
+        continue;
+      }
+      queue.waiting.push(frame);
+      queue.bytes += frame.bytes.length;
+    }
+  }
+
+  group(add: boolean, mac: number): void {
+    if (!add) this.#groups.delete(mac);
+    else if (this.#groups.size < MOST_GROUPS) this.#groups.add(mac);
+  }
+
+  /** The guest has sent so many bytes: how many milliseconds until it may again. */
+  sent(bytes: number): number {
+    if (!this.#bucket) return 0;
+    const now = performance.now();
+    this.#bucket.take(bytes, now);
+    return this.#bucket.wait(now);
+  }
+}
+
+/** A number that is equal for all frames of a connection, so that they keep their order. */
+function flow(b: Uint8Array): number {
+  const packet = parseIp(b);
+  if (!packet) return macAt(b, 6) % 0x10000;
+  const { version, ip, payload, end, fragment } = packet;
+  let sum = version === 4 ? u32(b, ip + 12) ^ u32(b, ip + 16) : u32(b, ip + 20) ^ u32(b, ip + 36);
+  if (fragment === 'none' && payload + 4 <= end) sum ^= u16(b, payload) ^ u16(b, payload + 2);
+  return ((sum ^ (sum >>> 16)) & 0xffff) >>> 0;
+}
