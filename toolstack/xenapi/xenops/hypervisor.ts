@@ -116,6 +116,7 @@ export class Hypervisor implements Xenops {
         name: this.#name(machine),
         uuid,
         bootloader: undefined,
+        disks: [],
         cmdline: commandLine,
         memory,
         vcpus,
