@@ -1,4 +1,4 @@
-// Hostile PV guests (guests/pv/hostile.c), each in two machines, one of which translates: turn by turn their processors are in the same state, and when a
+// Hostile PV guests (guests/pv/hostile.c, guests/pv32/hostile.c), each in two machines, one of which translates: turn by turn their processors are in the same state, and when a
 // guest has ended, or has gone on for long enough, every invariant of the hypervisor holds.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,19 +8,21 @@ import { loadCore } from '../../platform/core.ts';
 import { invariants } from '../invariants.ts';
 import { cpuDifference } from '../translator/bed.ts';
 import { pvGuest } from './bed.ts';
+import { pv32Guest } from './bed32.ts';
 
 const TURNS = 300;
 /** `how` of a hostile guest is its seed (guests/pv/main.c). */
 const FIRST_SEED = 1000;
 
 /** Instructions that `n` guests have retired, from seed `from` on. */
-export function hostileGuests(from: number, n: number): number {
-  const image = readFileSync(buildGuest('pv'));
+export function hostileGuests(bits: 32 | 64, from: number, n: number): number {
+  const image = readFileSync(buildGuest(bits === 64 ? 'pv' : 'pv32'));
+  const make = bits === 64 ? pvGuest : pv32Guest;
   const core = loadCore();
   let instructions = 0;
   for (let seed = FIRST_SEED + from; seed < FIRST_SEED + from + n; seed++) {
-    const plain = pvGuest(image, false, core, seed);
-    const translated = pvGuest(image, true, core, seed);
+    const plain = make(image, false, core, seed);
+    const translated = make(image, true, core, seed);
     for (let turn = 0; turn < TURNS && plain.stopped() === null; turn++) {
       plain.machine.step();
       translated.machine.step();
