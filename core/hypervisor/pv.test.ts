@@ -677,3 +677,38 @@ test('a page that other pCPUs may still write becomes a table when they have lef
   assert.ok(!(m.x.test_frame_flags(g.mfns[9]) & stale));
   assert.equal(invariants(m.x), null);
 });
+
+test('a domain becomes a 32-bit one before it has memory, or never', () => {
+  const m = new Machine();
+  const dom0 = m.service(0, 1);
+  const size = (id: number): number => {
+    assert.equal(domctl(dom0, 'XEN_DOMCTL_get_address_size', id, []), 0);
+    return dom0.u32(N.xen_domctl__u);
+  };
+  const set = (id: number, bits: number): number => domctl(dom0, 'XEN_DOMCTL_set_address_size', id, [[0, 4, bits]]);
+  const wide = new PvGuest(m, dom0, 64);
+  const narrow = new PvGuest(m, dom0, 64, 1, 32);
+  const hvm = createDomain(dom0, 16);
+  assert.deepEqual([size(wide.id), size(narrow.id)], [64, 32]);
+  assert.deepEqual([set(wide.id, 32), set(wide.id, 64), set(wide.id, 16)], [-N.EACCES, 0, -N.EINVAL]);
+  assert.deepEqual([set(narrow.id, 64), set(narrow.id, 32), set(hvm, 32)], [-N.EINVAL, 0, -N.EINVAL]);
+  narrow.tables(40);
+  assert.deepEqual(
+    [0, 1, 2, 3].map((i) => narrow.type(narrow.roots[i])),
+    [11, 10, 2, 1],
+  );
+  const [root, , l2] = narrow.roots;
+  assert.equal(narrow.pin('L4', root), -N.EINVAL);
+  assert.equal(narrow.set(root, 3, entry(narrow.roots[1], 1n)), -N.EINVAL, 'its last entry');
+  assert.equal(narrow.set(root, 1, entry(narrow.roots[1], 1n)), -N.EINVAL, 'the table with slots of the hypervisor');
+  assert.equal(narrow.set(root, 1, entry(root, 1n)), -N.EINVAL, 'a root as an L2');
+  assert.equal(narrow.set(root, 1, entry(l2, 1n)), 0);
+  assert.equal(narrow.set(narrow.roots[1], 0x1ac, entry(narrow.roots[3], 1n)), -N.EINVAL, "a slot of the hypervisor's");
+  assert.equal(narrow.map(3, entry(narrow.mfns[3], 3n)), 0);
+  const [table, i] = narrow.slot(3);
+  assert.equal(narrow.words(table)[i] & 4n, 0n, 'the kernel alone');
+  assert.equal(invariants(m.x), null);
+  assert.equal(destroyDomain(dom0, narrow.id), 0);
+  assert.equal(destroyDomain(dom0, wide.id), 0);
+  assert.equal(invariants(m.x), null);
+});

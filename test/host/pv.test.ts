@@ -1,9 +1,10 @@
-// PV guests under `xl`: Debian as PV beside our own unikernel as PVH; list, balloon and reboot.
+// PV guests under `xl`: Debian as PV beside our own unikernel as PVH; list, balloon and reboot; a 32-bit one.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { buildGuest } from '../../guests/build.ts';
 import { guestImage } from '../../guests/image/index.ts';
 import { Bed, fields, until } from './bed.ts';
 
@@ -67,4 +68,20 @@ test('xl create of a PV domain: list -l, mem-set, reboot', async () => {
   const another = async (): Promise<boolean> => /\d/.test((await b.xl('domid', 'pv')).out.replace(domid, ''));
   await until(another, 'it is another domain', LONG_MS);
   await b.ok('destroy', 'pv');
+});
+
+test('xl create of a 32-bit PV domain, also by the boot loader on its own disk', async () => {
+  const kernel = buildGuest('pv32');
+  const whole = async (config: string): Promise<string> => {
+    const { code, out } = await b.run('xl', ['create', '-q', '-c', config]);
+    assert.equal(code, 0, out);
+    return out;
+  };
+  assert.match(await whole(b.config('narrow', { type: 'pv', kernel, vcpus: 2 })), /all checks hold/);
+  const folder = join(b.folder, 'disk');
+  mkdirSync(join(folder, 'extlinux'), { recursive: true });
+  copyFileSync(kernel, join(folder, 'kernel'));
+  writeFileSync(join(folder, 'extlinux/extlinux.conf'), 'LABEL a\nLINUX /kernel\nAPPEND by extlinux\n');
+  const loaded = b.config('loaded', { type: 'pv', kernel: '', bootloader: 'pygrub', disk: folder, vcpus: 2 });
+  assert.match(await whole(loaded), /all checks hold/);
 });
