@@ -2,8 +2,9 @@
 import { N, type Machine, type Service } from './hypervisor.ts';
 
 const SELF = 0x7ff0;
-/** Where the test's guests see their memory, page by page. */
+/** Where the test's guests see their memory, page by page: 64-bit ones, and 32-bit ones. */
 export const BASE = 0xffffffff80000000n;
+const BASE32 = 0x80000000n;
 const P = 1n;
 const RW = 2n;
 const USER = 4n;
@@ -31,12 +32,14 @@ export class PvGuest {
   readonly id: number;
   /** Machine frame of each of its own numbers. */
   readonly mfns: number[] = [];
-  /** Of the tables that `tables` has made: [L4, L3, L2, L1…]. */
+  /** Of the tables that `tables` has made: [L4, L3, L2, L1…]; of a 32-bit guest [L3, its last L2, L2, L1…]. */
   roots: number[] = [];
+  readonly narrow: boolean;
 
-  constructor(m: Machine, dom0: Service, pages: number, vcpus = 1) {
+  constructor(m: Machine, dom0: Service, pages: number, vcpus = 1, bits: 32 | 64 = 64) {
     this.m = m;
     this.dom0 = dom0;
+    this.narrow = bits === 32;
     const c = 'xen_domctl_createdomain__';
     const rc = domctl(dom0, 'XEN_DOMCTL_createdomain', 0, [
       [N[`${c}flags`], 4, 0],
@@ -47,6 +50,7 @@ export class PvGuest {
     ]);
     if (rc !== 0) throw new Error(`createdomain: ${rc}`);
     this.id = new DataView(dom0.read(N.xen_domctl__domain, 2)!.buffer).getUint16(0, true);
+    if (domctl(dom0, 'XEN_DOMCTL_set_address_size', this.id, [[0, 4, bits]]) !== 0) throw new Error('set_address_size');
     if (domctl(dom0, 'XEN_DOMCTL_max_mem', this.id, [[0, 8, (pages + 64) * 4]]) !== 0) throw new Error('max_mem');
     for (let at = 0; at < pages; at += 512) {
       const n = Math.min(512, pages - at);
@@ -82,8 +86,13 @@ export class PvGuest {
     this.roots = this.mfns.slice(from, from + 3 + n);
     const [l4, l3, l2] = this.roots.map((mfn) => this.words(mfn));
     const [, m3, m2] = this.roots;
-    l4[511] = entry(m3, RW_PTE);
-    l3[510] = entry(m2, RW_PTE);
+    if (this.narrow) {
+      l4[2] = entry(m2, P);
+      l4[3] = entry(m3, P);
+    } else {
+      l4[511] = entry(m3, RW_PTE);
+      l3[510] = entry(m2, RW_PTE);
+    }
     for (let t = 0; t < n; t++) {
       l2[t] = entry(this.roots[3 + t], RW_PTE);
       const l1 = this.words(this.roots[3 + t]);
@@ -93,7 +102,7 @@ export class PvGuest {
       }
     }
     if (!ready) return;
-    let rc = this.pin('L4', this.roots[0]);
+    let rc = this.pin(this.narrow ? 'L3' : 'L4', this.roots[0]);
     if (rc === 0) {
       // The toolstack's part: a vCPU begins on its root.
       rc = this.m.x.test_pv_root(this.id, this.roots[0]);
@@ -115,7 +124,7 @@ export class PvGuest {
   }
 
   va(pfn: number, offset = 0): bigint {
-    return BASE + BigInt(pfn * 4096 + offset);
+    return (this.narrow ? BASE32 : BASE) + BigInt(pfn * 4096 + offset);
   }
 
   /** The guest's own hypercall, to its end. */

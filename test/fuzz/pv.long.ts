@@ -85,6 +85,27 @@ const MISTAKES: [name: string, file: string, right: string, wrong: string, found
     '    if (end_mfn) return GNTST_okay;\n',
     /wrong entry|reasons for|nobody has granted/,
   ],
+  [
+    "the last entry of a 32-bit guest's root can be changed",
+    'update.ts',
+    'if (slot_reserved(type, i) || slot_needed(type, i)) return',
+    'if (slot_reserved(type, i)) return',
+    /wrong entry|reasons for|its type/,
+  ],
+  [
+    "a 32-bit guest's L2 tables with and without the hypervisor's slots are taken for one another",
+    'page_type.ts',
+    '  if (f.pt_type == type && f.pt_flags & PGT_validated) {\n',
+    '  if ((f.pt_type & 7) == (type & 7) && f.pt_flags & PGT_validated) {\n',
+    /wrong entry|its type|reasons for/,
+  ],
+  [
+    "what is the hypervisor's in a 32-bit guest's tables is not emptied",
+    'page_type.ts',
+    '      if (type != PGT_l4) atomic.store<u64>(p, 0);\n',
+    '',
+    /wrong entry/,
+  ],
 ];
 
 for (const [i, [name, file, right, wrong, found]] of MISTAKES.entries())

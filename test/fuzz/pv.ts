@@ -11,6 +11,12 @@ const WRITABLE = 6;
 /** Operations between two walks of the invariants, unless told. */
 const BATCH = 500;
 
+/** Types of 32-bit guests' tables (core/hypervisor/pv/page_type.ts). */
+const PAE_XEN_L2 = 10;
+const PAE_L3 = 11;
+const levelOf = (type: number): number => type & 7;
+const isTable = (type: number): boolean => levelOf(type) >= 1 && levelOf(type) <= 4;
+
 type Random = (below: number) => number;
 
 export interface Outcome {
@@ -35,7 +41,7 @@ class Hostile extends PvGuest {
   continued = 0;
 
   constructor(m: Machine, dom0: Service, rnd: Random) {
-    super(m, dom0, PAGES);
+    super(m, dom0, PAGES, 1, rnd(2) ? 64 : 32);
     this.rnd = rnd;
     this.tables(TABLES);
     this.pool = [...this.mfns];
@@ -49,6 +55,17 @@ class Hostile extends PvGuest {
       ) === 0
     )
       this.table = Number(this.get(1024));
+  }
+
+  /** Level of its roots. */
+  get top(): number {
+    return this.narrow ? 3 : 4;
+  }
+
+  /** A type of its page tables, of a level if that is told. */
+  tableType(level = 1 + this.rnd(this.top)): number {
+    if (!this.narrow || level === 1) return level;
+    return level === 3 ? PAE_L3 : this.rnd(3) ? level : PAE_XEN_L2;
   }
 
   pick<T>(list: readonly T[]): T {
@@ -134,7 +151,8 @@ export class PvFuzz {
     if (rnd(2)) flags |= 2n;
     if (!rnd(4)) flags |= [0x20n, 0x40n, 0x60n, 1n << 63n, 0x200n, 1n << 52n][rnd(6)];
     if (!rnd(24)) flags |= [8n, 0x10n, 0x80n, 0x100n, 1n << 51n][rnd(5)];
-    const type = level === 1 ? (flags & 2n ? WRITABLE : undefined) : rnd(6) ? level - 1 : level;
+    if (g.narrow && level === 3 && rnd(8)) flags &= 1n;
+    const type = level === 1 ? (flags & 2n ? WRITABLE : undefined) : g.tableType(rnd(6) ? level - 1 : level);
     return entry(this.mfn(g, type), flags);
   }
 
@@ -144,19 +162,22 @@ export class PvFuzz {
     if (g.type(mfn) !== WRITABLE || mfn === g.mfns[0]) return false;
     const words = g.words(mfn);
     if (!this.rnd(3)) words.fill(0n);
-    const level = 1 + this.rnd(4);
+    const level = 1 + this.rnd(g.top);
     for (let n = this.rnd(6); n > 0; n--) {
       const e = this.rnd(20) ? this.entry(g, level) : BigInt(this.rnd(0x10000)) * 0x100010001n;
-      words[this.rnd(4) ? this.rnd(12) : this.rnd(512)] = e;
+      words[this.rnd(4) ? this.rnd(level === 3 && g.narrow ? 6 : 12) : this.rnd(512)] = e;
     }
     // Most of the time a root leads to where the arguments are.
-    if (level === 4 && this.rnd(4)) words[511] = g.words(g.roots[0])[511];
+    const kept = g.narrow ? [2, 3] : [511];
+    if (level === g.top && this.rnd(4)) for (const i of kept) words[i] = g.words(g.roots[0])[i];
     return true;
   }
 
-  private index(level: number): number {
+  private index(type: number): number {
     const { rnd } = this;
-    if (level === 4 && !rnd(10)) return 256 + rnd(16);
+    if (type === 4 && !rnd(10)) return 256 + rnd(16);
+    if (type === PAE_L3 && rnd(6)) return rnd(5);
+    if (type === PAE_XEN_L2 && !rnd(6)) return 426 + rnd(5);
     return rnd(5) ? 1 + rnd(60) : rnd(512);
   }
 
@@ -165,12 +186,12 @@ export class PvFuzz {
     const n = 1 + rnd(3);
     const list: bigint[] = [];
     for (let i = 0; i < n; i++) {
-      const table = rnd(3) ? this.mfn(g, 1 + rnd(4)) : this.mfn(g);
+      const table = rnd(3) ? this.mfn(g, g.tableType()) : this.mfn(g);
       const type = g.type(table);
-      const level = type >= 1 && type <= 4 ? type : 1 + rnd(4);
+      const level = isTable(type) ? levelOf(type) : 1 + rnd(g.top);
       const cmd = rnd(3) ? 0 : rnd(5);
       if (cmd === 1) list.push((BigInt(this.mfn(g)) << 12n) | 1n, BigInt(rnd(PAGES)));
-      else list.push((BigInt(table) << 12n) | BigInt(8 * this.index(level) + cmd), this.entry(g, level));
+      else list.push((BigInt(table) << 12n) | BigInt(8 * this.index(type) + cmd), this.entry(g, level));
     }
     const whose = rnd(12) ? SELF : [this.pickOther(g).id, g.id, 0, 5, ((g.id + 1) << 16) | SELF, 0x7ff1][rnd(6)];
     return g.try('mmu_update', g.put(0, ...list), n, rnd(3) ? 0 : g.va(0, 2048), whose);
@@ -183,7 +204,7 @@ export class PvFuzz {
     for (let i = 0; i < n; i++) {
       const level = rnd(4);
       const op = [level, level, level, 4, 4, 5, 15, 16, 17, rnd(24)][rnd(10)];
-      let what = this.mfn(g, op === 4 || op === 5 || op === 15 ? 1 + rnd(4) : undefined);
+      let what = this.mfn(g, op === 4 || op === 5 || op === 15 ? g.tableType() : undefined);
       // The root it runs on should lead to its arguments.
       if (op === 5 && rnd(8)) what = g.roots[0];
       list.push(
@@ -404,7 +425,7 @@ export class PvFuzz {
         dom0.write((600 + rnd(24)) * 4096 + 8 * rnd(64), new Uint8Array(8).fill(0x67));
         return 0;
       case 2:
-        return g.pin(['L1', 'L2', 'L3', 'L4', ''][rnd(5)], this.mfn(g, 1 + rnd(4)));
+        return g.pin(['L1', 'L2', 'L3', 'L4', ''][rnd(5)], this.mfn(g, g.tableType()));
       case 3: {
         const fields = {
           host_addr: [8, (90 + rnd(30)) * 4096],
@@ -446,7 +467,7 @@ export class PvFuzz {
       case 1: {
         // A multicall of two updates.
         const args = (at: number) => {
-          g.put(at, (BigInt(this.mfn(g, 1 + rnd(4))) << 12n) | BigInt(8 * rnd(64)), this.entry(g, 1 + rnd(4)));
+          g.put(at, (BigInt(this.mfn(g, g.tableType())) << 12n) | BigInt(8 * rnd(64)), this.entry(g, 1 + rnd(g.top)));
           return [BigInt(N.__HYPERVISOR_mmu_update), 0n, g.va(0, at), 1n, 0n, BigInt(SELF), 0n, 0n];
         };
         return g.try('multicall', g.put(0, ...args(512), ...args(544)), 2);
