@@ -62,11 +62,11 @@ void test_vcpus(void) {
   check("initialise", op(initialise, 1, context), 0);
   check("once", op(initialise, 1, context), S(-XEN_EEXIST));
   check("up", op(up, 1, 0), 0);
-  for (int i = 0; i < 1000 && !seen[3]; i++) HC(sched_op, 0, 0, 0, 0);
+  for (int i = 0; i < 3000000 && !seen[3]; i++) HC(sched_op, 0, 0, 0, 0);
   check("its register", seen[0], 0x77);
   check("its cs", seen[1], CS1);
   check("its root", seen[2], cr3);
   check("it was up", seen[3], 1);
-  for (int i = 0; i < 1000 && op(is_up, 1, 0); i++) HC(sched_op, 0, 0, 0, 0);
+  for (int i = 0; i < 3000000 && op(is_up, 1, 0); i++) HC(sched_op, 0, 0, 0, 0);
   check("down", op(is_up, 1, 0), 0);
 }
