@@ -59,20 +59,21 @@ test('ranges and numbers that cannot be do nothing', () => {
 
 test('a worker ended in the middle of its calls leaves a gate that serves the next one', async () => {
   const source = `
-    import { workerData, parentPort } from 'node:worker_threads';
+    import { parentPort } from 'node:worker_threads';
     import { Box, OP } from ${JSON.stringify(new URL('./box.ts', import.meta.url).href)};
-    const box = new Box(workerData.box);
+    parentPort.once('message', ({ begin }) => { const box = new Box(begin);
     for (let n = 0; ; n++) {
       box.heapView.setUint32(0, n, true);
       box.copy(0, 0, 4, false);
       for (let i = 0; i < 20; i++) box.add(OP.write, 4, 0, ${AT} + 4 * i);
       box.go();
       if (n === 100) parentPort.postMessage('busy');
-    }`;
+    } });`;
   const file = new URL(`data:text/javascript,${encodeURIComponent(source)}`);
   for (let round = 0; round < 10; round++) {
     const ended = Promise.withResolvers<Error | undefined>();
-    const worker = service.start(file, 0x10000, undefined, ended.resolve);
+    const worker = service.prepare(file);
+    service.start(worker, 0x10000, ended.resolve);
     await new Promise((resolve) => worker.once('message', resolve));
     await sleep(round);
     void worker.terminate();

@@ -1,6 +1,6 @@
 // A service domain whose code is a worker thread, from the side that starts it. The domain outlives the worker: its mappings, ports and memory
 // stay, and a new worker goes on with them.
-import { Worker } from 'node:worker_threads';
+import { Worker, type MessagePort } from 'node:worker_threads';
 import { Box, newBox, GATE_BELL, WINDOW_SIZE, type BoxData } from './box.ts';
 import type { GateMessage } from './gate.ts';
 
@@ -37,10 +37,14 @@ export class Gate {
   }
 }
 
-/** What a service worker is started with, beside what its starter adds. */
-export interface ServiceData<T> {
-  box: BoxData;
-  own: T;
+/** A worker's first message: it begins to serve. Until then it has loaded its code and waits. */
+export interface Begin {
+  begin: BoxData;
+}
+
+/** In the worker: calls `main` once it is to serve. */
+export function whenBegun(port: MessagePort, main: (box: BoxData) => void): void {
+  port.once('message', ({ begin }: Begin) => main(begin));
 }
 
 export class ServiceDomain {
@@ -69,14 +73,17 @@ export class ServiceDomain {
     };
   }
 
-  /** Starts a worker with a box of `heap` bytes. `ended` is called once nothing of it can have an effect any more. */
-  start<T>(file: URL, heap: number, own: T, ended: (error: Error | undefined) => void): Worker {
+  /** A worker that loads its code and waits: who starts it serves at once. */
+  prepare(file: URL): Worker {
+    return new Worker(file);
+  }
+
+  /** Has a worker serve, with a box of `heap` bytes. `ended` is called once nothing of it can have an effect any more. */
+  start(worker: Worker, heap: number, ended: (error: Error | undefined) => void): void {
     const { box, id } = this.#box(heap);
-    const data: ServiceData<T> = { box, own };
-    const worker = new Worker(file, { workerData: data });
     let failure: Error | undefined;
     worker.on('error', (error) => (failure = error as Error));
     worker.on('exit', () => void this.#gate.remove(id).then(() => ended(failure)));
-    return worker;
+    worker.postMessage({ begin: box } satisfies Begin);
   }
 }

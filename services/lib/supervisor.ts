@@ -30,6 +30,8 @@ export interface SupervisedBy<O, R> {
 /** A worker that ends again so soon after its start is started again after a pause, which grows. */
 const SOON_MS = 2000;
 const FIRST_PAUSE_MS = 100;
+/** After a start the next worker is got ready. */
+const STANDBY_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
 
 export class Supervisor<O extends object, R> {
@@ -44,11 +46,15 @@ export class Supervisor<O extends object, R> {
   readonly #heap: number;
   readonly #by: SupervisedBy<O, R>;
   #worker!: Worker;
+  /** The next one, whose code is loaded already. */
+  #standby: Worker | undefined;
   #next = 1;
   #waiting = new Map<number, Waiting<O, R>>();
   #ready: Promise<void> = Promise.resolve();
   #restoring = false;
   #down = 0;
+  /** When `restart` ended the worker: its last moments are no service any more. */
+  #asked = 0;
   #pause = 0;
   #stopping: (() => void) | undefined;
 
@@ -59,11 +65,28 @@ export class Supervisor<O extends object, R> {
     this.#heap = heap;
     this.#by = by;
     this.#start();
+    this.#prepareNext();
+  }
+
+  /** Not at once: who has just begun to serve has better things to do with the processor. */
+  #prepareNext(): void {
+    setTimeout(() => {
+      if (this.#stopping || this.#standby) return;
+      const next = this.domain.prepare(this.#file);
+      this.#standby = next;
+      const gone = (): void => {
+        if (this.#standby === next) this.#standby = undefined;
+      };
+      next.on('error', gone);
+      next.on('exit', gone);
+    }, STANDBY_MS).unref();
   }
 
   #start(): void {
     this.started = performance.now();
-    this.#worker = this.domain.start(this.#file, this.#heap, undefined, (error) => this.#ended(error));
+    this.#worker = this.#standby ?? this.domain.prepare(this.#file);
+    this.#standby = undefined;
+    this.domain.start(this.#worker, this.#heap, (error) => this.#ended(error));
     this.#worker.on('message', (message: object) => this.#heard(message));
   }
 
@@ -79,6 +102,7 @@ export class Supervisor<O extends object, R> {
   /** Ends the worker at once, in the middle of whatever it does; resolves when the next one serves. */
   async restart(): Promise<void> {
     const { restarts } = this;
+    this.#asked = performance.now();
     void this.#worker.terminate();
     while (this.restarts === restarts || this.#restoring) await sleep(1);
     await this.#ready;
@@ -86,8 +110,10 @@ export class Supervisor<O extends object, R> {
 
   async stop(): Promise<void> {
     const ended = new Promise<void>((resolve) => (this.#stopping = resolve));
+    const standby = this.#standby;
+    this.#standby = undefined;
     void this.#worker.terminate();
-    await ended;
+    await Promise.all([ended, standby?.terminate()]);
     for (const { reject } of this.#waiting.values()) reject(new Error(`the ${this.name} service has ended`));
     this.#waiting.clear();
   }
@@ -108,7 +134,8 @@ export class Supervisor<O extends object, R> {
 
   #ended(error: Error | undefined): void {
     if (this.#stopping) return this.#stopping();
-    if (!this.#restoring) this.#down = performance.now();
+    if (!this.#restoring && this.#asked === 0) this.#down = performance.now();
+    if (this.#asked > 0) [this.#down, this.#asked] = [this.#asked, 0];
     this.#restoring = true;
     this.#by.log(`the ${this.name} service has ended${error ? `: ${error.message}` : ''}; it is started again`);
     this.#pause =
@@ -136,6 +163,7 @@ export class Supervisor<O extends object, R> {
     this.#restoring = false;
     this.restarts++;
     this.gap = performance.now() - this.#down;
+    this.#prepareNext();
     // What was asked for meanwhile has a number of its own already, and waits in the same table.
     for (const [call, waiting] of due) this.#waiting.set(call, waiting);
     for (const [call, { order }] of this.#waiting) worker.postMessage({ ...order, call });

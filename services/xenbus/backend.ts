@@ -122,24 +122,29 @@ export class XenbusBackend<Settings> {
     this.#due = true;
     if (this.#running) return;
     this.#running = true;
-    void this.#follow().finally(() => {
-      this.#running = false;
-      for (const wake of this.#waiters.splice(0)) wake();
-    });
+    void this.#follow();
   }
 
   async #follow(): Promise<void> {
-    while (this.#due && !this.#gone) {
-      this.#due = false;
-      try {
-        await this.#step(stateOf(this.#store.find(`${this.#front}/state`)));
-      } catch (error) {
-        await this.#disconnect();
-        this.#failed = true;
-        if (this.#gone) return;
-        this.#say((error as Error).message);
-        this.#set(XenbusStateClosing);
-      }
+    try {
+      while (this.#due && !this.#gone) await this.#followed();
+    } finally {
+      // In the same breath as the last look at `due`: who sets it afterwards begins anew.
+      this.#running = false;
+      for (const wake of this.#waiters.splice(0)) wake();
+    }
+  }
+
+  async #followed(): Promise<void> {
+    this.#due = false;
+    try {
+      await this.#step(stateOf(this.#store.find(`${this.#front}/state`)));
+    } catch (error) {
+      await this.#disconnect();
+      this.#failed = true;
+      if (this.#gone) return;
+      this.#say((error as Error).message);
+      this.#set(XenbusStateClosing);
     }
   }
 
@@ -198,7 +203,8 @@ export class XenbusBackend<Settings> {
     );
     this.#connected = true;
     this.#publish(await this.#driver.connect(settings));
-    if (!this.#gone) this.#set(XenbusStateConnected);
+    // It may have broken the protocol with its very first requests.
+    if (!this.#gone && !this.#failed) this.#set(XenbusStateConnected);
   }
 
   async #disconnect(): Promise<void> {

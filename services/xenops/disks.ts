@@ -106,7 +106,10 @@ export class Disks {
   }
 
   #close(device: BlockDevice): Promise<void> {
-    const closing = this.#running!.service.close(device)
+    const service = this.#running?.service;
+    if (!service) return Promise.resolve();
+    const closing = service
+      .close(device)
       .catch((error: Error) => this.log(`${device.image.path}: closing it failed: ${error.message}`))
       .finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
@@ -222,7 +225,10 @@ export class Disks {
   }
 
   async stop(): Promise<void> {
+    for (const domid of [...this.#byDomain.keys()]) this.forget(domid);
     await Promise.all(this.#closing);
-    await this.#running?.service.stop();
+    const service = this.#running?.service;
+    this.#running = undefined;
+    await service?.stop();
   }
 }

@@ -1,13 +1,13 @@
 // The block service's worker: orders from the control side, and work whenever the bell rings.
-import { parentPort, workerData } from 'node:worker_threads';
-import { Box } from '../../../platform/box.ts';
-import type { ServiceData } from '../../../platform/service_domain.ts';
+import { parentPort } from 'node:worker_threads';
+import { Box, type BoxData } from '../../../platform/box.ts';
+import { whenBegun } from '../../../platform/service_domain.ts';
 import { open_image } from '../image/open.ts';
 import { Device } from './device.ts';
 import { Engine } from './engine.ts';
 import type { DeviceFacts, FromWorker, Order, ToWorker } from './messages.ts';
 
-function main({ box: data }: ServiceData<undefined>): void {
+function main(data: BoxData): void {
   const box = new Box(data);
   const tell = (message: FromWorker): void => parentPort!.postMessage(message);
   const engine = new Engine(box, {
@@ -69,4 +69,4 @@ async function listen(box: Box, engine: Engine): Promise<never> {
   }
 }
 
-if (parentPort) main(workerData as ServiceData<undefined>);
+if (parentPort) whenBegun(parentPort, main);
