@@ -94,6 +94,8 @@ export interface Snapshots {
   /** The disk's contents and size become the snapshot's. */
   revert_snapshot(id_or_name: string): Promise<void>;
   delete_snapshot(id_or_name: string): Promise<void>;
+  /** Of an image that is open for reading only: it reads as the snapshot from now on. */
+  look_at_snapshot(id_or_name: string): Promise<void>;
 }
 
 export const has_snapshots = (image: DiskImage): image is DiskImage & Snapshots => 'create_snapshot' in image;

@@ -654,6 +654,22 @@ export class Qcow2Image implements DiskImage, Snapshots {
     });
   }
 
+  look_at_snapshot(id_or_name: string): Promise<void> {
+    return this.#gate.exclusive(async () => {
+      this.#alive();
+      if (!this.readonly)
+        throw new ImageError('range', 'it is open for writing: what is looked at could be written to.');
+      const { l1Offset, l1Size, snapshot } = findSnapshot(this.#rows, id_or_name);
+      // Where nothing is noted (version 2) the disk had the size it has.
+      const size = snapshot.size || this.header.size;
+      if (Math.ceil(size / (this.cluster_size * (this.cluster_size / 8))) > l1Size)
+        throw corrupt(`the L1 table of snapshot ${snapshot.name} is too small for it`);
+      this.header = { ...this.header, l1Offset, l1Size, size };
+      this.#decompressed.clear();
+      await this.#load();
+    });
+  }
+
   #change<T>(work: () => Promise<T>): Promise<T> {
     return this.#gate.exclusive(async () => {
       this.#check(0, 0, true);
