@@ -8,6 +8,7 @@ async function main(): Promise<number> {
   if (['up', 'down', 'status'].includes(args[0])) return (await import('./host/main.ts')).hostCommand(args);
   if (args[0] === 'simulate') return (await import('./host/simulate.ts')).simulate(args.slice(1));
   if (args[0] === 'image') return (await import('./image/main.ts')).imageCommand(args.slice(1));
+  if (args[0] === 'net') return (await import('./net/main.ts')).netCommand(args);
   const parsed = parseCommand(args);
   switch (parsed.command) {
     case 'help':

@@ -1,11 +1,11 @@
 // Verbs of devices and features that this host does not have yet: each is there, with its help, and says so. A list is empty.
 import { BLOCK } from './block.ts';
+import { NETWORK } from './network.ts';
 import type { Xl } from './context.ts';
 import { Failure, type Given, type Verb } from './verb.ts';
 
 /** The heads of Xen's tables. */
 const HEADS: Readonly<Record<string, string>> = {
-  network: 'Idx BE Mac Addr.         handle state evt-ch   tx-/rx-ring-ref BE-path                       ',
   vtpm: 'Idx BE Uuid                                 handle state evt-ch ring-ref BE-path   ',
   channel: 'Idx BE state evt-ch ring-ref connection params',
   vkb: 'Idx BE handle state evt-ch ref ID BE-path',
@@ -16,7 +16,6 @@ const HEADS: Readonly<Record<string, string>> = {
 };
 
 const NAMES: Readonly<Record<string, string>> = {
-  network: 'network interfaces',
   vtpm: 'TPM devices',
   channel: 'channels',
   vkb: 'keyboards',
@@ -82,8 +81,7 @@ const flask = (name: string, usage: string, about: string, needs = 0): Verb => (
 });
 
 export const DEVICES: Verb[] = [
-  list('network'),
-  ...device('network', '[mac=MAC] [bridge=BRIDGE] ...'),
+  ...NETWORK,
   ...BLOCK,
   list('channel'),
   list('vtpm'),

@@ -18,7 +18,7 @@ const VIRTIO = ['virtio', 'virtio_ring', 'virtio_mmio', 'virtio_blk'];
 /** What the machine runs first: `rdinit=`. */
 export const DISK_INIT = '/disk/init';
 
-async function modules(names: readonly string[]): Promise<Map<string, Uint8Array>> {
+export async function modules(names: readonly string[]): Promise<Map<string, Uint8Array>> {
   const { packages } = guestImage();
   const [name] = packages.find((each) => each.startsWith('linux-image'))!.split(' ');
   const apt = new Apt(join(ROOT, 'build', 'apt'));
@@ -28,7 +28,9 @@ async function modules(names: readonly string[]): Promise<Map<string, Uint8Array
   const { child, ended } = start('dpkg-deb', ['--fsys-tarfile', deb], { piped: true });
   for await (const entry of untar(child.stdout as Readable, (path) => names.includes(nameOf(path))))
     found.set(nameOf(entry.path), entry.content);
-  await ended;
+  // What follows the archive's end is not read: what still writes it ends at the closed pipe.
+  for (const stream of child.stdio) stream?.destroy();
+  ended.catch(() => {});
   const missing = names.find((each) => !found.has(each));
   if (missing) throw new Error(`${deb} has no ${missing}.ko`);
   return found;

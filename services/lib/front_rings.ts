@@ -27,6 +27,8 @@ export interface FrontRing {
   readonly at: RingAt;
   readonly place: number;
   readonly handles: readonly number[];
+  /** Its port is another ring's. */
+  readonly shares: boolean;
 }
 
 export class FrontRings {
@@ -45,8 +47,8 @@ export class FrontRings {
     this.#ownPages = ownPages;
   }
 
-  /** Throws GrantError or XenError; then nothing is left of it. */
-  open(domid: number, grefs: readonly number[], remotePort: number, shape: RingShape): FrontRing {
+  /** `remote` is the front end's port, or a ring that this one shares its port with, which outlives it. Throws GrantError or XenError; then nothing is left of it. */
+  open(domid: number, grefs: readonly number[], remote: number | FrontRing, shape: RingShape): FrontRing {
     if (this.#free.length === 0 && this.#next === PLACES)
       throw new XenError('the service has no room for another ring', ERRNO.ENOSPC);
     const place = this.#free.pop() ?? this.#next++;
@@ -55,17 +57,18 @@ export class FrontRings {
     let port = 0;
     try {
       grefs.forEach((gref, i) => handles.push(this.#calls.mapGrant(domid, gref, frame + i)));
-      port = this.#calls.bindInterdomain(domid, remotePort);
-      const at = this.#journal(place, frame, port, shape);
-      return { domid, port, at, place, handles };
+      if (typeof remote === 'number') port = this.#calls.bindInterdomain(domid, remote);
+      const bound = typeof remote === 'number' ? port : remote.port;
+      const at = this.#journal(place, frame, bound, shape);
+      return { domid, port: bound, at, place, handles, shares: typeof remote !== 'number' };
     } catch (error) {
       this.#undo(place, handles, port);
       throw error;
     }
   }
 
-  close({ place, handles, port }: FrontRing): void {
-    this.#undo(place, handles, port);
+  close({ place, handles, port, shares }: FrontRing): void {
+    this.#undo(place, handles, shares ? 0 : port);
   }
 
   #undo(place: number, handles: readonly number[], port: number): void {

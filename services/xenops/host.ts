@@ -15,6 +15,8 @@ import { Store } from '../xenstore/protocol/store.ts';
 import { XS } from '../xenstore/protocol/wire.ts';
 import { createDomain } from './create.ts';
 import { Disks, type OpenDisk } from './disks.ts';
+import { Vifs, type NicOptions } from './vifs.ts';
+import type { Network } from '../network/backend/service.ts';
 
 const MESSAGE_NAMES: ReadonlyMap<number, string> = new Map(Object.entries(XS).map(([name, type]) => [type, name]));
 
@@ -43,6 +45,8 @@ export interface GuestOptions {
   paused?: boolean;
   /** Its disks, open already; the first one is the one to boot from. */
   disks?: readonly OpenDisk[];
+  /** Its network interfaces. */
+  nics?: readonly { devid: number; network: Network; options: NicOptions }[];
   /** Called when the domain is built, before it runs. */
   onBuilt?: (domid: number) => void;
 }
@@ -173,6 +177,7 @@ export class Host {
   readonly #consoles: Service;
   readonly #client: LocalClient;
   readonly disks: Disks;
+  readonly vifs: Vifs;
   readonly guests = new Set<Guest>();
   /** Called with every xenstore request of a guest, for traces. */
   onXenstore: ((domid: number, text: string) => void) | undefined;
@@ -189,6 +194,7 @@ export class Host {
     this.store = new Store({ domainExists: (domid) => machine.core.domain_state(domid) !== -1 });
     this.#client = new LocalClient(this.store);
     this.disks = new Disks(machine, this.dom0, this.store);
+    this.vifs = new Vifs(machine, this.dom0, this.store);
     writeNodes(this.#client, hostNodes());
   }
 
@@ -226,8 +232,11 @@ export class Host {
       return backend;
     });
     (options.disks ?? []).forEach((disk, i) => this.disks.attach(made.domid, disk, i === 0));
+    for (const { devid, network, options: nic } of options.nics ?? [])
+      this.vifs.attach(made.domid, devid, network, nic);
     const guest = new Guest(this, made.domid, description, backend, () => {
       this.disks.forget(made.domid);
+      this.vifs.forget(made.domid);
       this.#xenstore.detach(storeRing);
       this.#consoles.detach(consoleRing);
       this.store.domainShutdown(made.domid);
@@ -294,7 +303,7 @@ export class Host {
   #turns = 0;
 
   async stop(): Promise<void> {
-    await this.disks.stop();
+    await Promise.all([this.disks.stop(), this.vifs.stop()]);
     await this.machine.stop();
   }
 }

@@ -2,6 +2,7 @@
 import { bootloader, bootloaderOptions, type Bootloader } from './bootloader.ts';
 import { checkDisks, isDisk, parseDisk, type DiskConfig } from './disk.ts';
 import { ConfigError, type Settings } from './syntax.ts';
+import { checkVifs, isVif, parseVif, type VifConfig } from './vif.ts';
 
 /** What becomes of a domain that has stopped; the names of xl.cfg(5). */
 export const ACTIONS = [
@@ -32,6 +33,7 @@ export interface DomainConfig {
   ramdisk: string | undefined;
   cmdline: string;
   disks: DiskConfig[];
+  vifs: VifConfig[];
   /** KiB at the start, and at most. */
   memory: number;
   maxMemory: number;
@@ -55,7 +57,6 @@ const DEVICE_MODEL = /^device_model_|^(bios|stdvga|vga|videoram|gfx_passthru|usb
 
 /** Settings that would change what the guest is and that this host does not have: without them it would be another guest. */
 const REFUSED: Readonly<Record<string, string>> = {
-  vif: 'network devices',
   vfb: 'frame buffers',
   vkb: 'keyboards',
   vdispl: 'displays',
@@ -197,6 +198,9 @@ export function domainConfig(settings: Settings, absolute: (path: string) => str
   const list = settings.get('disk')?.kind === 'list' ? settings.list('disk') : [settings.string('disk') ?? ''];
   const disks = (list ?? []).filter((text) => text !== '').map((text) => parseDisk(text, absolute));
   checkDisks(disks);
+  const warn = (text: string): void => void settings.warnings.push(text);
+  const vifs = (settings.list('vif') ?? []).map((text) => parseVif(text, warn));
+  checkVifs(vifs);
   const loader = bootloader(settings, disks);
   if (!kernel && !loader) fail('No kernel specified: name one by kernel="FILE".');
   // What a boot loader reads is not this machine's.
@@ -211,6 +215,7 @@ export function domainConfig(settings: Settings, absolute: (path: string) => str
     ramdisk: ramdisk ? place(ramdisk) : undefined,
     cmdline: commandLine(settings),
     disks,
+    vifs,
     ...sizes,
     ...actions,
   };
@@ -246,6 +251,8 @@ export function checkConfig(given: unknown): DomainConfig {
     Array.isArray(c.disks) &&
     c.disks.length <= MAX_DISKS &&
     c.disks.every(isDisk) &&
+    Array.isArray(c.vifs) &&
+    c.vifs.every(isVif) &&
     (c.bootloader === undefined ? isText(c.kernel) : isBootloader(c.bootloader)) &&
     [c.uuid, c.kernel, c.ramdisk].every((v) => v === undefined || isText(v)) &&
     actions.every((a) => ACTIONS.includes(a as Action)) &&
@@ -258,6 +265,7 @@ export function checkConfig(given: unknown): DomainConfig {
   const config = c as DomainConfig;
   checkName(config.name);
   checkDisks(config.disks);
+  checkVifs(config.vifs);
   const {
     type,
     name,
@@ -266,6 +274,7 @@ export function checkConfig(given: unknown): DomainConfig {
     ramdisk,
     cmdline,
     disks,
+    vifs,
     memory: size,
     maxMemory,
     vcpus,
@@ -283,6 +292,7 @@ export function checkConfig(given: unknown): DomainConfig {
       ramdisk,
       cmdline,
       disks,
+      vifs,
       memory: size,
       maxMemory,
       vcpus,

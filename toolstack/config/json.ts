@@ -1,5 +1,6 @@
 // A configuration as libxl's JSON (`xl create -n`, `xl list -l`): the same names, in the same order, defaults left out.
 import type { DiskConfig } from './disk.ts';
+import type { VifConfig } from './vif.ts';
 import type { DomainConfig, Action } from './domain.ts';
 
 const DOMID_INVALID = 0xffffffff;
@@ -37,6 +38,20 @@ const disk = ({ target, vdev, format, readonly, cdrom, discard }: DiskConfig): o
   colo_restore_enable: 'False',
 });
 
+const nic = ({ mac, bridge, ip, rate, vifname, devid, mtu, trusted }: VifConfig): object => ({
+  ...(devid !== undefined && { devid }),
+  ...(mtu !== 1500 && { mtu }),
+  ...(mac !== undefined && { mac }),
+  ...(ip.length > 0 && { ip: ip.join(' ') }),
+  bridge,
+  ...(vifname !== undefined && { ifname: vifname }),
+  ...(rate && {
+    rate_bytes_per_interval: rate.burst,
+    rate_interval_usecs: Math.round((rate.burst / rate.bytesPerSecond) * 1e6),
+  }),
+  ...(!trusted && { trusted: 'False' }),
+});
+
 /** `running`: the domain exists, and what libxl adds to the configuration then is there too. */
 export function configJson(config: DomainConfig, running = false): object {
   const type = config.type ?? 'pv';
@@ -68,6 +83,7 @@ export function configJson(config: DomainConfig, running = false): object {
       arch_x86: running ? { msr_relaxed: 'False' } : {},
     },
     ...(config.disks.length > 0 && { disks: config.disks.map(disk) }),
+    ...(config.vifs.length > 0 && { nics: config.vifs.map(nic) }),
     ...actions(config),
   };
 }

@@ -5,6 +5,8 @@ import { ControlCalls, type DomainInfo } from '../../services/xenops/control_cal
 import type { OpenDisk } from '../../services/xenops/disks.ts';
 import { Endings } from '../../services/xenops/endings.ts';
 import type { Guest, Host } from '../../services/xenops/host.ts';
+import type { Network } from '../../services/network/backend/service.ts';
+import type { NicOptions } from '../../services/xenops/vifs.ts';
 import { BadImage } from '../../services/domain_builder/protocol/index.ts';
 import { LocalClient } from '../../services/xenstore/protocol/client.ts';
 import { domainPath } from '../../services/xenstore/protocol/path.ts';
@@ -39,6 +41,8 @@ export interface Creation {
   unattended: boolean;
   /** Of its configuration's, open (openDisks). */
   disks?: readonly OpenDisk[];
+  /** Of its configuration's, with their networks (createWithDevices). */
+  nics?: readonly { devid: number; network: Network; options: NicOptions }[];
 }
 
 /** What happens to domains, for who waits for it. */
@@ -85,6 +89,7 @@ export class Domains {
     this.#endings = new Endings(this.calls, host.dom0Port);
     host.onTurn = () => this.#turn();
     host.disks.log = (text) => this.#log(text);
+    host.vifs.log = (text) => this.#log(text);
   }
 
   log(text: string): void {
@@ -135,7 +140,7 @@ export class Domains {
 
   // ---- beginning and end
 
-  create(config: DomainConfig, { source, paused, unattended, disks = [] }: Creation): Domain {
+  create(config: DomainConfig, { source, paused, unattended, disks = [], nics = [] }: Creation): Domain {
     this.#checkFree(config.name);
     for (const { guest } of this.#byId.values())
       if (config.uuid !== undefined && guest.description.uuid === config.uuid)
@@ -145,7 +150,7 @@ export class Domains {
     const extra = plan.size - config.memory * KIB;
     this.#checkMemory(plan.size);
     const console = new GuestConsole((waiting) => this.#waiting.add(waiting));
-    const guest = this.#build(config, loaded, console, disks);
+    const guest = this.#build(config, loaded, console, { disks, nics });
     releasePlan(plan);
     const { domid } = guest;
     console.connect(guest.console);
@@ -166,7 +171,7 @@ export class Domains {
     config: DomainConfig,
     { plan, kernel, ramdisk, cmdline }: Loaded,
     console: GuestConsole,
-    disks: readonly OpenDisk[],
+    devices: Pick<Creation, 'disks' | 'nics'>,
   ): Guest {
     const image = {
       ostype: 'linux',
@@ -176,7 +181,7 @@ export class Domains {
     };
     try {
       return this.host.create({
-        ...{ name: config.name, uuid: config.uuid, plan, console, image, disks, paused: true },
+        ...{ name: config.name, uuid: config.uuid, plan, console, image, ...devices, paused: true },
         ...{ memoryKib: config.memory, maxMemoryKib: config.maxMemory, vcpus: config.maxVcpus, online: config.vcpus },
       });
     } catch (error) {

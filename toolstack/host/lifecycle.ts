@@ -11,7 +11,7 @@ import {
 } from '../../spec/abi/constants.ts';
 import { crashReport } from '../../services/report/crash.ts';
 import type { Action, DomainConfig } from '../config/index.ts';
-import { createWithDisks } from './disks.ts';
+import { createWithDevices } from './nics.ts';
 import type { Domain, Domains } from './domains.ts';
 import { fileName } from './state.ts';
 
@@ -114,7 +114,7 @@ export class LifeCycle {
   async #again(domid: number, config: DomainConfig, source: string): Promise<void> {
     try {
       const how = { source, paused: false, unattended: false };
-      const fresh = await createWithDisks(this.#domains, config, how);
+      const fresh = await createWithDevices(this.#domains, config, how);
       this.#domains.tell({ domid, what: 'restarted', successor: fresh.domid });
     } catch (error) {
       this.#domains.log(`domain '${config.name}' is not started again: ${(error as Error).message}`);

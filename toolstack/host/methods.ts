@@ -4,8 +4,9 @@ import { ERROR, Refused } from '../control/refused.ts';
 import { checkConfig, ConfigError, configJson } from '../config/index.ts';
 import { DOM0_NAME, type Domains, type Happening } from './domains.ts';
 import { dumpCore } from './core_dump.ts';
-import { attachDisk, changeCd, checkedDisk, createWithDisks, detachDisk, listDisks } from './disks.ts';
+import { attachDisk, changeCd, checkedDisk, detachDisk, listDisks } from './disks.ts';
 import { requestShutdown, sendSysrq } from './guest_control.ts';
+import { attachNic, capture, checkedVif, createNetwork, createWithDevices, detachNic, forward, listNetworks, listNics, removeNetwork, unforward, type NewNetwork } from './nics.ts'; // prettier-ignore
 import { prepare } from './images.ts';
 import { hostInfo, pinVcpu, sendTrigger, vcpus } from './inquiries.ts';
 
@@ -42,7 +43,7 @@ async function create(domains: Domains, params: Params): Promise<object> {
   const wanted = config(params);
   await prepare(wanted);
   const options = { source, paused: params.paused === true, unattended: params.unattended === true };
-  return { domid: (await createWithDisks(domains, wanted, options)).domid };
+  return { domid: (await createWithDevices(domains, wanted, options)).domid };
 }
 
 /** The guest's console, both ways, until the guest or the caller goes. A guest of that `name` may have ended already. */
@@ -132,6 +133,22 @@ function details(domains: Domains, params: Params): object {
   return { domid, config: configJson(own, true) };
 }
 
+function newNetwork(params: Params): NewNetwork {
+  const optional = (key: string): string | undefined => (params[key] === undefined ? undefined : text(params, key));
+  return {
+    ...{ name: text(params, 'name'), subnet4: optional('subnet4'), subnet6: optional('subnet6') },
+    ...{ hostLoopback: params.hostLoopback === true, outside: params.outside !== false },
+    isolated: params.isolated === true,
+    dns: params.dns === undefined ? undefined : text(params, 'dns').split(','),
+  };
+}
+
+function captureCall(domains: Domains, params: Params, call: Call): Promise<object> {
+  const optional = (key: string): number | undefined => (params[key] === undefined ? undefined : number(params, key));
+  const [domid, devid, snapLength, count] = ['domid', 'devid', 'snapLength', 'count'].map(optional);
+  return capture(domains, { name: text(params, 'name'), domid, devid, snapLength, count }, call);
+}
+
 export function domainMethods(domains: Domains): Methods {
   return {
     'domain.create': (params) => create(domains, params),
@@ -163,6 +180,15 @@ export function domainMethods(domains: Domains): Methods {
     'disk.list': (params) => listDisks(domains, domidOf(params)),
     'disk.change': (params) =>
       changeCd(domains, domidOf(params), text(params, 'vdev'), params.disk === null ? null : checkedDisk(params.disk)),
+    'nic.attach': (params) => attachNic(domains, domidOf(params), checkedVif(params.vif)),
+    'nic.detach': (params) => detachNic(domains, domidOf(params), text(params, 'which'), params.force === true),
+    'nic.list': (params) => listNics(domains, domidOf(params)),
+    'net.list': () => listNetworks(domains),
+    'net.create': (params) => createNetwork(domains, newNetwork(params)),
+    'net.remove': (params) => removeNetwork(domains, text(params, 'name')),
+    'net.forward': (params) => forward(domains, text(params, 'name'), text(params, 'forward')),
+    'net.unforward': (params) => unforward(domains, text(params, 'name'), text(params, 'forward')),
+    'net.capture': (params, call) => captureCall(domains, params, call),
     'host.info': () => hostInfo(domains),
     'host.console': (params) => domains.calls.readConsole(params.clear === true).toString(),
     'host.debug-keys': (params) => debugKeys(domains, params),

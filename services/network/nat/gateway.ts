@@ -4,9 +4,9 @@
 import type { Socket } from 'node:net';
 import { arpFrame, ARP_OP, fragments, framed, icmpFrame, udpFrame, type Ends } from '../protocol/build.ts';
 import { blank, checksumAt, fillV4Header, holds, v4HeaderHolds } from '../protocol/checksum.ts';
-import { CHECKSUM, ETHER, FULL_OFFLOAD, GSO, macAt, macBytes, MAC_BROADCAST, parseIp, PROTOCOL, u16, type Frame, type Packet } from '../protocol/frame.ts'; // prettier-ignore
+import { CHECKSUM, ETHER, FULL_OFFLOAD, GSO, macAt, macBytes, MAC_BROADCAST, parseIp, PROTOCOL, u16, u32, type Frame, type Packet } from '../protocol/frame.ts'; // prettier-ignore
 import type { Port, Switch } from '../switch/switch.ts';
-import { addressText, hexOf, host, inside, same, special } from './addresses.ts';
+import { addressText, hexOf, inside, same, special } from './addresses.ts';
 import { Dhcp4 } from './dhcp4.ts';
 import { Dhcp6 } from './dhcp6.ts';
 import { Leases } from './leases.ts';
@@ -53,6 +53,8 @@ export class Gateway {
   readonly port: Port;
   readonly leases4: Leases;
   readonly leases6: Leases;
+  /** Called when a port's leases may have changed. */
+  readonly onLease = new Map<number, () => void>();
   readonly #switch: Switch;
   readonly #dhcp4: Dhcp4;
   readonly #dhcp6: Dhcp6;
@@ -111,6 +113,7 @@ export class Gateway {
     this.#guests.delete(port.id);
     guest?.tcp?.close();
     guest?.udp.close();
+    this.onLease.delete(port.id);
     this.leases4.forget(port.id);
     this.leases6.forget(port.id);
   }
@@ -317,6 +320,7 @@ export class Gateway {
 
   #answer4(guest: Guest, message: Uint8Array, mac: number): void {
     const answer = this.#dhcp4.answer(message, guest.port.id);
+    this.onLease.get(guest.port.id)?.();
     if (!answer) return;
     const ends: Ends = { fromMac: GATEWAY_MAC, toMac: answer.broadcast ? MAC_BROADCAST : mac, from: this.plan.gateway4, to: answer.to }; // prettier-ignore
     this.#queue(udpFrame(ends, 67, 68, answer.message));
@@ -324,6 +328,7 @@ export class Gateway {
 
   #answer6(guest: Guest, message: Uint8Array, to: Uint8Array, mac: number): void {
     const answer = this.#dhcp6.answer(message, guest.port.id);
+    this.onLease.get(guest.port.id)?.();
     if (!answer || to[0] !== 0xfe) return;
     this.#queue(udpFrame({ fromMac: GATEWAY_MAC, toMac: mac, from: this.plan.gatewayLocal, to }, 547, 546, answer));
   }
@@ -399,10 +404,19 @@ export class Gateway {
     });
   }
 
-  /** An address of a guest as its lease gives it. */
-  addressOf(port: Port): Uint8Array | undefined {
-    for (const lease of this.leases4) if (lease.port === port.id) return host(this.plan.subnet4, lease.number);
-    return undefined;
+  /** DHCP gives a port this address, and nobody else. */
+  reserve(address: Uint8Array, port: number): void {
+    const { subnet4, subnet6 } = this.plan;
+    const v4 = address.length === 4;
+    if (!inside(v4 ? subnet4 : subnet6, address)) return;
+    const number = v4 ? u32(address, 0) - u32(subnet4.address, 0) : u32(address, 12);
+    (v4 ? this.leases4 : this.leases6).reserve(number, port);
+  }
+
+  leasesOf(port: number): { version: 4 | 6; number: number; client: string }[] {
+    const of = (leases: Leases, version: 4 | 6) =>
+      [...leases].filter((lease) => lease.port === port).map(({ number, client }) => ({ version, number, client }));
+    return [...of(this.leases4, 4), ...of(this.leases6, 6)];
   }
 
   close(): void {

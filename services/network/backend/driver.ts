@@ -1,0 +1,92 @@
+// A virtual interface on xenbus: what is offered, what a front end may choose, and how its rings are connected (public/io/netif.h).
+import { GrantError, XenError } from '../../lib/hypercalls.ts';
+import { FrontendError, type Driver } from '../../xenbus/backend.ts';
+import type { FrontQueue, NetworkService, NetworkVif } from './service.ts';
+import type { Connection } from './vif.ts';
+
+const MAX_QUEUES = 4;
+
+export interface VifSettings {
+  queues: FrontQueue[];
+  facts: Omit<Connection, 'domid' | 'queues'>;
+}
+
+type Read = (name: string) => string | undefined;
+
+export class VifDriver implements Driver<VifSettings> {
+  readonly #service: NetworkService;
+  readonly #vif: NetworkVif;
+  readonly #frontend: number;
+
+  constructor(service: NetworkService, vif: NetworkVif, frontend: number) {
+    this.#service = service;
+    this.#vif = vif;
+    this.#frontend = frontend;
+  }
+
+  features(): Record<string, string | number> {
+    return {
+      'feature-sg': 1,
+      'feature-gso-tcpv4': 1,
+      'feature-gso-tcpv6': 1,
+      'feature-ipv6-csum-offload': 1,
+      'feature-rx-copy': 1,
+      'feature-rx-flip': 0,
+      'feature-multicast-control': 1,
+      'feature-split-event-channels': 1,
+      'multi-queue-max-queues': MAX_QUEUES,
+      'feature-ctrl-ring': 0,
+    };
+  }
+
+  settings(read: Read): VifSettings {
+    if (!flag(read, 'request-rx-copy')) throw new FrontendError('request-rx-copy is not set: pages are not exchanged');
+    const count = number(read, 'multi-queue-num-queues', MAX_QUEUES, 1);
+    if (count === 0) throw new FrontendError('multi-queue-num-queues is 0');
+    const queues = Array.from({ length: count }, (_, i) => queue(read, count > 1 ? `queue-${i}/` : ''));
+    const scatter = flag(read, 'feature-sg');
+    const offload = {
+      checksumV4: !flag(read, 'feature-no-csum-offload'),
+      checksumV6: flag(read, 'feature-ipv6-csum-offload'),
+      gsoV4: scatter && flag(read, 'feature-gso-tcpv4'),
+      gsoV6: scatter && flag(read, 'feature-gso-tcpv6'),
+    };
+    return { queues, facts: { scatter, offload, multicast: flag(read, 'request-multicast-control') } };
+  }
+
+  async connect({ queues, facts }: VifSettings): Promise<Record<string, string | number>> {
+    try {
+      await this.#service.attach(this.#vif, this.#frontend, queues, facts);
+    } catch (error) {
+      if (error instanceof GrantError) throw new FrontendError(`a ring: ${error.message}`);
+      if (error instanceof XenError) throw new FrontendError(`a ring or its event channel: ${error.message}`);
+      throw error;
+    }
+    return {};
+  }
+
+  disconnect(): Promise<void> {
+    return this.#service.detach(this.#vif);
+  }
+}
+
+function queue(read: Read, at: string): FrontQueue {
+  const value = (name: string) => number(read, at + name, 0xffffffff);
+  const [tx, rx] = [value('tx-ring-ref'), value('rx-ring-ref')];
+  if (read(`${at}event-channel-tx`) === undefined) {
+    const port = value('event-channel');
+    return { tx, rx, txPort: port, rxPort: port };
+  }
+  return { tx, rx, txPort: value('event-channel-tx'), rxPort: value('event-channel-rx') };
+}
+
+const flag = (read: Read, name: string): boolean => number(read, name, 0xffffffff, 0) !== 0;
+
+function number(read: Read, name: string, most: number, otherwise?: number): number {
+  const text = read(name);
+  if (text === undefined && otherwise !== undefined) return otherwise;
+  if (text === undefined) throw new FrontendError(`${name} is missing`);
+  if (!/^\d{1,10}$/.test(text) || Number(text) > most)
+    throw new FrontendError(`${name} cannot be '${text.slice(0, 20)}'`);
+  return Number(text);
+}
