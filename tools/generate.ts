@@ -6,6 +6,7 @@ import { generateAbi } from './generate/abi.ts';
 import { generateEngine } from './generate/engine.ts';
 import { generateRecord } from './generate/record.ts';
 import { generateX87 } from './generate/x87.ts';
+import { generateSupport } from './generate/xenapi.ts';
 
 function write(path: string, content: string | Uint8Array): void {
   const file = join(ROOT, path);
@@ -19,7 +20,7 @@ function write(path: string, content: string | Uint8Array): void {
 }
 
 export function generate(): void {
-  const files = [...generateAbi(), ...generateEngine(), ...generateRecord(), ...generateX87()];
+  const files = [...generateAbi(), ...generateEngine(), ...generateRecord(), ...generateX87(), ...generateSupport()];
   for (const { path, text } of files) write(path, text);
 }
 

@@ -1,5 +1,4 @@
 /** Sends an answer in pieces, and lets others have their turn in between. */
-import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setImmediate } from 'node:timers/promises';
 
@@ -17,13 +16,19 @@ export const CORS = {
   'access-control-allow-methods': 'GET, POST, PUT, OPTIONS',
 };
 
-async function drained(response: ServerResponse): Promise<void> {
-  const timer = setTimeout(() => response.destroy(), STALLED_MS);
-  try {
-    await Promise.race([once(response, 'drain'), once(response, 'close')]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** Until the client has read, or has gone. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      response.off('drain', end);
+      response.off('close', end);
+      resolve();
+    };
+    const timer = setTimeout(() => response.destroy(), STALLED_MS);
+    response.on('drain', end);
+    response.on('close', end);
+  });
 }
 
 export async function send(
