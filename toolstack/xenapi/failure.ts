@@ -4,7 +4,11 @@ export class Failure extends Error {
   readonly params: readonly string[];
 
   constructor(code: string, ...params: string[]) {
+    // Nobody asks where one was made, and `allowed_operations` makes many: a stack costs more than all else.
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
     super(`${code}(${params.join(', ')})`);
+    Error.stackTraceLimit = limit;
     this.code = code;
     this.params = params;
   }

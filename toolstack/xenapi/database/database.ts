@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { NULL_REF, type Value } from '../../../spec/xenapi/types.ts';
 import { Failure } from '../failure.ts';
 import { ChangeLog } from './log.ts';
-import { RefSet, Row, type FieldValue } from './row.ts';
+import { NONE, RefSet, Row, type FieldValue } from './row.ts';
 import { SCHEMAS } from './schema.ts';
 import type { Batch, Kept, Sink } from './store.ts';
 
@@ -168,9 +168,11 @@ export class Database {
     for (const ref of refs) {
       const target = this.find(link.to, ref);
       if (!target) continue;
-      const set = target.fields[link.back] as RefSet;
+      let set = target.fields[link.back] as RefSet;
       if (set.has(row.ref) === present) continue;
-      const put = (there: boolean) => (there ? set.add(row.ref) : set.delete(row.ref));
+      if (set === NONE) target.fields[link.back] = set = new RefSet();
+      const members = set;
+      const put = (there: boolean) => (there ? members.add(row.ref) : members.delete(row.ref));
       put(present);
       if (loading) continue;
       this.#undo.push(() => put(!present));

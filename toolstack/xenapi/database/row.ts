@@ -8,8 +8,24 @@ export class RefSet extends Set<string> {
   }
 }
 
+/** Most sets stay empty: they share this until somebody is to be in them. */
+export const NONE = new RefSet();
+
 export type FieldValue = Value | RefSet;
 export type Fields = Record<string, FieldValue>;
+
+const templates = new Map<Schema, Fields>();
+
+/** What every row of a class begins with. */
+function templateOf(schema: Schema): Fields {
+  const known = templates.get(schema);
+  if (known) return known;
+  const names = schema.fields.map(({ name }): [string, number] => [name, 0]);
+  const made = JSON.parse(JSON.stringify(Object.fromEntries(names))) as Fields;
+  for (const field of schema.fields) made[field.name] = schema.derived.has(field.name) ? NONE : initial(field);
+  templates.set(schema, made);
+  return made;
+}
 
 /**
  * One object. Values are never changed in place, only replaced, so who has read one may keep it; the sets that follow from
@@ -31,13 +47,9 @@ export class Row {
     this.ref = ref;
     this.created = created;
     this.modified = modified;
-    this.fields = {};
-    for (const field of schema.fields)
-      this.fields[field.name] = schema.derived.has(field.name)
-        ? new RefSet()
-        : Object.hasOwn(values, field.name)
-          ? values[field.name]
-          : initial(field);
+    // A copy keeps the template's shape; an object of so many fields that is made by adding them one by one becomes a hash table.
+    this.fields = { ...templateOf(schema) };
+    for (const name of schema.stored) if (Object.hasOwn(values, name)) this.fields[name] = values[name];
   }
 
   get uuid(): string {

@@ -1,0 +1,146 @@
+// XenAPI on a real host: VMs are domains, which guests end and `xl` sees.
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { VM_RECORD } from '../../toolstack/xenapi/testing.ts';
+import { xenapiPaths } from '../../toolstack/xenapi/server.ts';
+import { Bed, until } from '../host/bed.ts';
+
+const bed = new Bed();
+const paths = xenapiPaths(bed.state);
+let url = '';
+let session = '';
+let ca = '';
+
+before(async () => {
+  mkdirSync(paths.boot, { recursive: true, mode: 0o700 });
+  copyFileSync(bed.kernel, join(paths.boot, 'unikernel'));
+  await login(await bed.up('--xenapi', '0'));
+});
+after(() => bed.close());
+
+async function login(said: string): Promise<void> {
+  url = /XenAPI is at (https:\S+?);/.exec(said)![1];
+  ca = readFileSync(join(paths.folder, 'server.pem'), 'utf8');
+  const password = readFileSync(paths.password, 'utf8').trim();
+  session = await ask('session.login_with_password', 'root', password);
+}
+
+async function ask(method: string, ...params: unknown[]): Promise<never> {
+  const { request } = await import('node:https');
+  const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method, params });
+  const text = await new Promise<string>((resolve, reject) => {
+    const sent = request(`${url}/jsonrpc`, { method: 'POST', ca, servername: 'localhost' }, (response) => {
+      let answer = '';
+      response.setEncoding('utf8');
+      response.on('data', (piece) => (answer += piece));
+      response.on('end', () => resolve(answer));
+    });
+    sent.on('error', reject);
+    sent.end(body);
+  });
+  const { result, error } = JSON.parse(text) as { result: never; error?: { message: string; data: string[] } };
+  if (error)
+    throw Object.assign(new Error([error.message, ...error.data].join(' ')), {
+      code: error.message,
+      params: error.data,
+    });
+  return result;
+}
+const call = (method: string, ...params: unknown[]): Promise<never> => ask(method, session, ...params);
+
+const MIB = 2 ** 20;
+const GUEST = {
+  ...{ ...VM_RECORD, PV_kernel: 'unikernel', domain_type: 'pvh', actions_after_crash: 'destroy' },
+  ...{ memory_static_max: 16 * MIB, memory_dynamic_max: 16 * MIB, memory_dynamic_min: 16 * MIB },
+};
+const state = (vm: string): Promise<string> => call('VM.get_power_state', vm);
+
+test('a VM is a domain, from its start to its end', async () => {
+  const vm: string = await call('VM.create', { ...GUEST, name_label: 'one' });
+  await call('VM.start', vm, true, false);
+  const domid: number = await call('VM.get_domid', vm);
+  const uuid: string = await call('VM.get_uuid', vm);
+  assert.match(await bed.ok('list', 'one'), new RegExp(`one +${domid} +16 +1 +--p---`));
+  assert.match(await bed.ok('vm-list'), new RegExp(`${uuid} +${domid} +one`));
+  await call('VM.unpause', vm);
+  await until(async () => /one +\d+ +16 +1 +[-rb]{2}-/.test(await bed.ok('list', 'one')), 'it runs');
+  await call('VM.hard_reboot', vm);
+  assert.notEqual(await call('VM.get_domid', vm), domid);
+  await call('VM.hard_shutdown', vm);
+  assert.equal(await state(vm), 'Halted');
+  assert.doesNotMatch(await bed.ok('list'), /one/);
+  await call('VM.destroy', vm);
+});
+
+test('a guest that powers off, and one that `xl` destroys, are halted', async () => {
+  const one: string = await call('VM.create', { ...GUEST, name_label: 'off', PV_args: 'poweroff' });
+  await call('VM.start', one, false, false);
+  await until(async () => (await state(one)) === 'Halted', 'it is halted');
+  const two: string = await call('VM.create', { ...GUEST, name_label: 'two' });
+  await call('VM.start', two, true, false);
+  await bed.ok('destroy', 'two');
+  await until(async () => (await state(two)) === 'Halted', 'it is halted');
+  for (const vm of [one, two]) await call('VM.destroy', vm);
+});
+
+test('two VMs of one name are two domains', async () => {
+  const vms: string[] = [await call('VM.create', GUEST), await call('VM.create', GUEST)];
+  for (const vm of vms) await call('VM.start', vm, true, false);
+  const uuid: string = await call('VM.get_uuid', vms[1]);
+  assert.match(await bed.ok('list'), new RegExp(uuid));
+  for (const vm of vms) await call('VM.hard_shutdown', vm);
+  for (const vm of vms) await call('VM.destroy', vm);
+});
+
+test('what cannot start says why, and nothing of the host can be read', async () => {
+  const refused = async (values: object, code: string) => {
+    const vm: string = await call('VM.create', { ...GUEST, ...values });
+    await assert.rejects(call('VM.start', vm, false, false), { code });
+    assert.equal(await state(vm), 'Halted');
+    await call('VM.destroy', vm);
+  };
+  for (const PV_kernel of [
+    '/etc/passwd',
+    '../root.password',
+    `${paths.folder}/root.password`,
+    'a/../../users.json',
+    '',
+    '.',
+  ])
+    await refused({ PV_kernel }, 'INVALID_VALUE');
+  await refused({ PV_kernel: 'none' }, 'INTERNAL_ERROR');
+  await refused({ domain_type: 'hvm' }, 'VM_HVM_REQUIRED');
+  const much = 2 ** 32;
+  await refused({ memory_static_max: much, memory_dynamic_max: much }, 'HOST_NOT_ENOUGH_FREE_MEMORY');
+});
+
+test("the host's records are true", async () => {
+  const [host]: string[] = await call('host.get_all');
+  const metrics: string = await call('host.get_metrics', host);
+  const total: number = await call('host_metrics.get_memory_total', metrics);
+  assert.ok(total > 150 * MIB && total < 300 * MIB, String(total));
+  assert.ok(((await call('host.compute_free_memory', host)) as number) < total);
+  const version: Record<string, string> = await call('host.get_software_version', host);
+  assert.match(version.xen, /^4\.\d+/);
+  assert.match(await call('host.dmesg', host), /Xen/);
+  assert.equal(
+    await call('host.get_control_domain', host),
+    ((await call('host.get_resident_VMs', host)) as string[])[0],
+  );
+});
+
+test('after a kill the records are there, and nothing runs', async () => {
+  const vm: string = await call('VM.create', { ...GUEST, name_label: 'survivor' });
+  await call('VM.start', vm, true, false);
+  const uuid: string = await call('VM.get_uuid', vm);
+  await bed.end('SIGKILL');
+  await login(await bed.up('--xenapi', '0'));
+  const again: string = await call('VM.get_by_uuid', uuid);
+  assert.equal(again, vm);
+  assert.equal(await state(vm), 'Halted');
+  assert.equal(await call('VM.get_domid', vm), -1);
+  await call('VM.start', vm, true, false);
+  assert.equal(await bed.end('SIGTERM'), 0);
+});
