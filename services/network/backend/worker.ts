@@ -1,7 +1,7 @@
 // The network service's worker: orders from the control side, and work whenever the bell rings.
-import { parentPort, workerData } from 'node:worker_threads';
-import { Box } from '../../../platform/box.ts';
-import type { ServiceData } from '../../../platform/service_domain.ts';
+import { parentPort } from 'node:worker_threads';
+import { Box, type BoxData } from '../../../platform/box.ts';
+import { whenBegun } from '../../../platform/service_domain.ts';
 import { ARGUMENTS, JOURNAL_HEAD, RingCalls, SLOT_SIZE, strideOf } from '../../lib/ring_calls.ts';
 import { ForwardError } from '../nat/forward.ts';
 import { TX } from '../protocol/netif.ts';
@@ -30,7 +30,7 @@ function journal(
   return { view, taken };
 }
 
-function main({ box: data }: ServiceData<undefined>): void {
+function main(data: BoxData): void {
   const box = new Box(data);
   const tell = (message: FromWorker): void => parentPort!.postMessage(message);
   const limits = {
@@ -64,4 +64,4 @@ async function listen(box: Box, engine: Engine): Promise<never> {
   }
 }
 
-if (parentPort) main(workerData as ServiceData<undefined>);
+if (parentPort) whenBegun(parentPort, main);

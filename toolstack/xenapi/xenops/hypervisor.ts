@@ -117,6 +117,7 @@ export class Hypervisor implements Xenops {
         uuid,
         bootloader: undefined,
         disks: [],
+        vifs: [],
         cmdline: commandLine,
         memory,
         vcpus,
