@@ -82,6 +82,12 @@ test('xl create of a 32-bit PV domain, also by the boot loader on its own disk',
   mkdirSync(join(folder, 'extlinux'), { recursive: true });
   copyFileSync(kernel, join(folder, 'kernel'));
   writeFileSync(join(folder, 'extlinux/extlinux.conf'), 'LABEL a\nLINUX /kernel\nAPPEND by extlinux\n');
-  const loaded = b.config('loaded', { type: 'pv', kernel: '', bootloader: 'pygrub', disk: folder, vcpus: 2 });
+  const loaded = b.config('loaded', {
+    type: 'pv',
+    kernel: '',
+    bootloader: 'pygrub',
+    disk: [`${folder},raw,xvda,w`],
+    vcpus: 2,
+  });
   assert.match(await whole(loaded), /all checks hold/);
 });
