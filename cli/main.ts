@@ -9,6 +9,7 @@ async function main(): Promise<number> {
   if (args[0] === 'simulate') return (await import('./host/simulate.ts')).simulate(args.slice(1));
   if (args[0] === 'image') return (await import('./image/main.ts')).imageCommand(args.slice(1));
   if (args[0] === 'net') return (await import('./net/main.ts')).netCommand(args);
+  if (args[0] === 'user' || args[0] === 'database') return (await import('./host/user.ts')).manage(args);
   const parsed = parseCommand(args);
   switch (parsed.command) {
     case 'help':

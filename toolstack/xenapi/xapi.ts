@@ -65,7 +65,7 @@ export class Xapi {
   #sweep(): void {
     this.sessions.expire();
     this.tasks.expire();
-    this.db.sweepIfDue();
+    void this.db.sweepIfDue();
   }
 
   /** The pool, once there is one. */

@@ -111,12 +111,12 @@ test('what has been acknowledged is there again, with its references', async (t)
   await db.close();
 });
 
-test('a reference to what is gone becomes null', () => {
+test('a reference to what is gone becomes null', async () => {
   const db = memoryDatabase();
   const host = db.create('host', {});
   const vm = db.create('VM', { affinity: host.ref });
   db.destroy(host);
-  db.sweepIfDue();
+  await db.sweepIfDue();
   assert.equal(vm.text('affinity'), NULL_REF);
 });
 

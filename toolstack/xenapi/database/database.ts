@@ -3,12 +3,16 @@
  * at once and as a whole or not at all, and `durable()` says when it is on the disk.
  */
 import { randomUUID } from 'node:crypto';
+import { setImmediate as immediate } from 'node:timers/promises';
 import { NULL_REF, type Value } from '../../../spec/xenapi/types.ts';
 import { Failure } from '../failure.ts';
 import { ChangeLog } from './log.ts';
 import { NONE, RefSet, Row, type FieldValue } from './row.ts';
 import { SCHEMAS } from './schema.ts';
 import type { Batch, Kept, Sink } from './store.ts';
+
+/** So long a sweep may keep others waiting. */
+const SWEEP_TURN_MS = 5;
 
 export const newRef = (): string => `OpaqueRef:${randomUUID()}`;
 
@@ -255,8 +259,20 @@ export class Database {
     });
   }
 
-  sweepIfDue(): void {
-    if (this.#sweepDue) this.sweep();
+  /** The same, a little at a time. */
+  async sweepIfDue(): Promise<void> {
+    if (!this.#sweepDue) return;
+    this.#sweepDue = false;
+    const rows = [...this.#all()];
+    for (let at = 0; at < rows.length; await immediate()) {
+      const end = performance.now() + SWEEP_TURN_MS;
+      this.change(() => {
+        while (at < rows.length && performance.now() < end) {
+          const row = rows[at++];
+          if (!row.gone) this.#sweepRow(row);
+        }
+      });
+    }
   }
 
   #sweepRow(row: Row): void {
@@ -292,7 +308,7 @@ export class Database {
     const before = this.#writing ?? Promise.resolve();
     const waiting = before
       .catch(() => {})
-      .then(() => new Promise<void>((resolve) => setImmediate(resolve)))
+      .then(() => immediate())
       .then(() => {
         this.#waiting = undefined;
         this.#writing = this.#write();

@@ -3,7 +3,7 @@
  * pool, with roles. Passwords are kept as scrypt hashes only.
  */
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 
 interface Entry {
   salt: string;
@@ -33,7 +33,8 @@ export const validName = (name: string): boolean => /^[a-z_][a-z0-9_.-]{0,31}$/i
 export class Users {
   readonly #path: string | undefined;
   readonly #cost: number;
-  readonly #entries: Map<string, Entry>;
+  #entries = new Map<string, Entry>();
+  #stamp: string | undefined;
   /** Passwords that were right before, under a key that is this process's own: clients log in often. */
   readonly #known = new Map<string, Buffer>();
   readonly #key = randomBytes(32);
@@ -46,15 +47,28 @@ export class Users {
   constructor(path?: string, cost = COST) {
     this.#path = path;
     this.#cost = cost;
-    const file = path && existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as File) : { users: {} };
+    this.#reload();
+  }
+
+  /** Somebody else (`xenolith user`) may have changed the file. */
+  #reload(): void {
+    if (this.#path === undefined) return;
+    const state = statSync(this.#path, { throwIfNoEntry: false });
+    const stamp = state && `${state.ino} ${state.mtimeMs}`;
+    if (!state || stamp === this.#stamp) return;
+    this.#stamp = stamp;
+    const file = JSON.parse(readFileSync(this.#path, 'utf8')) as File;
     this.#entries = new Map(Object.entries(file.users));
+    this.#known.clear();
   }
 
   has(name: string): boolean {
+    this.#reload();
     return this.#entries.has(name);
   }
 
   get names(): string[] {
+    this.#reload();
     return [...this.#entries.keys()];
   }
 
@@ -63,6 +77,7 @@ export class Users {
     const salt = randomBytes(16);
     const cost = this.#cost;
     const hash = await derive(password, salt, cost);
+    this.#reload();
     this.#entries.set(name, { salt: salt.toString('base64'), hash: hash.toString('base64'), cost });
     this.#known.delete(name);
     this.#save();
@@ -70,6 +85,7 @@ export class Users {
   }
 
   remove(name: string): void {
+    this.#reload();
     this.#entries.delete(name);
     this.#known.delete(name);
     this.#save();
@@ -83,6 +99,8 @@ export class Users {
       flush: true,
     });
     renameSync(aside, this.#path);
+    const { ino, mtimeMs } = statSync(this.#path);
+    this.#stamp = `${ino} ${mtimeMs}`;
   }
 
   #digest(name: string, password: string): Buffer {
@@ -92,6 +110,7 @@ export class Users {
   /** Takes as long for a name that there is not. */
   async check(name: string, password: string): Promise<boolean> {
     if (password.length > MAX_PASSWORD) return false;
+    this.#reload();
     const entry = this.#entries.get(name);
     const digest = this.#digest(name, password);
     const known = this.#known.get(name);
