@@ -45,8 +45,8 @@ The networks of a host. A guest is put on one by vif = ["bridge=NAME"]; xenbr0 i
 
   list [--json]                     show networks, their forwarded ports and interfaces
   create NAME                       make a network
-    --subnet ADDRESS/BITS             its IPv4 addresses (10.0.2.0/24)
-    --subnet6 ADDRESS/64              its IPv6 addresses (fd00:10:0:2::/64)
+    --subnet ADDRESS/BITS             its IPv4 addresses (the next free of 10.0.2.0/24, 10.0.3.0/24, …)
+    --subnet6 ADDRESS/64              its IPv6 addresses (of fd00:10:0:2::/64, …)
     --host-loopback                   its gateway's address leads to the host's loopback
     --closed                          guests reach no other machines
     --isolated                        no gateway at all: guests reach each other

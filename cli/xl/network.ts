@@ -39,7 +39,7 @@ async function list(xl: Xl, { args }: Given): Promise<number> {
     for (const { devid, backend, mac, state, evtchn, tx, rx, path } of await xl.must<NicFacts[]>('nic.list', {
       domid,
     })) {
-      const rings = `${(tx || '-1').padStart(4)}/${(rx || '-1').padEnd(11)}`;
+      const rings = `${(tx || '-1').padStart(5)}/${(rx || '-1').padEnd(11)}`;
       const ids = [String(devid).padEnd(3), String(backend).padEnd(2), mac.padEnd(17)];
       xl.out([...ids, String(devid).padStart(6), String(state).padStart(5), (evtchn || '-1').padStart(6), rings, path].join(' ')); // prettier-ignore
     }

@@ -135,8 +135,19 @@ export async function createNetwork(domains: Domains, given: NewNetwork): Promis
   const { name, subnet4, subnet6, hostLoopback, outside, isolated, dns } = given;
   if (!/^[\w.:-]{1,15}$/.test(name))
     throw new Refused(`a network's name has 1 to 15 letters, digits and . : _ -, not '${name}'.`, ERROR.INVAL);
-  const nat = { ...DEFAULTS, hostLoopback, outside, subnet4: subnet4 ?? DEFAULTS.subnet4, subnet6: subnet6 ?? DEFAULTS.subnet6, ...(dns && { dns }) }; // prettier-ignore
+  const free = await freeSubnets(domains);
+  const nat = { ...DEFAULTS, ...free, ...(subnet4 !== undefined && { subnet4 }), ...(subnet6 !== undefined && { subnet6 }), hostLoopback, outside, ...(dns && { dns }) }; // prettier-ignore
   await told(() => domains.host.vifs.add(name, { nat: isolated ? undefined : nat }));
+}
+
+/** 10.0.2.0/24 is the default network's; further ones follow it. */
+async function freeSubnets(domains: Domains): Promise<{ subnet4: string; subnet6: string }> {
+  const taken = new Set((await listNetworks(domains)).flatMap(({ subnet4, subnet6 }) => [subnet4, subnet6]));
+  for (let n = 2; n < 256; n++) {
+    const subnets = { subnet4: `10.0.${n}.0/24`, subnet6: `fd00:10:0:${n.toString(16)}::/64` };
+    if (!taken.has(subnets.subnet4) && !taken.has(subnets.subnet6)) return subnets;
+  }
+  throw new Refused('there are too many networks to find addresses for another: give it --subnet and --subnet6.');
 }
 
 export const removeNetwork = (domains: Domains, name: string): Promise<void> =>
@@ -147,7 +158,8 @@ export async function listNetworks(domains: Domains): Promise<NetworkDescription
   const { vifs } = domains.host;
   const networks = await vifs.networks();
   const list = await Promise.all(networks.map((network) => describe(domains, network)));
-  if (!list.some(({ name }) => name === DEFAULT_NETWORK)) list.unshift({ name: DEFAULT_NETWORK, ...DEFAULTS, forwards: [], vifs: [] }); // prettier-ignore
+  if (!list.some(({ name }) => name === DEFAULT_NETWORK))
+    list.unshift({ name: DEFAULT_NETWORK, ...DEFAULTS, forwards: [], vifs: [] }); // prettier-ignore
   return list;
 }
 
