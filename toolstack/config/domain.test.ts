@@ -27,6 +27,7 @@ test("libxl's defaults", () => {
     ramdisk: undefined,
     cmdline: '',
     disks: [],
+    vifs: [],
     memory: 32 * 1024,
     maxMemory: 32 * 1024,
     vcpus: 1,
@@ -73,7 +74,8 @@ test('mistakes are one sentence each', () => {
     ['memory = 64\nmaxmem = 32', /maxmem \(32 MiB\) is less than memory/],
     ['disk = ["frob"]', /no vdev specified in `frob'/],
     ['disk = ["/a,raw,xvda,w", "/b,raw,xvda,w"]', /two disks are xvda/],
-    ['vif = ["bridge=x"]', /vif: network devices/],
+    ['vif = ["mac=zz"]', /^vif: 'mac=zz': /],
+    ['vif = ["mac=00:16:3e:00:00:01", "mac=00:16:3e:00:00:01"]', /two interfaces have/],
     ['bootloader = "pygrub"', /bootloader="pygrub" reads from the first disk/],
   ];
   for (const [text, sentence] of cases) assert.match(refused(text), sentence);
