@@ -68,7 +68,6 @@ static void loads(void) {
   RUN("movl $0xe008, %%eax\n\tmovl %%eax, %%fs");
   check("its code", last.code << 16 | last.error, GP << 16 | 0xe008);
   FAULT("a far jump to its code", GP, 0xe008, "ljmp $0xe009, $0");
-  FAULT("a call of the gate", GP, 0x38, "lcall $0x39, $0");
   NO_FAULT("code of our own", "ljmp $0x09, $1f\n1:\tmovl %%cs, %%ebx\n\tljmp $0xe019, $2f\n2:");
   RUN("ljmp $0x09, $1f\n1:\tud2");
   check("a frame from it", last.cs, 9);
@@ -86,6 +85,33 @@ static void loads(void) {
   check("a program in our own code", last.code, 0x80);
   check("cs", last.cs, 0x1b);
   check("its code was used", gdt[3], CODE3 | ACCESSED);
+}
+
+asm(".section .user, \"ax\", @progbits\ngate_call:\n\tpushl $0x7777\n\tlcall $0x3b, $0\n\tud2\ngate_bad:\n\tlcall $0x43, $0\n.text\n"
+    "gate_enter:\n\tud2\ngate_pass:\n\tmovl 8(%esp), %ebx\n\tlretl $4");
+extern char gate_call[], gate_bad[], gate_enter[], gate_pass[];
+
+/* Call gates, which a 64-bit processor does not have for 32-bit code: a way of programs into the kernel. */
+static void gates(void) {
+  const u64 gate = 0x0000ec0000080000ull;
+  const u32 enter = (u32)gate_enter, pass = (u32)gate_pass;
+  check("a gate", S(descriptor(gdt + 7, gate | (enter & 0xffff) | (u64)(enter >> 16) << 48)), 0);
+  user(gate_call, CS3, 0x202);
+  check("it leads to ring 1", last.code, UD);
+  check("cs", last.cs, 9);
+  check("eip", last.eip, enter);
+  check("on the kernel's stack", last_at, (u32)trap_stack_top - 16 - 12);
+  check("a gate with a parameter", S(descriptor(gdt + 7, gate | 1ull << 32 | (pass & 0xffff) | (u64)(pass >> 16) << 48)), 0);
+  user(gate_call, CS3, 0x202);
+  check("and back", last.code, UD);
+  check("cs", last.cs, CS3);
+  check("the parameter", last.ebx, 0x7777);
+  check("it is off the stack", last.esp, (u32)user_stack_top);
+  check("a gate of the kernel's own", S(descriptor(gdt + 8 - 1, (gate & ~(3ull << 45)) | 1ull << 45)), 0);
+  user(gate_call, CS3, 0x202);
+  check("is not for programs", last.code << 16 | last.error, GP << 16 | 0x38);
+  user(gate_bad, CS3, 0x202);
+  check("one that is not there", last.code << 16 | last.error, GP << 16 | 0x40);
 }
 
 static void ldts(void) {
@@ -161,6 +187,7 @@ void test_segments(void) {
   say("segments\n");
   tables();
   loads();
+  gates();
   ldts();
   stacks();
   asm volatile("movl %0, %%fs" : : "r"(SS3));

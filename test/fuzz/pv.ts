@@ -245,7 +245,7 @@ export class PvFuzz {
     const high = [0xcf9a00, 0xcf9200, 0xaffb00, 0xcff300, 0x8c00, 0xec00, 0x8900, 0x8200, 0x8e00, 0x0c00][
       rnd(rnd(6) ? 4 : 10)
     ];
-    const gate = BigInt([0xe033, 0xe008, 0x10, 0x33][rnd(4)]) << 16n;
+    const gate = BigInt([0xe033, 0xe008, 0xe019, 0x10, 0x33][rnd(5)]) << 16n;
     return (BigInt(high | (rnd(20) ? 0 : rnd(0x1000000))) << 32n) | (rnd(2) ? gate : 0xffffn);
   }
 

@@ -5,7 +5,7 @@ import { MODE_PE } from './modes';
 import { raise, EXC_GP, EXC_SS, EXC_TS } from './exceptions';
 import { canonical } from './limits';
 import { pv_io_check } from './pv/emulate';
-import { cpu_pv } from './pv/state';
+import { cpu_pv, cpu_pv32, pv_of } from './pv/state';
 import { sys_ld, sys_probe } from '../../engine/mem';
 
 /** The stack that tss_stack or tss_ist found. */
@@ -33,8 +33,15 @@ function long_stack(cpu: Cpu, offset: u32, ext: u32): bool {
   return false;
 }
 
-/** Stack of privilege `cpl`: tss_sp, and outside long mode tss_ss. */
+/** Stack of privilege `cpl`: tss_sp, and outside long mode tss_ss. A 32-bit PV guest's kernel has said where its own is; other rings have none. */
 export function tss_stack(cpu: Cpu, cpl: u32, ext: u32): bool {
+  if (cpu_pv32(cpu)) {
+    tss_sp = pv_of(cpu).kernel_sp & 0xffffffff;
+    tss_ss = pv_of(cpu).kernel_ss;
+    if (cpl == 1) return true;
+    raise(cpu, EXC_GP, ext);
+    return false;
+  }
   if (cpu.efer & 0x400) return long_stack(cpu, 4 + 8 * cpl, ext);
   const tr = seg(cpu, SEG_TR);
   const wide = (tr.attr & 8) != 0;

@@ -31,7 +31,7 @@ const BASE_HIGH: u32 = 0xff0000ff;
 
 /** May a call gate lead there? The guest's GDT, its LDT, or the hypervisor's flat code segment. */
 function gate_selector(s: u32, flat: u32): bool {
-  return s < FIRST_RESERVED || s == flat || (s & 4) != 0;
+  return s < FIRST_RESERVED || s >> 3 == flat >> 3 || (s & 4) != 0;
 }
 
 /** The limit in bytes of a segment that begins at 0, less one; 0 of another. */
@@ -45,7 +45,7 @@ function flat_limit(a: u32, b: u32): u64 {
  * Is the descriptor at `p` harmless? What the guest's ring 0 would own is made ring 3's, where its kernel runs; a call gate's DPL becomes
  * 0 and goes into its selector, so that using it faults. A 32-bit guest's kernel runs in ring 1: 0 becomes 1. Its segments may begin anywhere, for
  * what is the hypervisor's is none of its page tables'; what would be cut off before the M2P's end is made whole, as Xen does for kernels that were built
- * for a smaller one.
+ * for a smaller one. Its call gates are as such a processor's are: far.ts looks at the selector for the DPL.
  */
 export function descriptor_check(d: Domain, p: usize): bool {
   let a = load<u32>(p);

@@ -3,7 +3,7 @@
 import { Cpu, SEG_CS, SEG_SS, seg } from '../cpu';
 import { raise, EXC_GP, EXC_NP, EXC_SS } from '../exceptions';
 import { canonical } from '../limits';
-import { cpu_pv } from '../pv/state';
+import { cpu_pv, cpu_pv32 } from '../pv/state';
 import { push, push_begin, push_commit } from '../push';
 import * as sg from '../segments';
 import { tss_sp, tss_ss, tss_stack } from '../tss';
@@ -89,13 +89,16 @@ export function enter(cpu: Cpu, selector: u32, d: u64, cpl: u32, ip: u64): i32 {
 
 /** A system descriptor as target: call gates of type 4 (16-bit) and 12 (32-bit; in long mode 64-bit, the only one). */
 function gate(cpu: Cpu, u: usize, selector: u32, d: u64, call: bool): i32 {
-  const long = (cpu.efer & 0x400) != 0;
+  // Those of a 32-bit PV guest are 32-bit ones, and have their DPL in the selector that they name (hypervisor/pv/descriptors.ts).
+  const narrow = cpu_pv32(cpu);
+  const long = !narrow && (cpu.efer & 0x400) != 0;
   const type = sg.desc_type(d);
   const error = selector & 0xfffc;
-  // A PV guest's gates would lead to rings that it does not have.
-  if (cpu_pv(cpu)) return raise(cpu, EXC_GP, error);
+  // A 64-bit PV guest's gates would lead to rings that it does not have.
+  if (cpu_pv(cpu) && !narrow) return raise(cpu, EXC_GP, error);
   if (type != 12 && (long || type != 4)) return raise(cpu, EXC_GP, error);
-  if (sg.desc_dpl(d) < cpu.cpl || sg.desc_dpl(d) < (selector & 3)) return raise(cpu, EXC_GP, error);
+  const gate_dpl = narrow ? (<u32>(d >> 16)) & 3 : sg.desc_dpl(d);
+  if (gate_dpl < cpu.cpl || gate_dpl < (selector & 3)) return raise(cpu, EXC_GP, error);
   if (!(d & sg.DESC_P)) return raise(cpu, EXC_NP, error);
   let ip = (d & 0xffff) | ((d >> 32) & 0xffff0000);
   if (type == 4) ip &= 0xffff;
