@@ -10,6 +10,7 @@ async function main(): Promise<number> {
   if (args[0] === 'image') return (await import('./image/main.ts')).imageCommand(args.slice(1));
   if (args[0] === 'net') return (await import('./net/main.ts')).netCommand(args);
   if (args[0] === 'user' || args[0] === 'database') return (await import('./host/user.ts')).manage(args);
+  if (args[0] === 'service') return (await import('./host/service.ts')).serviceCommand(args.slice(1));
   const parsed = parseCommand(args);
   switch (parsed.command) {
     case 'help':

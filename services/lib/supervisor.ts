@@ -108,7 +108,13 @@ export class Supervisor<O extends object, R> {
     await this.#ready;
   }
 
-  async stop(): Promise<void> {
+  /** For good; however often it is asked for. */
+  stop(): Promise<void> {
+    return (this.#stopped ??= this.#stop());
+  }
+  #stopped: Promise<void> | undefined;
+
+  async #stop(): Promise<void> {
     const ended = new Promise<void>((resolve) => (this.#stopping = resolve));
     const standby = this.#standby;
     this.#standby = undefined;

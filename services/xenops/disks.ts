@@ -27,6 +27,12 @@ export interface OpenDisk {
   readonly device: BlockDevice;
 }
 
+export interface Attachment {
+  bootable: boolean;
+  /** Of guest: pvh, pv. */
+  type: string;
+}
+
 interface Disk extends OpenDisk {
   readonly address: Address;
   readonly backend: XenbusBackend<unknown>;
@@ -116,8 +122,8 @@ export class Disks {
     return closing;
   }
 
-  /** Gives a guest the disk. Its driver finds it at its next look. */
-  attach(domid: number, { options, device }: OpenDisk, bootable: boolean): void {
+  /** Gives a guest the disk. Its driver finds it at its next look. `type`: of guest. */
+  attach(domid: number, { options, device }: OpenDisk, { bootable, type: guest }: Attachment): void {
     const { service, client } = this.#start();
     const address: Address = { backend: BLOCK_DOMID, frontend: domid, kind: 'vbd', device: options.number };
     const { image, cdrom, discard } = options;
@@ -137,7 +143,8 @@ export class Disks {
       backOnly: { 'hotplug-status': 'connected' },
       front: {
         'virtual-device': options.number,
-        'device-type': cdrom ? 'cdrom' : 'disk',
+        // Linux takes a PVH guest for an HVM one here, and leaves its CD drives to an IDE driver; what is behind `info` says that it is one.
+        'device-type': cdrom && guest !== 'pvh' ? 'cdrom' : 'disk',
         trusted: 1,
         protocol: 'x86_64-abi',
       },

@@ -231,7 +231,9 @@ export class Host {
       backend = new ConsoleBackend({ page, schedule, ...(options.console && { sink: options.console }) });
       return backend;
     });
-    (options.disks ?? []).forEach((disk, i) => this.disks.attach(made.domid, disk, i === 0));
+    (options.disks ?? []).forEach((disk, i) =>
+      this.disks.attach(made.domid, disk, { bootable: i === 0, type: options.plan.type }),
+    );
     for (const { devid, network, options: nic } of options.nics ?? [])
       this.vifs.attach(made.domid, devid, network, nic);
     const guest = new Guest(this, made.domid, description, backend, () => {

@@ -1,6 +1,6 @@
 // A domain's disks: opened before it is made, given to it and taken from it while it runs, and what a change of CDs is.
 import { statSync } from 'node:fs';
-import type { DiskFacts, DiskOptions, OpenDisk } from '../../services/xenops/disks.ts';
+import type { Attachment, DiskFacts, DiskOptions, OpenDisk } from '../../services/xenops/disks.ts';
 import { OrderError } from '../../services/lib/supervisor.ts';
 import { checkDisks, isDisk, vdevNumber, type DiskConfig } from '../config/disk.ts';
 import { ConfigError } from '../config/syntax.ts';
@@ -87,9 +87,11 @@ export async function attachDisk(domains: Domains, domid: number, disk: DiskConf
     await domains.host.disks.release(opened);
     throw new Refused(`Domain ${domid} has ended meanwhile.`, ERROR.DOMAIN_NOTFOUND);
   }
-  for (const one of opened) domains.host.disks.attach(domid, one, false);
+  for (const one of opened) domains.host.disks.attach(domid, one, attachmentTo(domain));
   keep(domains, domain, [...domain.config.disks, disk]);
 }
+
+const attachmentTo = ({ guest }: Domain): Attachment => ({ bootable: false, type: guest.description.type });
 
 function keep(domains: Domains, domain: Domain, disks: DiskConfig[]): void {
   domain.config = { ...domain.config, disks };
@@ -140,7 +142,7 @@ export async function changeCd(
     throw error;
   }
   const now = domains.find(domid);
-  for (const one of opened) domains.host.disks.attach(domid, one, false);
+  for (const one of opened) domains.host.disks.attach(domid, one, attachmentTo(now));
   keep(domains, now, now.config.disks.map((each) => (each.number === drive.number ? fresh : each))); // prettier-ignore
 }
 

@@ -1,5 +1,7 @@
 // The host's own calls, and its end.
 import { uptime } from 'node:process';
+import type { BlockService } from '../../services/block/backend/service.ts';
+import type { NetworkService } from '../../services/network/backend/service.ts';
 import type { Methods } from '../control/server.ts';
 import { ERROR, Refused } from '../control/refused.ts';
 import type { Domains } from './domains.ts';
@@ -27,6 +29,17 @@ export interface HostFacts {
   memory: number;
 }
 
+/** A service whose code is a worker of its own. */
+export interface ServiceStatus {
+  name: string;
+  domid: number;
+  state: 'running' | 'starting';
+  devices: number;
+  restarts: number;
+  /** For how long nobody served at the last restart. */
+  gapMs: number;
+}
+
 /** Guests that do not end by then are ended. */
 const DOWN_MS = 30_000;
 
@@ -43,6 +56,13 @@ export function hostMethods(domains: Domains, lifeCycle: LifeCycle, facts: HostF
       log: facts.paths.log,
       xenstored: facts.paths.xenstored,
     }),
+    'service.list': (): ServiceStatus[] => services(domains),
+    'service.restart': async ({ name }) => {
+      const service = running(domains).find(({ supervisor }) => supervisor.name === name);
+      if (!service)
+        throw new Refused(`there is no service '${String(name)}': \`xenolith service list\` shows what there is.`);
+      await service.supervisor.restart();
+    },
     'host.down': async (params) => {
       const timeout = params.timeoutMs ?? DOWN_MS;
       if (typeof timeout !== 'number' || !(timeout >= 0)) throw new Refused('timeoutMs takes a number.', ERROR.INVAL);
@@ -51,6 +71,18 @@ export function hostMethods(domains: Domains, lifeCycle: LifeCycle, facts: HostF
       return { pid: process.pid };
     },
   };
+}
+
+/** They come with the first guest that needs them. */
+function running({ host }: Domains): (BlockService | NetworkService)[] {
+  return [host.disks.service, host.vifs.service].filter((service) => service !== undefined);
+}
+
+function services(domains: Domains): ServiceStatus[] {
+  return running(domains).map(({ supervisor, devices }) => {
+    const { name, domain, alive, restarts, gap } = supervisor;
+    return { name, domid: domain.domid, state: alive ? 'running' : 'starting', devices, restarts, gapMs: gap };
+  });
 }
 
 /** Asks the guests that know how to shut down to do so, and destroys what is there after `timeout` ms. */

@@ -104,6 +104,11 @@ export class BlockService {
     this.#rings.close(found.ring);
   }
 
+  /** How many devices it serves. */
+  get devices(): number {
+    return this.#devices.size;
+  }
+
   stop(): Promise<void> {
     return this.supervisor.stop();
   }

@@ -143,6 +143,11 @@ export class NetworkService {
 
   // ---- interfaces
 
+  /** How many it serves. */
+  get devices(): number {
+    return this.#vifs.size;
+  }
+
   /** Its order is carried out before those about it that follow. */
   plug(network: Network, options: VifOptions): NetworkVif {
     const vif: NetworkVif = { id: this.#next++, network, options, connection: undefined, rings: [], leases: [], onBroken: () => {} }; // prettier-ignore

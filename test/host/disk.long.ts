@@ -1,0 +1,3 @@
+import { withDisks } from './disk.ts';
+
+withDisks('pv');
