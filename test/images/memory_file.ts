@@ -2,12 +2,16 @@
 // may then be in each sector.
 import { fill_zero, ImageError, SECTOR, slice, total } from '../../services/block/image/image.ts';
 import type { BlockFile } from '../../services/block/image/file.ts';
+import type { Journal } from '../../services/block/image/journal.ts';
 
 export type Change =
   | { kind: 'write'; at: number; bytes: Buffer }
   | { kind: 'truncate'; size: number }
   | { kind: 'punch'; at: number; length: number }
-  | { kind: 'sync' };
+  | { kind: 'sync' }
+  /** in memory that a kill leaves and the power takes */
+  | { kind: 'note'; bytes: Buffer }
+  | { kind: 'forget' };
 
 export type Random = (below: number) => number;
 
@@ -16,6 +20,7 @@ export class MemoryFile implements BlockFile {
   size = 0;
   readonly log: Change[] = [];
   #bytes: Buffer = Buffer.alloc(1 << 16);
+  #notes: Buffer[] = [];
   readonly #random: Random | undefined;
   /** writes that go beyond it fail as on a full disk */
   limit = Infinity;
@@ -71,6 +76,16 @@ export class MemoryFile implements BlockFile {
 
   async close(): Promise<void> {}
 
+  journal(): Journal {
+    return {
+      append: (bytes) => this.#change({ kind: 'note', bytes }),
+      read: () => Buffer.concat(this.#notes),
+      clear: () => this.#change({ kind: 'forget' }),
+      remove: () => this.#change({ kind: 'forget' }),
+      leave: () => undefined,
+    };
+  }
+
   async #turn(): Promise<void> {
     for (let n = this.#random?.(4) ?? 0; n > 0; n--) await undefined;
   }
@@ -98,6 +113,12 @@ export class MemoryFile implements BlockFile {
       case 'punch':
         this.#bytes.fill(0, change.at, Math.min(change.at + change.length, this.size));
         break;
+      case 'note':
+        this.#notes.push(change.bytes);
+        break;
+      case 'forget':
+        this.#notes = [];
+        break;
       case 'sync':
         break;
     }
@@ -109,6 +130,7 @@ export class MemoryFile implements BlockFile {
     for (const change of log.slice(0, count)) file.#apply(change);
     const next = log[count];
     if (next?.kind === 'write' && random(2) === 0) file.#apply(torn(next, 4096, random));
+    if (next?.kind === 'note') file.#notes.push(next.bytes.subarray(0, random(next.bytes.length)));
     return file;
   }
 
@@ -120,6 +142,7 @@ export class MemoryFile implements BlockFile {
       if (i > flushed && random(2) === 0) return;
       file.#apply(i > flushed && change.kind === 'write' && random(8) === 0 ? torn(change, SECTOR, random) : change);
     });
+    file.#notes = [];
     return file;
   }
 }

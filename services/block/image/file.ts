@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fill_zero, ImageError, slice, total, type ImageErrorKind } from './image.ts';
+import { MemoryJournal, type Journal } from './journal.ts';
 
 /** What the formats need of it. Tests have one in memory that notes what was written. */
 export interface BlockFile {
@@ -28,6 +29,8 @@ export interface BlockFile {
   /** Makes the range read as zeros and gives its space back; false where that cannot be done, and nothing has changed. */
   punch(at: number, length: number): Promise<boolean>;
   close(): Promise<void>;
+  /** Its journal, if this system has memory for such. */
+  journal(): Journal | undefined;
 }
 
 /** The part of fs-native-extensions that is used: what Node's own `fs` does not have. */
@@ -160,6 +163,10 @@ export class HostFile implements BlockFile {
 
   close(): Promise<void> {
     return new Promise((resolve) => close(this.fd, () => resolve()));
+  }
+
+  journal(): Journal | undefined {
+    return MemoryJournal.of(this.stat);
   }
 
   #call(doing: string, start: (done: (error: Error | null, n: number) => void) => void): Promise<number> {

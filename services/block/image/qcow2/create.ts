@@ -39,7 +39,7 @@ export async function createQcow2(file: BlockFile, options: Qcow2Creation): Prom
   const header: Header = {
     ...{ version, clusterBits: Math.log2(cluster), size, l1Size, l1Offset: (1 + table + blocks) * cluster },
     ...{ refTableOffset: cluster, refTableClusters: table, snapshotCount: 0, snapshotsOffset: 0 },
-    ...{ incompatible: 0, compatible: options.lazy_refcounts && version > 2 ? 1 : 0, autoclear: false },
+    ...{ incompatible: 0, compatible: options.lazy_refcounts && version > 2 ? 1 : 0, autoclear: 0n },
     ...{ refcountOrder: Math.log2(bits), compression: 'zlib', backing: undefined, backingFormat: undefined },
   };
   if (options.backing) {

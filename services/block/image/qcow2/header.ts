@@ -26,6 +26,9 @@ export const FIELD = {
 } as const;
 
 export const INCOMPATIBLE = { dirty: 1, corrupt: 2, externalData: 4, compression: 8, extendedL2: 16 } as const;
+/** In the upper half of the autoclear features: whoever else writes to the image takes it away, and with it what a journal says. */
+export const tokenOf = (header: Header): number => Number(header.autoclear >> 32n);
+
 export const COMPATIBLE = { lazyRefcounts: 1 } as const;
 
 const V2_LENGTH = 72;
@@ -60,8 +63,7 @@ export interface Header {
   snapshotsOffset: number;
   incompatible: number;
   compatible: number;
-  /** some bit of them is set */
-  autoclear: boolean;
+  autoclear: bigint;
   refcountOrder: number;
   compression: 'zlib' | 'zstd';
   backing: string | undefined;
@@ -102,7 +104,7 @@ export function parseHeader(bytes: Buffer, fileSize: number): Header {
     snapshotsOffset: u64(bytes, FIELD.snapshotsOffset, "the snapshot table's place"),
     incompatible: 0,
     compatible: 0,
-    autoclear: false,
+    autoclear: 0n,
     refcountOrder: 4,
     compression: 'zlib',
     backing: undefined,
@@ -122,7 +124,7 @@ function parseV3(bytes: Buffer, header: Header): number {
   const unknown = bytes.readUInt32BE(FIELD.incompatible) !== 0;
   header.incompatible = bytes.readUInt32BE(FIELD.incompatible + 4);
   header.compatible = bytes.readUInt32BE(FIELD.compatible + 4);
-  header.autoclear = bytes.readBigUInt64BE(FIELD.autoclear) !== 0n;
+  header.autoclear = bytes.readBigUInt64BE(FIELD.autoclear);
   header.refcountOrder = bytes.readUInt32BE(FIELD.refcountOrder);
   if (header.refcountOrder > 6) throw corrupt(`its refcounts have 2^${header.refcountOrder} bits`);
   const has = (bit: number): boolean => (header.incompatible & bit) !== 0;
