@@ -51,11 +51,11 @@ export class NetGuest {
 
   /** Starts a command that goes on; `finished` waits for it and gives what it has printed. */
   async background(command: string): Promise<void> {
-    await this.run(`{ (${command} >/tmp/out 2>&1; : >/tmp/done) </dev/null & }`);
+    await this.run(`{ (${command} >/run/out 2>&1; : >/run/done) </dev/null & }`);
   }
 
   finished(): Promise<string> {
-    return this.run('while [ ! -e /tmp/done ]; do sleep 0.1; done; rm /tmp/done; cat /tmp/out');
+    return this.run('while [ ! -e /run/done ]; do sleep 0.1; done; rm /run/done; cat /run/out');
   }
 
   /** An address of an interface by DHCP. */
