@@ -166,13 +166,16 @@ export function isVif(given: unknown): given is VifConfig {
   const v = given as Partial<VifConfig> | null;
   if (typeof v !== 'object' || v === null || typeof v.bridge !== 'string' || typeof v.trusted !== 'boolean')
     return false;
+  const optional = (value: unknown, type: string) => value === undefined || typeof value === type;
+  if (typeof v.mtu !== 'number' || !optional(v.devid, 'number') || !optional(v.rate, 'object')) return false;
+  if (![v.mac, v.vlan, v.vifname].every((value) => optional(value, 'string')) || v.rate === null) return false;
   if (!Array.isArray(v.ip) || !v.ip.every((address) => typeof address === 'string')) return false;
   const words: string[] = [`bridge=${v.bridge}`];
   for (const [
     key,
     value,
   ] of [['mac', v.mac], ['vlan', v.vlan], ['vifname', v.vifname], ['rate', v.rate?.text], ['devid', v.devid], ['mtu', v.mtu]] as const) // prettier-ignore
-    if (value !== undefined && value !== null) words.push(`${key}=${value}`);
+    if (value !== undefined) words.push(`${key}=${value}`);
   if (v.ip.length > 0) words.push(`ip=${v.ip.join(' ')}`);
   // What is no description of its own parts is none.
   return !words.some((word) => word.includes(',')) && describes(words.join(','), v as VifConfig);
