@@ -140,3 +140,24 @@ test('interfaces come and go while the guest runs; a capture', async () => {
     assert.match(err, why);
   }
 });
+
+test('the service is ended again and again in the middle of a transfer, and the guests’ streams are whole', async () => {
+  const bytes = 30_000_000;
+  await two.background('traffic listen 5002');
+  await one.background(`sleep 0.2; traffic send 10.7.0.16 5002 ${bytes}`);
+  for (let i = 0; i < 5; i++) {
+    const { code, err } = await b.run('xenolith', ['service', 'restart', 'network']);
+    assert.deepEqual([code, err], [0, '']);
+  }
+  const sent = (await one.finished()).replace('sent ', '');
+  assert.equal(await two.finished(), `received ${sent}`);
+  assert.match((await b.run('xenolith', ['service', 'list'])).out, /\nnetwork +32516 +running +2 +5 /);
+  // What the last worker knew the next one knows: addresses, and the way in and out.
+  assert.equal(await one.up(), '10.7.0.15');
+  const source = await servers.source(100_000);
+  assert.equal(await one.run(`traffic receive 10.7.0.2 ${source.port}`), `received ${(await source.next()).text}`);
+  const [, port] = /forward tcp:127\.0\.0\.1:(\d+):/.exec(await net('list'))!;
+  await two.background('traffic serve 5001 1000');
+  await two.run('sleep 0.2');
+  assert.equal(`sent ${await receive(Number(port))}`, await two.finished());
+});
