@@ -116,6 +116,62 @@ test('what cannot start says why, and nothing of the host can be read', async ()
   await refused({ memory_static_max: much, memory_dynamic_max: much }, 'HOST_NOT_ENOUGH_FREE_MEMORY');
 });
 
+test('disks and networks of a VM are those of its domain', async () => {
+  const [pool]: string[] = await call('pool.get_all');
+  const SR: string = await call('pool.get_default_SR', pool);
+  const rest = { type: 'user', sharable: false, read_only: false, other_config: {} };
+  const vdi: string = await call('VDI.create', {
+    name_label: 'd',
+    name_description: '',
+    SR,
+    virtual_size: 4 * MIB,
+    ...rest,
+  });
+  const vm: string = await call('VM.create', { ...GUEST, name_label: 'devices' });
+  const qos = { qos_algorithm_type: '', qos_algorithm_params: {} };
+  const drive = { VM: vm, bootable: false, other_config: {}, ...qos };
+  const vbd: string = await call('VBD.create', {
+    ...drive,
+    VDI: vdi,
+    userdevice: '1',
+    mode: 'RW',
+    type: 'Disk',
+    empty: false,
+  });
+  await call('VBD.create', { ...drive, VDI: 'OpaqueRef:NULL', userdevice: '3', mode: 'RO', type: 'CD', empty: true });
+  const network: string = await call('network.create', {
+    name_label: 'private',
+    name_description: '',
+    other_config: {},
+    tags: [],
+  });
+  const vif: string = await call('VIF.create', {
+    VM: vm,
+    network,
+    device: '0',
+    MAC: '02:00:00:00:00:01',
+    MTU: 1500,
+    other_config: {},
+    ...qos,
+  });
+  await call('VM.start', vm, true, false);
+  const uuid: string = await call('VDI.get_uuid', vdi);
+  assert.match(await bed.ok('network-list', 'devices'), /02:00:00:00:00:01/);
+  assert.match(await bed.ok('block-list', 'devices'), /51728/);
+  assert.match(await bed.ok('list', '-l', 'devices'), new RegExp(`${uuid}\\.qcow2`));
+  assert.deepEqual([await call('VBD.get_currently_attached', vbd), await call('VBD.get_device', vbd)], [true, 'xvdb']);
+  // A guest that stands still lets go of nothing.
+  await call('VBD.unplug_force', vbd);
+  assert.doesNotMatch(await bed.ok('block-list', 'devices'), /51728/);
+  await call('VDI.resize', vdi, 8 * MIB);
+  await call('VBD.plug', vbd);
+  await call('VIF.unplug_force', vif);
+  assert.doesNotMatch(await bed.ok('network-list', 'devices'), /02:00:00:00:00:01/);
+  await call('VM.hard_shutdown', vm);
+  await call('VDI.destroy', vdi);
+  await call('VM.destroy', vm);
+});
+
 test("the host's records are true", async () => {
   const [host]: string[] = await call('host.get_all');
   const metrics: string = await call('host.get_metrics', host);

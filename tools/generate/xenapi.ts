@@ -5,6 +5,7 @@ import { ROOT } from '../../bin/setup.cjs';
 import { CLASSES } from '../../spec/xenapi/index.ts';
 import type { Class } from '../../spec/xenapi/notation.ts';
 import { HANDLERS } from '../../toolstack/xenapi/handlers.ts';
+import { refusals } from '../../toolstack/xenapi/VM/refusals.ts';
 import { answersByItself } from '../../toolstack/xenapi/implicit.ts';
 
 const PATH = 'docs/SUPPORT.md';
@@ -16,7 +17,8 @@ function count({ messages }: Class, implicit: boolean): { done: string[]; missin
   const [done, missing]: string[][] = [[], []];
   for (const message of messages.values()) {
     if ((message.implicit !== undefined) !== implicit) continue;
-    const works = Object.hasOwn(HANDLERS, `${message.class}.${message.name}`) || answersByItself(message);
+    const name = `${message.class}.${message.name}`;
+    const works = (Object.hasOwn(HANDLERS, name) && !Object.hasOwn(refusals, name)) || answersByItself(message);
     (works ? done : missing).push(message.name);
   }
   return { done, missing };
@@ -39,7 +41,7 @@ function table(): string {
   }
   const head = [
     `Of ${explicit} explicit messages ${explicitDone} do their work; of ${implicit} that follow from the fields ${implicitDone} do. The others answer`,
-    'NOT_IMPLEMENTED. The table leaves out what follows from the fields but for create and destroy.',
+    'NOT_IMPLEMENTED, or what a real host says of a guest that cannot be saved or moved. The table leaves out what follows from the fields but for create and destroy.',
   ];
   return [...head, '', ...lines].join('\n');
 }

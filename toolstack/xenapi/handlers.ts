@@ -1,5 +1,8 @@
 /** Every message that does more than to look into the database, by folder. */
+import { PBD } from './PBD/messages.ts';
+import { SR } from './SR/messages.ts';
 import { VBD } from './VBD/messages.ts';
+import { VDI } from './VDI/messages.ts';
 import { VIF } from './VIF/messages.ts';
 import { VM } from './VM/messages.ts';
 import { event } from './event/messages.ts';
@@ -14,5 +17,5 @@ import { task } from './task/messages.ts';
 
 export const HANDLERS: Handlers = {
   ...{ ...event, ...message, ...rbac, ...session, ...task },
-  ...{ ...host, ...network, ...pool, ...VBD, ...VIF, ...VM },
+  ...{ ...host, ...network, ...pool, ...PBD, ...SR, ...VBD, ...VDI, ...VIF, ...VM },
 };

@@ -1,7 +1,7 @@
 /** Messages that follow from the tables: nothing but the database is asked. */
 import type { Field, Message } from '../../spec/xenapi/notation.ts';
 import type { Value } from '../../spec/xenapi/types.ts';
-import type { Row } from './database/row.ts';
+import { RefSet, type Row } from './database/row.ts';
 import { Failure } from './failure.ts';
 import { parseExpression } from './database/expression.ts';
 import type { Arguments, Caller } from './messages.ts';
@@ -72,8 +72,11 @@ export function implicit(message: Message, args: Arguments, { xapi }: Caller): A
       if (!PLAIN.has(message.class)) return undefined;
       db.destroy(args.row('self'));
       return '';
-    case 'get':
-      return args.row('self').fields[field!.name];
+    case 'get': {
+      const value = args.row('self').fields[field!.name];
+      // It changes in place.
+      return value instanceof RefSet ? [...value] : value;
+    }
     default: {
       const row = args.row('self');
       db.set(row, { [field!.name]: changeField(act, row, field!, args) });

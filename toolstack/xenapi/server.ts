@@ -1,6 +1,6 @@
 /** A whole API server: its folder, the database in it, users, certificate and listeners. */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { openDatabase } from './database/open.ts';
@@ -17,6 +17,8 @@ export const xenapiPaths = (state: string) => ({
   /** root's first password, for who may read the host's folder. */
   password: join(state, 'xenapi', 'root.password'),
   socket: join(state, 'xenapi.sock'),
+  /** Folder of all SRs. */
+  storage: join(state, 'xenapi', 'sr'),
   /** Kernels that VMs may name. */
   boot: join(state, 'xenapi', 'boot'),
 });
@@ -64,12 +66,22 @@ async function usersOf(state: string): Promise<Users> {
 
 export async function serve({ state, xenops, log, version, tls, plain }: ServerOptions): Promise<Server> {
   const paths = xenapiPaths(state);
-  for (const path of [paths.folder, paths.boot]) mkdirSync(path, { recursive: true, mode: 0o700 });
+  for (const path of [paths.folder, paths.boot, paths.storage]) mkdirSync(path, { recursive: true, mode: 0o700 });
   const users = await usersOf(state);
   const certificate = await certificateOf(paths.folder);
   const db = openDatabase(paths.database);
   const address = reachable((tls ?? plain)?.host ?? '127.0.0.1');
-  const xapi = new Xapi({ db, users, xenops, log, version, address, certificate });
+  const xapi = new Xapi({
+    db,
+    users,
+    xenops,
+    log,
+    version,
+    address,
+    certificate,
+    storage: realpathSync(paths.storage),
+  });
+  await xapi.storage.recover();
   const http = new HttpServer(xapi);
   const close = async (): Promise<void> => {
     await http.close();

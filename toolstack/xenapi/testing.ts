@@ -20,14 +20,25 @@ export interface Bed {
 
 const nobody = { address: 'test', signal: new AbortController().signal };
 
-export async function bed(t: Cleanup, options: SimulatorOptions = {}): Promise<Bed> {
+export async function bed(
+  t: Cleanup,
+  { storage, ...options }: SimulatorOptions & { storage?: string } = {},
+): Promise<Bed> {
   // The cost of real ones is not what is tested.
   const users = new Users(undefined, 16);
   await users.setPassword(ROOT, PASSWORD);
   const simulator = new Simulator(options);
   const logged: string[] = [];
   const log = (text: string) => void logged.push(text);
-  const xapi = new Xapi({ db: memoryDatabase(), users, xenops: simulator, log, version: '0', address: '127.0.0.1' });
+  const xapi = new Xapi({
+    db: memoryDatabase(),
+    users,
+    xenops: simulator,
+    log,
+    version: '0',
+    address: '127.0.0.1',
+    storage,
+  });
   t.after(() => xapi.close());
   const login = await xapi.dispatcher.call({ method: 'session.login_with_password', params: [ROOT, PASSWORD] }, nobody);
   const session = login.value as string;

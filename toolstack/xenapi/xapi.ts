@@ -7,6 +7,8 @@ import { Dispatcher } from './dispatch.ts';
 import { Events } from './event/events.ts';
 import { HANDLERS } from './handlers.ts';
 import { makeRoles } from './rbac/rbac.ts';
+import { firstStorage } from './SR/messages.ts';
+import { Storage } from './SR/storage.ts';
 import { Attempts } from './session/attempts.ts';
 import { Sessions } from './session/sessions.ts';
 import type { Users } from './session/users.ts';
@@ -27,6 +29,8 @@ export interface XapiParts {
   /** Where clients reach the API. */
   address: string;
   certificate?: Certificate;
+  /** Folder of all storage; without, the host has none. */
+  storage?: string;
 }
 
 export class Xapi {
@@ -37,6 +41,7 @@ export class Xapi {
   readonly xenops: Xenops;
   readonly certificate: Certificate | undefined;
   readonly power: Power;
+  readonly storage: Storage;
   readonly sessions: Sessions;
   readonly attempts = new Attempts();
   readonly tasks: Tasks;
@@ -44,7 +49,7 @@ export class Xapi {
   readonly dispatcher: Dispatcher;
   readonly #timer: NodeJS.Timeout;
 
-  constructor({ db, users, xenops, log, version, address, certificate }: XapiParts) {
+  constructor({ db, users, xenops, log, version, address, certificate, storage }: XapiParts) {
     this.db = db;
     this.users = users;
     this.log = log;
@@ -55,8 +60,10 @@ export class Xapi {
     this.tasks = new Tasks(db);
     this.events = new Events(db);
     this.power = new Power(this);
+    this.storage = new Storage(db, storage);
     makeRoles(db);
     takeInventory(this, { facts: xenops.facts(), address, certificate });
+    firstStorage(this);
     this.dispatcher = new Dispatcher(this, HANDLERS);
     this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
     this.#timer.unref();

@@ -4,6 +4,7 @@ import { Failure } from '../failure.ts';
 import type { Handlers } from '../messages.ts';
 import { freeDevices } from '../VM/messages.ts';
 import type { Xapi } from '../xapi.ts';
+import { assertAttachable, describeDisk, deviceName } from './attach.ts';
 
 /** `0` and `xvda` and `hda` are one position. */
 function position(device: string): string {
@@ -17,6 +18,40 @@ function positionFor(xapi: Xapi, vm: Row, wanted: string): string {
   if (at === undefined || !/^(\d|1[0-5])$/.test(at)) throw new Failure('INVALID_DEVICE', wanted);
   if (!free.includes(at)) throw new Failure('DEVICE_ALREADY_EXISTS', at);
   return at;
+}
+
+/** The machine it belongs to, which has to run. */
+function live(xapi: Xapi, vbd: Row): Row {
+  const vm = xapi.db.row('VM', vbd.text('VM'));
+  const state = vm.text('power_state');
+  if (state !== 'Running' && state !== 'Paused')
+    throw new Failure('VM_BAD_POWER_STATE', vm.ref, 'running', state.toLowerCase());
+  return vm;
+}
+
+async function unplug(xapi: Xapi, vbd: Row, force: boolean): Promise<void> {
+  if (!vbd.flag('currently_attached')) throw new Failure('DEVICE_ALREADY_DETACHED', vbd.ref);
+  const vm = live(xapi, vbd);
+  if (!vbd.flag('unpluggable') && !force) throw new Failure('OPERATION_NOT_ALLOWED', 'this VBD is not unpluggable');
+  try {
+    await xapi.xenops.unplugDisk(vm.uuid, Number(vbd.text('userdevice')), force);
+  } catch (error) {
+    if (force || !(error instanceof Failure)) throw error;
+    throw new Failure('DEVICE_DETACH_REJECTED', 'VBD', vbd.ref, error.params[0] ?? '');
+  }
+  xapi.db.set(vbd, { currently_attached: false, device: '' });
+}
+
+async function changeDisc(xapi: Xapi, vbd: Row, vdi: string): Promise<void> {
+  const before = { VDI: vbd.text('VDI'), empty: vbd.flag('empty') };
+  xapi.db.set(vbd, { VDI: vdi, empty: vdi === NULL_REF });
+  if (!vbd.flag('currently_attached')) return;
+  try {
+    await xapi.xenops.changeCd(live(xapi, vbd).uuid, describeDisk(xapi, vbd));
+  } catch (error) {
+    xapi.db.set(vbd, before);
+    throw error;
+  }
 }
 
 export const VBD: Handlers = {
@@ -40,5 +75,35 @@ export const VBD: Handlers = {
     if (vbd.flag('currently_attached'))
       throw new Failure('OPERATION_NOT_ALLOWED', `VBD '${vbd.ref}' is still attached`);
     xapi.db.destroy(vbd);
+  },
+  'VBD.assert_attachable': (args, { xapi }) => assertAttachable(xapi, args.row('self')),
+  'VBD.set_mode': (args, { xapi }) => {
+    const vbd = args.row('self');
+    if (vbd.flag('currently_attached')) throw new Failure('DEVICE_ALREADY_ATTACHED', vbd.ref);
+    if (vbd.text('type') === 'CD' && args.text('value') === 'RW') throw new Failure('VBD_CDS_MUST_BE_READONLY');
+    xapi.db.set(vbd, { mode: args.text('value') });
+  },
+  'VBD.plug': async (args, { xapi }) => {
+    const vbd = args.row('self');
+    if (vbd.flag('currently_attached')) throw new Failure('DEVICE_ALREADY_ATTACHED', vbd.ref);
+    const vm = live(xapi, vbd);
+    assertAttachable(xapi, vbd);
+    await xapi.xenops.plugDisk(vm.uuid, describeDisk(xapi, vbd));
+    xapi.db.set(vbd, { currently_attached: true, device: deviceName(vbd) });
+  },
+  'VBD.unplug': (args, { xapi }) => unplug(xapi, args.row('self'), false),
+  'VBD.unplug_force': (args, { xapi }) => unplug(xapi, args.row('self'), true),
+  'VBD.insert': async (args, { xapi }) => {
+    const [vbd, vdi] = [args.row('vbd'), args.row('vdi')];
+    if (vbd.text('type') !== 'CD') throw new Failure('VBD_NOT_REMOVABLE_MEDIA', vbd.ref);
+    if (!vbd.flag('empty')) throw new Failure('VBD_NOT_EMPTY', vbd.ref);
+    xapi.storage.assertAttached(xapi.db.row('SR', vdi.text('SR')));
+    await changeDisc(xapi, vbd, vdi.ref);
+  },
+  'VBD.eject': async (args, { xapi }) => {
+    const vbd = args.row('vbd');
+    if (vbd.text('type') !== 'CD') throw new Failure('VBD_NOT_REMOVABLE_MEDIA', vbd.ref);
+    if (vbd.flag('empty')) throw new Failure('VBD_IS_EMPTY', vbd.ref);
+    await changeDisc(xapi, vbd, NULL_REF);
   },
 };

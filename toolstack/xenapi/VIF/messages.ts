@@ -1,10 +1,67 @@
-import { NULL_REF } from '../../../spec/xenapi/types.ts';
+import { NULL_REF, type Value } from '../../../spec/xenapi/types.ts';
+import type { Row } from '../database/row.ts';
 import { Failure } from '../failure.ts';
-import type { Handlers } from '../messages.ts';
+import type { Handler, Handlers } from '../messages.ts';
+import type { Xapi } from '../xapi.ts';
 import { macFor } from '../VM/create.ts';
 import { freeDevices } from '../VM/messages.ts';
+import { checkAddress, describeNic } from './attach.ts';
 
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
+
+/** The machine it belongs to, which has to run. */
+function live(xapi: Xapi, vif: Row): Row {
+  const vm = xapi.db.row('VM', vif.text('VM'));
+  const state = vm.text('power_state');
+  if (state !== 'Running' && state !== 'Paused')
+    throw new Failure('VM_BAD_POWER_STATE', vm.ref, 'running', state.toLowerCase());
+  return vm;
+}
+
+async function unplug(xapi: Xapi, vif: Row, force: boolean): Promise<void> {
+  if (!vif.flag('currently_attached')) throw new Failure('DEVICE_ALREADY_DETACHED', vif.ref);
+  try {
+    await xapi.xenops.unplugNic(live(xapi, vif).uuid, Number(vif.text('device')), force);
+  } catch (error) {
+    if (force || !(error instanceof Failure)) throw error;
+    throw new Failure('DEVICE_DETACH_REJECTED', 'VIF', vif.ref, error.params[0] ?? '');
+  }
+  xapi.db.set(vif, { currently_attached: false });
+}
+
+/** Settings of an interface in use: it goes and comes back with them. */
+async function changeNic(xapi: Xapi, vif: Row, values: Record<string, Value>): Promise<void> {
+  const before: Record<string, Value> = {};
+  for (const field of Object.keys(values)) before[field] = vif.fields[field] as Value;
+  xapi.db.set(vif, values);
+  if (!vif.flag('currently_attached')) return;
+  const { uuid } = live(xapi, vif);
+  try {
+    const nic = describeNic(xapi, vif);
+    await xapi.xenops.unplugNic(uuid, nic.device, true);
+    await xapi.xenops.plugNic(uuid, nic);
+  } catch (error) {
+    xapi.db.set(vif, before);
+    throw error;
+  }
+}
+
+function allowed(family: 4 | 6): Handlers {
+  const field = `ipv${family}_allowed`;
+  const change =
+    (next: (now: string[], value: Value) => string[]): Handler =>
+    (args, { xapi }) => {
+      const vif = args.row('self');
+      const list = next(vif.refs(field), args.value('value'));
+      for (const each of list) checkAddress(each, family);
+      return changeNic(xapi, vif, { [field]: list });
+    };
+  return {
+    [`VIF.set_${field}`]: change((_now, value) => value as string[]),
+    [`VIF.add_${field}`]: change((now, value) => [...new Set([...now, value as string])]),
+    [`VIF.remove_${field}`]: change((now, value) => now.filter((each) => each !== value)),
+  };
+}
 
 export const VIF: Handlers = {
   'VIF.create': (args, { xapi }) => {
@@ -21,6 +78,8 @@ export const VIF: Handlers = {
     if (wanted !== '' && !MAC.test(wanted)) throw new Failure('MAC_INVALID', wanted);
     // The lowest bit of the first byte is a group's.
     if (wanted !== '' && parseInt(wanted.slice(0, 2), 16) & 1) throw new Failure('MAC_INVALID', wanted);
+    for (const each of (given.ipv4_allowed ?? []) as string[]) checkAddress(each, 4);
+    for (const each of (given.ipv6_allowed ?? []) as string[]) checkAddress(each, 6);
     const made = wanted === '';
     return db.create('VIF', {
       ...given,
@@ -34,4 +93,16 @@ export const VIF: Handlers = {
       throw new Failure('OPERATION_NOT_ALLOWED', `VIF '${vif.ref}' is still attached`);
     xapi.db.destroy(vif);
   },
+  'VIF.plug': async (args, { xapi }) => {
+    const vif = args.row('self');
+    if (vif.flag('currently_attached')) throw new Failure('DEVICE_ALREADY_ATTACHED', vif.ref);
+    await xapi.xenops.plugNic(live(xapi, vif).uuid, describeNic(xapi, vif));
+    xapi.db.set(vif, { currently_attached: true });
+  },
+  'VIF.unplug': (args, { xapi }) => unplug(xapi, args.row('self'), false),
+  'VIF.unplug_force': (args, { xapi }) => unplug(xapi, args.row('self'), true),
+  'VIF.move': (args, { xapi }) => changeNic(xapi, args.row('self'), { network: args.row('network').ref }),
+  'VIF.set_locking_mode': (args, { xapi }) => changeNic(xapi, args.row('self'), { locking_mode: args.text('value') }),
+  ...allowed(4),
+  ...allowed(6),
 };

@@ -112,7 +112,7 @@ test('templates and snapshots', async (t) => {
   await assert.rejects(call('VM.start', template.ref, false, false), refused('VM_IS_TEMPLATE', template.ref, 'start'));
   const vm = xapi.db.row('VM', await call('VM.clone', template.ref, 'from it'));
   assert.equal(vm.flag('is_a_template'), true);
-  await assert.rejects(call('VM.revert', vm.ref), refused('NOT_IMPLEMENTED', 'VM.revert'));
+  await assert.rejects(call('VM.revert', vm.ref), refused('VM_IS_TEMPLATE', vm.ref, 'revert'));
   await call('VM.provision', vm.ref);
   assert.equal(vm.flag('is_a_template'), false);
   await assert.rejects(call('VM.provision', vm.ref), refused('ONLY_PROVISION_TEMPLATE'));

@@ -3,7 +3,8 @@ import type { Row } from '../database/row.ts';
 import { Failure } from '../failure.ts';
 import type { Arguments, Caller, Handlers } from '../messages.ts';
 import type { Xapi } from '../xapi.ts';
-import { copy, create, destroy, snapshot } from './create.ts';
+import { copy, create, destroy, provision, revert, snapshot } from './create.ts';
+import { refusals } from './refusals.ts';
 import { assertAllowed, operate, updateAllowed } from './operations.ts';
 import { assertCanBoot } from './power.ts';
 import { settings } from './settings.ts';
@@ -57,22 +58,30 @@ const record: Handlers = {
   },
   'VM.clone': (args, { xapi, task }) => {
     const vm = args.row('vm');
-    return operate(xapi, vm, 'clone', task, () => copy(xapi, vm, args.text('new_name')).ref);
+    return operate(xapi, vm, 'clone', task, async () => (await copy(xapi, vm, args.text('new_name'), 'clone')).ref);
   },
   'VM.copy': (args, { xapi, task }) => {
     const vm = args.row('vm');
-    return operate(xapi, vm, 'copy', task, () => copy(xapi, vm, args.text('new_name')).ref);
+    return operate(xapi, vm, 'copy', task, async () => {
+      return (await copy(xapi, vm, args.text('new_name'), 'copy', args.rowOrNull('sr'))).ref;
+    });
   },
   'VM.snapshot': (args, { xapi, task }) => {
     const vm = args.row('vm');
-    return operate(xapi, vm, 'snapshot', task, () => snapshot(xapi, vm, args.text('new_name')).ref);
+    return operate(xapi, vm, 'snapshot', task, async () => (await snapshot(xapi, vm, args.text('new_name'))).ref);
   },
   'VM.provision': async (args, { xapi, task }) => {
     const vm = args.row('vm');
-    // Disks that the template describes are made by an SR.
-    if ('disks' in vm.map('other_config'))
-      throw new Failure('SR_OPERATION_NOT_SUPPORTED', xapi.pool.text('default_SR'));
-    await operate(xapi, vm, 'provision', task, () => xapi.db.set(vm, { is_a_template: false }));
+    await operate(xapi, vm, 'provision', task, () => provision(xapi, vm));
+  },
+  'VM.revert': async (args, { xapi, task }) => {
+    const frozen = args.row('snapshot');
+    assertAllowed(frozen, 'revert');
+    const vm = xapi.db.find('VM', frozen.text('snapshot_of'));
+    if (!vm) throw new Failure('VM_REVERT_FAILED', frozen.ref, frozen.text('snapshot_of'));
+    if (vm.text('power_state') !== 'Halted') await xapi.power.hardShutdown(vm, task);
+    await operate(xapi, vm, 'reverting', task, () => revert(xapi, vm, frozen));
+    updateAllowed(xapi, vm);
   },
 };
 
@@ -119,4 +128,4 @@ const questions: Handlers = {
   },
 };
 
-export const VM: Handlers = { ...power, ...record, ...questions, ...settings };
+export const VM: Handlers = { ...power, ...record, ...questions, ...settings, ...refusals };

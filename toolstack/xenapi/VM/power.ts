@@ -5,6 +5,8 @@ import { Failure } from '../failure.ts';
 import { tell } from '../message/messages.ts';
 import type { Task } from '../task/tasks.ts';
 import type { Xapi } from '../xapi.ts';
+import { assertAttachable, describeDisk } from '../VBD/attach.ts';
+import { describeNic } from '../VIF/attach.ts';
 import type { MachineDescription, Reason } from '../xenops/xenops.ts';
 import { operate } from './operations.ts';
 import { halted, running } from './state.ts';
@@ -21,26 +23,12 @@ function kindOf(vm: Row): MachineDescription['kind'] {
   return vm.text('HVM_boot_policy') === '' ? 'pv' : 'hvm';
 }
 
-function describe({ db }: Xapi, vm: Row): MachineDescription {
-  const nics = vm.refs('VIFs').map((ref) => {
-    const vif = db.row('VIF', ref);
-    const bridge = db.row('network', vif.text('network')).text('bridge');
-    return { device: vif.text('device'), mac: vif.text('MAC'), mtu: vif.number('MTU'), bridge };
-  });
-  const disks = vm.refs('VBDs').map((ref) => {
-    const vbd = db.row('VBD', ref);
-    const vdi = db.find('VDI', vbd.text('VDI'));
-    return {
-      ...{
-        device: vbd.text('userdevice'),
-        path: vdi?.text('location') ?? '',
-        format: vdi?.map('sm_config').type ?? 'raw',
-      },
-      ...{ readonly: vbd.text('mode') === 'RO', cd: vbd.text('type') === 'CD', bootable: vbd.flag('bootable') },
-    };
-  });
+function describe(xapi: Xapi, vm: Row): MachineDescription {
+  const { db } = xapi;
   return {
-    ...{ uuid: vm.uuid, name: vm.text('name_label'), kind: kindOf(vm), nics, disks },
+    ...{ uuid: vm.uuid, name: vm.text('name_label'), kind: kindOf(vm) },
+    nics: vm.refs('VIFs').map((ref) => describeNic(xapi, db.row('VIF', ref))),
+    disks: vm.refs('VBDs').map((ref) => describeDisk(xapi, db.row('VBD', ref))),
     ...{ memory: vm.number('memory_dynamic_max'), maxMemory: vm.number('memory_static_max') },
     ...{ vcpus: vm.number('VCPUs_at_startup'), maxVcpus: vm.number('VCPUs_max') },
     ...{ kernel: vm.text('PV_kernel'), ramdisk: vm.text('PV_ramdisk'), commandLine: vm.text('PV_args') },
@@ -54,20 +42,14 @@ export const overhead = (vm: Row): number => 2 ** 20 + 2 ** 18 * vm.number('VCPU
 /** Fails unless the VM could start here now. */
 export function assertCanBoot(xapi: Xapi, vm: Row): void {
   if (!xapi.host.flag('enabled')) throw new Failure('HOST_DISABLED', xapi.hostRef);
-  if (kindOf(vm) === 'hvm' && !xapi.xenops.supports.hvm) throw new Failure('VM_HVM_REQUIRED', vm.ref);
+  if (kindOf(vm) === 'hvm' && !xapi.xenops.hvm) throw new Failure('VM_HVM_REQUIRED', vm.ref);
   const needed = vm.number('memory_dynamic_max') + overhead(vm);
   const free = xapi.xenops.freeMemory();
   if (needed > free) throw new Failure('HOST_NOT_ENOUGH_FREE_MEMORY', String(needed), String(Math.max(free, 0)));
-  for (const ref of vm.refs('VIFs')) {
-    const vif = xapi.db.row('VIF', ref);
-    if (vif.text('network') === NULL_REF) throw new Failure('VM_REQUIRES_NETWORK', vm.ref, NULL_REF);
-    if (!xapi.xenops.supports.nics) throw new Failure('HOST_CANNOT_ATTACH_NETWORK', xapi.hostRef, vif.text('network'));
-  }
-  if (xapi.xenops.supports.disks) return;
-  for (const ref of vm.refs('VBDs')) {
-    const vdi = xapi.db.find('VDI', xapi.db.row('VBD', ref).text('VDI'));
-    if (vdi) throw new Failure('VM_REQUIRES_SR', vm.ref, vdi.text('SR'));
-  }
+  for (const ref of vm.refs('VIFs'))
+    if (xapi.db.row('VIF', ref).text('network') === NULL_REF)
+      throw new Failure('VM_REQUIRES_NETWORK', vm.ref, NULL_REF);
+  for (const ref of vm.refs('VBDs')) assertAttachable(xapi, xapi.db.row('VBD', ref));
 }
 
 export class Power {

@@ -3,6 +3,7 @@ import { NULL_REF, type Value } from '../../../spec/xenapi/types.ts';
 import type { Row } from '../database/row.ts';
 import { timeText } from '../rpc/decode.ts';
 import type { Xapi } from '../xapi.ts';
+import { deviceName } from '../VBD/attach.ts';
 import { updateAllowed } from './operations.ts';
 
 const DEVICES = { VBDs: 'VBD', VIFs: 'VIF', VUSBs: 'VUSB', VGPUs: 'VGPU' };
@@ -47,8 +48,7 @@ export function running(xapi: Xapi, vm: Row, domid: number, paused: boolean, kin
     for (const ref of vm.refs('VIFs')) db.set(db.row('VIF', ref), { currently_attached: true });
     for (const ref of vm.refs('VBDs')) {
       const vbd = db.row('VBD', ref);
-      // An empty drive is there as well, where there are drives.
-      db.set(vbd, { currently_attached: xapi.xenops.supports.disks });
+      db.set(vbd, { currently_attached: true, device: deviceName(vbd) });
     }
     updateAllowed(xapi, vm);
   });

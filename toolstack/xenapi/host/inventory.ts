@@ -5,6 +5,7 @@ import { NULL_REF, type Value } from '../../../spec/xenapi/types.ts';
 import type { Row } from '../database/row.ts';
 import { timeText } from '../rpc/decode.ts';
 import type { Certificate } from '../rpc/certificate.ts';
+import { DRIVERS } from '../SR/messages.ts';
 import { updateAllowed } from '../VM/operations.ts';
 import { halted } from '../VM/state.ts';
 import type { Xapi } from '../xapi.ts';
@@ -100,8 +101,8 @@ function managementInterface(address: string): Interface | undefined {
   return all.find(([, list]) => list.some((each) => each.address === address && !each.internal)) ?? outside[0];
 }
 
-/** What a bridge to an interface is called, as XenAPI's clients are used to. */
-const bridgeOf = (device: string): string => `xenbr${/\d+$/.exec(device)?.[0] ?? '0'}`;
+/** The host's default network, which leads outside. */
+const BRIDGE = 'xenbr0';
 
 function makeNetworks(xapi: Xapi, host: Row, address: string): void {
   make(
@@ -121,9 +122,14 @@ function makeNetworks(xapi: Xapi, host: Row, address: string): void {
   const [device, addresses] = found;
   const four = addresses.find(({ family }) => family === 'IPv4');
   const six = addresses.filter(({ family }) => family === 'IPv6').map(({ cidr }) => cidr!);
-  const bridge = bridgeOf(device);
   const name = `Pool-wide network associated with ${device}`;
-  const network = make(xapi, 'network', (row) => row.text('bridge') === bridge, {}, { name_label: name, bridge });
+  const network = make(
+    xapi,
+    'network',
+    (row) => row.text('bridge') === BRIDGE,
+    {},
+    { name_label: name, bridge: BRIDGE },
+  );
   const pif = make(
     xapi,
     'PIF',
@@ -203,12 +209,25 @@ export function reconcileAll(xapi: Xapi): void {
   }
 }
 
+function makeDrivers(xapi: Xapi): void {
+  for (const [type, { label, about, capabilities }] of Object.entries(DRIVERS)) {
+    const features = Object.fromEntries(capabilities.map((each) => [each, 1]));
+    const configuration = { location: 'folder, below that of all storage of the host (optional)' };
+    make(xapi, 'SM', (row) => row.text('type') === type, {
+      ...{ name_label: label, name_description: about, vendor: 'Xenolith', copyright: '', version: xapi.version, type },
+      ...{ required_api_version: '1.0', configuration, capabilities, features, driver_filename: '' },
+      supported_image_formats: type === 'iso' ? [] : ['qcow2', 'vhd', 'raw'],
+    });
+  }
+}
+
 export function takeInventory(xapi: Xapi, place: Place): void {
   xapi.db.change(() => {
     const host = makeHost(xapi, place);
     makePool(xapi, host);
     xapi.tasks.host = host.ref;
     makeCpus(xapi, host, place.facts);
+    makeDrivers(xapi);
     makeNetworks(xapi, host, place.address);
     if (place.certificate) makeCertificate(xapi, host, place.certificate);
     reconcileAll(xapi);

@@ -111,6 +111,7 @@ export class Decoder {
       if (field.qualifier === 'RO') continue;
       if (Object.hasOwn(raw, field.name)) record[field.name] = this.read(field.name, field.type, raw[field.name]);
       else if (field.default === undefined) throw new Failure('FIELD_TYPE_ERROR', field.name);
+      else record[field.name] = field.default;
     }
     return record;
   }

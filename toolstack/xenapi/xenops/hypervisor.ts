@@ -10,15 +10,21 @@ import {
   XEN_DOMCTL_SENDTRIGGER_POWER,
   XEN_DOMCTL_SENDTRIGGER_SLEEP,
 } from '../../../spec/abi/constants.ts';
+import { vdevNumber, type DiskConfig } from '../../config/disk.ts';
 import { checkName, type DomainConfig } from '../../config/domain.ts';
+import type { VifConfig } from '../../config/vif.ts';
 import { Refused } from '../../control/refused.ts';
 import type { Domain, Domains, Happening } from '../../host/domains.ts';
+import { attachDisk, changeCd, detachDisk } from '../../host/disks.ts';
+import { attachNic, createWithDevices, detachNic } from '../../host/nics.ts';
+import { DEFAULT_NETWORK, NetworkError } from '../../../services/xenops/vifs.ts';
+import { OrderError } from '../../../services/lib/supervisor.ts';
 import { sendSysrq } from '../../host/guest_control.ts';
 import { prepare } from '../../host/images.ts';
 import { hostInfo, sendTrigger } from '../../host/inquiries.ts';
 import { domainPath } from '../../../services/xenstore/protocol/path.ts';
 import { Failure } from '../failure.ts';
-import type { HostFacts, MachineDescription, Reason, Xenops } from './xenops.ts';
+import type { DiskDescription, HostFacts, MachineDescription, NicDescription, Reason, Xenops } from './xenops.ts';
 
 const KIB = 1024;
 const PAGE = 4096;
@@ -48,12 +54,47 @@ function told<T>(act: () => T): T {
   try {
     return act();
   } catch (error) {
-    throw error instanceof Refused ? new Failure('INTERNAL_ERROR', `xenopsd: ${error.message}`) : error;
+    const known = error instanceof Refused || error instanceof NetworkError || error instanceof OrderError;
+    throw known ? new Failure('INTERNAL_ERROR', `xenopsd: ${error.message}`) : error;
   }
 }
 
+async function toldLater<T>(act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    return told(() => {
+      throw error;
+    });
+  }
+}
+
+const vdevOf = (device: number): string => `xvd${String.fromCharCode(97 + device)}`;
+
+function diskConfig({ device, path, format, readonly, cd }: DiskDescription): DiskConfig {
+  const vdev = vdevOf(device);
+  return { target: path, format, vdev, number: vdevNumber(vdev)!, readonly, cdrom: cd, discard: !readonly };
+}
+
+function vifConfig({ device, mac, bridge, mtu, addresses, rate }: NicDescription): VifConfig {
+  // What passes in 50 ms may come at once, as by Xen's own default.
+  const limit =
+    rate === 0 ? undefined : { text: `${rate}B/s`, bytesPerSecond: rate, burst: Math.max(1, Math.floor(rate / 20)) };
+  return {
+    mac,
+    bridge,
+    ip: addresses,
+    rate: limit,
+    vlan: undefined,
+    vifname: undefined,
+    devid: device,
+    mtu,
+    trusted: false,
+  };
+}
+
 export class Hypervisor implements Xenops {
-  readonly supports = { disks: false, nics: false, hvm: false };
+  readonly hvm = false;
   readonly #domains: Domains;
   readonly #boot: string;
   readonly #machines = new Map<string, Domain>();
@@ -116,8 +157,8 @@ export class Hypervisor implements Xenops {
         name: this.#name(machine),
         uuid,
         bootloader: undefined,
-        disks: [],
-        vifs: [],
+        disks: machine.disks.map(diskConfig),
+        vifs: machine.nics.map(vifConfig),
         cmdline: commandLine,
         memory,
         vcpus,
@@ -139,10 +180,45 @@ export class Hypervisor implements Xenops {
   async start(machine: MachineDescription, paused: boolean): Promise<number> {
     const config = this.#config(machine);
     await prepare(config);
+    await this.#bridges(machine.nics);
     const options = { source: '', paused, unattended: true };
-    const domain = told(() => this.#domains.create(config, options));
+    const domain = await toldLater(() => createWithDevices(this.#domains, config, options));
     this.#machines.set(machine.uuid, domain);
     return domain.domid;
+  }
+
+  /** Networks are made when the first guest is plugged into them; but the default one they lead nowhere. */
+  async #bridges(nics: readonly NicDescription[]): Promise<void> {
+    const { vifs } = this.#domains.host;
+    const there = new Set((await vifs.networks()).map(({ name }) => name)).add(DEFAULT_NETWORK);
+    for (const { bridge } of nics)
+      if (!there.has(bridge)) {
+        there.add(bridge);
+        await toldLater(() => vifs.add(bridge, { nat: undefined }));
+      }
+  }
+
+  async plugNic(uuid: string, nic: NicDescription): Promise<void> {
+    await this.#bridges([nic]);
+    await toldLater(() => attachNic(this.#domains, this.#domid(uuid), vifConfig(nic)));
+  }
+
+  unplugNic(uuid: string, device: number, force: boolean): Promise<void> {
+    return toldLater(() => detachNic(this.#domains, this.#domid(uuid), String(device), force));
+  }
+
+  plugDisk(uuid: string, disk: DiskDescription): Promise<void> {
+    return toldLater(() => attachDisk(this.#domains, this.#domid(uuid), diskConfig(disk)));
+  }
+
+  unplugDisk(uuid: string, device: number, force: boolean): Promise<void> {
+    return toldLater(() => detachDisk(this.#domains, this.#domid(uuid), vdevOf(device), force));
+  }
+
+  changeCd(uuid: string, disk: DiskDescription): Promise<void> {
+    const { path, device } = disk;
+    const target = path === null ? null : diskConfig(disk);
+    return toldLater(() => changeCd(this.#domains, this.#domid(uuid), vdevOf(device), target));
   }
 
   #domid(uuid: string): number {

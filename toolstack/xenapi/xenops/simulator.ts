@@ -1,6 +1,6 @@
 /** A host without a hypervisor: machines are entries in a map, that obey. For tests, at scale, and for client authors. */
 import { Failure } from '../failure.ts';
-import type { HostFacts, MachineDescription, Reason, Xenops } from './xenops.ts';
+import type { DiskDescription, HostFacts, MachineDescription, NicDescription, Reason, Xenops } from './xenops.ts';
 
 const GIB = 2 ** 30;
 const MIB = 2 ** 20;
@@ -22,7 +22,7 @@ export interface SimulatorOptions {
 }
 
 export class Simulator implements Xenops {
-  readonly supports = { disks: true, nics: true, hvm: true };
+  readonly hvm = true;
   readonly #machines = new Map<string, Simulated>();
   readonly #options: SimulatorOptions;
   #next = 1;
@@ -96,6 +96,40 @@ export class Simulator implements Xenops {
 
   setVcpus(uuid: string, count: number): void {
     this.#find(uuid).vcpus = count;
+  }
+
+  /** What a machine has now, by position. */
+  devices(uuid: string): { disks: number[]; nics: number[] } {
+    const { disks, nics } = this.#find(uuid).machine;
+    return { disks: disks.map(({ device }) => device), nics: nics.map(({ device }) => device) };
+  }
+
+  #change(uuid: string, change: (machine: MachineDescription) => Partial<MachineDescription>): Promise<void> {
+    const found = this.#find(uuid);
+    found.machine = { ...found.machine, ...change(found.machine) };
+    return Promise.resolve();
+  }
+
+  plugNic(uuid: string, nic: NicDescription): Promise<void> {
+    return this.#change(uuid, ({ nics }) => ({ nics: [...nics, nic] }));
+  }
+
+  unplugNic(uuid: string, device: number): Promise<void> {
+    return this.#change(uuid, ({ nics }) => ({ nics: nics.filter((nic) => nic.device !== device) }));
+  }
+
+  plugDisk(uuid: string, disk: DiskDescription): Promise<void> {
+    return this.#change(uuid, ({ disks }) => ({ disks: [...disks, disk] }));
+  }
+
+  unplugDisk(uuid: string, device: number): Promise<void> {
+    return this.#change(uuid, ({ disks }) => ({ disks: disks.filter((disk) => disk.device !== device) }));
+  }
+
+  changeCd(uuid: string, disk: DiskDescription): Promise<void> {
+    return this.#change(uuid, ({ disks }) => ({
+      disks: disks.map((old) => (old.device === disk.device ? disk : old)),
+    }));
   }
 
   sysrq(uuid: string, key: string): void {

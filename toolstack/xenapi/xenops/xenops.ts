@@ -37,16 +37,37 @@ export interface MachineDescription {
   commandLine: string;
   bootloader: string;
   bootloaderArgs: string;
-  disks: { device: string; path: string; format: string; readonly: boolean; cd: boolean; bootable: boolean }[];
-  nics: { device: string; mac: string; bridge: string; mtu: number }[];
+  disks: DiskDescription[];
+  nics: NicDescription[];
+}
+
+export interface DiskDescription {
+  /** Position, from 0. */
+  device: number;
+  /** The image's absolute path; null: a drive without a disc. */
+  path: string | null;
+  format: 'raw' | 'qcow2' | 'vhd';
+  readonly: boolean;
+  cd: boolean;
+}
+
+export interface NicDescription {
+  device: number;
+  mac: string;
+  bridge: string;
+  mtu: number;
+  /** The only addresses it may send from; any if empty. */
+  addresses: string[];
+  /** Bytes a second; 0: any. */
+  rate: number;
 }
 
 /** Why a domain has stopped. */
 export type Reason = 'poweroff' | 'reboot' | 'crash' | 'suspend' | 'destroyed';
 
 export interface Xenops {
-  /** What guests can have. */
-  readonly supports: { disks: boolean; nics: boolean; hvm: boolean };
+  /** HVM guests can be made. */
+  readonly hvm: boolean;
   facts(): HostFacts;
   /** Bytes that a new domain could get. */
   freeMemory(): number;
@@ -61,6 +82,13 @@ export interface Xenops {
   setMemoryTarget(uuid: string, bytes: number): void;
   memoryOf(uuid: string): number;
   setVcpus(uuid: string, count: number): void;
+  plugNic(uuid: string, nic: NicDescription): Promise<void>;
+  /** `force`: without asking the guest. */
+  unplugNic(uuid: string, device: number, force: boolean): Promise<void>;
+  plugDisk(uuid: string, disk: DiskDescription): Promise<void>;
+  unplugDisk(uuid: string, device: number, force: boolean): Promise<void>;
+  /** Another disc, or none, in a drive. */
+  changeCd(uuid: string, disk: DiskDescription): Promise<void>;
   sysrq(uuid: string, key: string): void;
   trigger(uuid: string, trigger: string): void;
   /** The hypervisor's console. */
