@@ -3,14 +3,27 @@ import './parent.ts';
 import { readFileSync } from 'node:fs';
 import { EXIT, helpText, parseCommand, UsageError } from './options.ts';
 
+type Command = (args: string[]) => Promise<number>;
+const host: Command = async (args) => (await import('./host/main.ts')).hostCommand(args);
+const manage: Command = async (args) => (await import('./host/user.ts')).manage(args);
+
+/** Commands with options of their own, each loaded when it is asked for. */
+const COMMANDS: Partial<Record<string, Command>> = {
+  up: host,
+  down: host,
+  status: host,
+  simulate: async (args) => (await import('./host/simulate.ts')).simulate(args.slice(1)),
+  image: async (args) => (await import('./image/main.ts')).imageCommand(args.slice(1)),
+  net: async (args) => (await import('./net/main.ts')).netCommand(args),
+  service: async (args) => (await import('./host/service.ts')).serviceCommand(args.slice(1)),
+  user: manage,
+  database: manage,
+};
+
 async function main(): Promise<number> {
   const args = process.argv.slice(2);
-  if (['up', 'down', 'status'].includes(args[0])) return (await import('./host/main.ts')).hostCommand(args);
-  if (args[0] === 'simulate') return (await import('./host/simulate.ts')).simulate(args.slice(1));
-  if (args[0] === 'image') return (await import('./image/main.ts')).imageCommand(args.slice(1));
-  if (args[0] === 'net') return (await import('./net/main.ts')).netCommand(args);
-  if (args[0] === 'user' || args[0] === 'database') return (await import('./host/user.ts')).manage(args);
-  if (args[0] === 'service') return (await import('./host/service.ts')).serviceCommand(args.slice(1));
+  const command = COMMANDS[args[0] ?? ''];
+  if (command) return command(args);
   const parsed = parseCommand(args);
   switch (parsed.command) {
     case 'help':
