@@ -1,5 +1,6 @@
 // The control interface's hypercalls that a toolstack makes: what there is on the host, and what is to be done to a domain.
 import * as abi from '../../spec/abi/constants.ts';
+import { pv32 } from '../../spec/abi/compat_pv.ts';
 import { view, type View } from '../../spec/abi/layout.ts';
 import { domctl, sysctl } from '../../spec/abi/structs/domctl.ts';
 import { eventChannel } from '../../spec/abi/structs/event_channel.ts';
@@ -145,14 +146,19 @@ export class ControlCalls extends Hypercalls {
     present.forEach((there, i) => there && this.unmap(at + i, 1));
   }
 
-  /** struct vcpu_guest_context; the domain stands. */
-  vcpuContext(domid: number, vcpu: number): Uint8Array {
+  /** 32 for a 32-bit PV domain, else 64. */
+  addressSize(domid: number): 32 | 64 {
+    return this.domctl('XEN_DOMCTL_get_address_size', domid).u.address_size.size === 32 ? 32 : 64;
+  }
+
+  /** struct vcpu_guest_context of the domain's width; it stands. */
+  vcpuContext(domid: number, vcpu: number, bits: 32 | 64 = 64): Uint8Array {
     const at = this.listAt;
     this.domctl('XEN_DOMCTL_getvcpucontext', domid, (d) => {
       d.u.vcpucontext.vcpu = vcpu;
       d.u.vcpucontext.ctxt = BigInt(at);
     });
-    return this.mailbox.read(at, STRUCTS.vcpu_guest_context.size);
+    return this.mailbox.read(at, (bits === 32 ? pv32 : STRUCTS).vcpu_guest_context.size);
   }
 
   /** Of `count` frames, the i-th of them `frame(i)`, maps those that are there at frame `at` and on; says which. */

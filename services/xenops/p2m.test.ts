@@ -1,6 +1,7 @@
 // A PV domain's own list of frames, in either form, from pages by machine frame number; and what a hostile domain says of it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { COMPAT_STRUCTS } from '../../spec/abi/compat.ts';
 import { view } from '../../spec/abi/layout.ts';
 import { STRUCTS } from '../../spec/abi/structs/index.ts';
 import { random } from '../domain_builder/protocol/fixtures.ts';
@@ -65,6 +66,35 @@ test('pages of pages of pages', () => {
   assert.deepEqual(memory.frames(), wanted);
 });
 
+test('a 32-bit domain: lists of half the width, a root turned round', () => {
+  const memory = new Memory();
+  const word = (mfn: number, i: number, value: number): void =>
+    void (new Uint32Array(memory.page(mfn).buffer)[i] = value);
+  const { shared_info: shared, arch_shared_info: arch } = COMPAT_STRUCTS;
+  const say = (name: string, value: number): void =>
+    word(SHARED, (shared!.offsets.arch! + arch!.offsets[name]!) / 4, value);
+  const wanted: OwnFrame[] = [];
+  for (let pfn = 0; pfn < PFNS; pfn++) {
+    const foreign = pfn % 10 === 9;
+    word(100 + (pfn >> 10), pfn & 1023, foreign ? [0xffffffff, 0, 1 << 31, 5 | (1 << 30)][pfn % 4]! : scrambled(pfn));
+    if (!foreign) wanted.push({ pfn, mfn: scrambled(pfn) });
+  }
+  say('max_pfn', PFNS);
+  word(20, 0, 21);
+  word(21, 0, 100);
+  word(21, 1, 101);
+  say('pfn_to_mfn_frame_list_list', 20);
+  assert.deepEqual(ownFrames(calls, 1, memory.read, 32), wanted);
+  say('pfn_to_mfn_frame_list_list', 0);
+  const address = 0xc1234000;
+  say('p2m_vaddr', address);
+  say('p2m_cr3', 13 << 12);
+  memory.page(13)[address >>> 30] = (12n << 12n) | 1n;
+  memory.page(12)[(address >>> 21) & 511] = (11n << 12n) | 0x67n;
+  for (let i = 0; i < 2; i++) memory.page(11)[((address >>> 12) & 511) + i] = (BigInt(100 + i) << 12n) | 0x61n;
+  assert.deepEqual(ownFrames(calls, 1, memory.read, 32), wanted);
+});
+
 test('nothing said, or nonsense: no frames, in bounded time', () => {
   assert.equal(new Memory().frames(), undefined);
   const next = random(3);
@@ -77,7 +107,7 @@ test('nothing said, or nonsense: no frames, in bounded time', () => {
     arch.p2m_cr3 = i % 2 ? BigInt(next(40) << 12) : 0n;
     arch.p2m_vaddr = BigInt(next(1 << 30)) << 12n;
     arch.pfn_to_mfn_frame_list_list = [0n, ~0n & 0xffffffffffffffffn, BigInt(next(40))][next(3)]!;
-    const frames = memory.frames();
+    const frames = i % 5 ? memory.frames() : ownFrames(calls, 1, memory.read, 32);
     assert.ok(frames === undefined || frames.every(({ pfn, mfn }) => pfn < 1 << 20 && Number.isSafeInteger(mfn)));
   }
 });

@@ -24,15 +24,17 @@ export async function* dumpCore(domains: Domains, domid: number): AsyncGenerator
   const isPv = (calls.domainInfo(domid).flags & XEN_DOMINF_hvm_guest) === 0;
   calls.pause(domid);
   try {
-    const { pfns, mfns } = isPv ? pvFrames(calls, domid) : { pfns: await presentFrames(calls, domid) };
+    const bits = calls.addressSize(domid);
+    const { pfns, mfns } = isPv ? pvFrames(calls, domid, bits) : { pfns: await presentFrames(calls, domid) };
     const frames = mfns ?? pfns;
     const shared = calls.domain(domid)?.sharedInfoFrame ?? Infinity;
     const core: Core = {
-      contexts: Array.from({ length: config.maxVcpus }, (_, i) => calls.vcpuContext(domid, i)),
+      contexts: Array.from({ length: config.maxVcpus }, (_, i) => calls.vcpuContext(domid, i, bits)),
       sharedInfo: shared < 2 ** 32 ? readPage(calls, domid, shared) : undefined,
       pfns,
       mfns,
       version: calls.version(),
+      bits,
     };
     const { head, tail } = coreFile(core);
     yield head;
@@ -80,7 +82,7 @@ function readPages(calls: ControlCalls, domid: number, frames: readonly number[]
 const readPage = (calls: ControlCalls, domid: number, frame: number): Uint8Array => readPages(calls, domid, [frame]);
 
 /** A PV domain's pages, by its own list of them. */
-function pvFrames(calls: ControlCalls, domid: number): { pfns: number[]; mfns: number[] } {
+function pvFrames(calls: ControlCalls, domid: number, bits: 32 | 64): { pfns: number[]; mfns: number[] } {
   const read = (mfn: number): Uint8Array | undefined => {
     const present = calls.mapPresent(domid, () => mfn, 1, WINDOW_AT);
     try {
@@ -89,7 +91,7 @@ function pvFrames(calls: ControlCalls, domid: number): { pfns: number[]; mfns: n
       calls.unmapPresent(WINDOW_AT, present);
     }
   };
-  const frames = ownFrames(calls, domid, read);
+  const frames = ownFrames(calls, domid, read, bits);
   if (!frames)
     throw new Refused(
       `domain ${domid} cannot be dumped: it has not said where its list of frames is (arch_shared_info); its kernel does not support it.`,

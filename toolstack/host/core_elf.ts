@@ -18,6 +18,8 @@ export interface Core {
   /** Of a PV domain: the pages' machine frames. */
   mfns?: readonly number[] | undefined;
   version: VersionInfo;
+  /** Of the domain's addresses. */
+  bits: 32 | 64;
 }
 
 const PAGE = 4096;
@@ -29,7 +31,9 @@ const FORMAT = 1n;
 
 const EHDR = 64;
 const SHDR = 64;
-const [ET_CORE, EM_X86_64] = [4, 62];
+const ET_CORE = 4;
+/** EM_386, EM_X86_64. */
+const MACHINE = { 32: 3, 64: 62 } as const;
 const [SHT_PROGBITS, SHT_STRTAB, SHT_NOTE] = [1, 3, 7];
 
 /** Parts of a structure, one behind the other. */
@@ -141,7 +145,7 @@ export function coreFile(core: Core): { head: Uint8Array; tail: Uint8Array } {
   const after = pages.offset + pages.section.size;
   const head = new Uint8Array(pages.offset);
   const tail = new Uint8Array(at - after);
-  header(head, all.length + 1);
+  header(head, all.length + 1, MACHINE[core.bits]);
   placed.forEach(({ section, offset }, i) => {
     sectionHeader(head, EHDR + SHDR * (i + 1), section, offset, names.indexOf(section.name));
     if (section.body) (offset < after ? head : tail).set(section.body, offset < after ? offset : offset - after);
@@ -149,11 +153,11 @@ export function coreFile(core: Core): { head: Uint8Array; tail: Uint8Array } {
   return { head, tail };
 }
 
-function header(out: Uint8Array, count: number): void {
+function header(out: Uint8Array, count: number, machine: number): void {
   const v = new DataView(out.buffer);
   out.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
   v.setUint16(16, ET_CORE, true);
-  v.setUint16(18, EM_X86_64, true);
+  v.setUint16(18, machine, true);
   v.setUint32(20, 1, true);
   v.setBigUint64(40, BigInt(EHDR), true);
   v.setUint16(52, EHDR, true);
