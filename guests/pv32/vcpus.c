@@ -31,8 +31,34 @@ static void __attribute__((used)) other(u32 edi) {
 asm(".text\nother_start:\n\tpushl %edi\n\tcall other\n\tud2");
 extern char other_start[];
 
+/* What a vCPU is told of itself: in the 32-bit layout, 64-bit members four bytes apart from the first. */
+static void told(void) {
+  static struct { u32 state; u64 entry, time[4]; } __attribute__((packed)) run;
+  static struct { u32 w[11], guard; } area __attribute__((aligned(64)));
+  check("get_runstate_info", op(4, 0, &run), 0);
+  check("it runs", run.state, 0);
+  check("since when", run.entry != 0, 1);
+  area.guard = 0x77;
+  u32 *at[2] = { area.w, 0 };
+  check("register_runstate_memory_area", op(5, 0, at), 0);
+  check("an entry time", (area.w[1] | area.w[2]) != 0, 1);
+  check("44 bytes", area.guard, 0x77);
+  at[0] = 0;
+  check("taken back", op(5, 0, at), 0);
+  u64 now[2] = { 1, 0 };
+  check("a single shot in the past", op(8, 0, now), 0);
+  check("stopped", op(9, 0, 0), 0);
+  extern const u32 traps[20];
+  struct { uint8_t vector, flags; uint16_t cs; u32 address; } t[2] = { { NMI, 0, CS1, traps[NMI] }, { 0, 0, 0, 0 } };
+  check("a handler of NMIs", S(HC(set_trap_table, t, 0, 0, 0)), 0);
+  RUN("movl $24, %%eax\n\tmovl $11, %%ebx\n\txorl %%ecx, %%ecx\n\txorl %%edx, %%edx\n\tint $0x82\n6:\tmovl $6b, %%eax");
+  check("an NMI to itself", last.code, NMI);
+  check("of the kernel", last.cs, CS1);
+}
+
 void test_vcpus(void) {
   say("a second vCPU\n");
+  told();
   u32 cr3;
   asm volatile("movl %%cr3, %0" : "=r"(cr3));
   check("not up", op(is_up, 1, 0), 0);
