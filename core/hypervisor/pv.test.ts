@@ -712,3 +712,29 @@ test('a domain becomes a 32-bit one before it has memory, or never', () => {
   assert.equal(destroyDomain(dom0, wide.id), 0);
   assert.equal(invariants(m.x), null);
 });
+
+test('without memory for the table that 32-bit guests see there are none; later there are', () => {
+  const m = new Machine(1536);
+  const dom0 = m.service(0, 1);
+  const wide = new PvGuest(m, dom0, 3000);
+  const filler = createDomain(dom0, 64);
+  const c = 'xen_domctl_createdomain__';
+  assert.equal(domctl(dom0, 'XEN_DOMCTL_createdomain', 0, [[N[`${c}max_vcpus`], 4, 1]]), 0);
+  const id = new DataView(dom0.read(N.xen_domctl__domain, 2)!.buffer).getUint16(0, true);
+  assert.equal(domctl(dom0, 'XEN_DOMCTL_max_mem', filler, [[0, 8, 1 << 20]]), 0);
+  for (let gfn = 100, n = 1; n === 1 && m.x.frames_free() > 2; gfn++) {
+    dom0.write(4096, new Uint8Array(new BigUint64Array([BigInt(gfn)]).buffer));
+    const fields = { extent_start: [8, 4096], nr_extents: [8, 1], domid: [2, filler] };
+    n = dom0.op('memory_op', 'XENMEM_populate_physmap', 'xen_memory_reservation', fields as never);
+  }
+  const free = m.x.frames_free();
+  const set = (): number => domctl(dom0, 'XEN_DOMCTL_set_address_size', id, [[0, 4, 32]]);
+  assert.equal(set(), -N.ENOMEM);
+  assert.equal(m.x.frames_free(), free, 'what it took it has given back');
+  assert.equal(invariants(m.x), null);
+  assert.equal(destroyDomain(dom0, filler), 0);
+  assert.equal(set(), 0);
+  assert.equal(invariants(m.x), null);
+  for (const d of [wide.id, id]) assert.equal(destroyDomain(dom0, d), 0);
+  assert.equal(invariants(m.x), null);
+});

@@ -55,10 +55,22 @@ export function m2p_compat_init(): bool {
     const p = <usize>load<u32>(slot(page));
     for (let i: u32 = 0; p && i < M2P_PER_PAGE; i++) {
       const pfn = load<u64>(p + ((<usize>i) << 3));
-      if (pfn != M2P_INVALID && !compat_set(page * M2P_PER_PAGE + i, <u32>pfn)) return false;
+      if (pfn == M2P_INVALID || compat_set(page * M2P_PER_PAGE + i, <u32>pfn)) continue;
+      compat_end();
+      return false;
     }
   }
   return true;
+}
+
+/** There was no memory for the whole of it. */
+function compat_end(): void {
+  for (let page: u32 = 0; page < COMPAT_PAGES; page++) {
+    const p = load<u32>(compat_slot(page));
+    if (p) xenheap_free(p);
+  }
+  xenheap_free(host().m2p_compat);
+  host().m2p_compat = 0;
 }
 
 @inline function compat_slot(page: u32): usize {
@@ -81,13 +93,14 @@ function compat_set(mfn: Mfn, pfn: u32): bool {
   return true;
 }
 
+/** Pages of the table, 0 while there is none. */
 export function m2p_compat_pages(): u32 {
-  return (host().memory_frames + COMPAT_PER_PAGE - 1) / COMPAT_PER_PAGE;
+  return !host().m2p_compat ? 0 : (host().memory_frames + COMPAT_PER_PAGE - 1) / COMPAT_PER_PAGE;
 }
 
 /** As m2p_frame, of the table for 32-bit guests. */
 export function m2p_compat_frame(index: u64): Mfn {
-  if (!host().m2p_compat || index >= <u64>m2p_compat_pages()) return INVALID_MFN;
+  if (index >= <u64>m2p_compat_pages()) return INVALID_MFN;
   const p = atomic.load<u32>(compat_slot(<u32>index));
   return ptr_to_mfn(p ? <usize>p : <usize>load<u32>(<usize>host().m2p));
 }
