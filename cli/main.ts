@@ -24,6 +24,11 @@ async function main(): Promise<number> {
   const args = process.argv.slice(2);
   const command = COMMANDS[args[0] ?? ''];
   if (command) return command(args);
+  if (['up', 'down', 'status'].includes(args[0])) return (await import('./host/main.ts')).hostCommand(args);
+  if (args[0] === 'simulate') return (await import('./host/simulate.ts')).simulate(args.slice(1));
+  if (args[0] === 'image') return (await import('./image/main.ts')).imageCommand(args.slice(1));
+  if (args[0] === 'net') return (await import('./net/main.ts')).netCommand(args);
+  if (args[0] === 'service') return (await import('./host/service.ts')).serviceCommand(args.slice(1));
   const parsed = parseCommand(args);
   switch (parsed.command) {
     case 'help':
