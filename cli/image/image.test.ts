@@ -89,6 +89,10 @@ const CASES: [string, number, RegExp][] = [
   ['snapshot -c s source', 65, /raw images have no snapshots/],
   ['snapshot -a none a.qcow2', 1, /no snapshot none/],
   ['snapshot -c s -d s a.qcow2', 64, /at a time/],
+  ['seed s.iso', 64, /--user-data is missing/],
+  ['seed -u nothing s.iso', 65, /the user-data nothing: there is no such file/],
+  ['seed -u source --hostname a_b s.iso', 64, /--hostname takes letters/],
+  ['seed -u source source', 1, /source: the file exists already/],
 ];
 
 test('what is wrong is said in one sentence, and nothing is left', async () => {
@@ -113,6 +117,14 @@ test('a damaged image: 2; lost space: 3; repaired: 0', async () => {
   writeFileSync(path, damaged);
   assert.equal((await image('check e.qcow2')).status, 2);
   assert.match(await good('check -r e.qcow2'), /0 errors, 0 clusters of lost space after the repair/);
+});
+
+test('a seed for cloud-init', async () => {
+  writeFileSync(join(folder, 'user-data'), '#cloud-config\n');
+  await good('seed -u user-data --hostname web-1 seed.iso');
+  const seed = readFileSync(join(folder, 'seed.iso'));
+  assert.equal(seed.toString('latin1', 32768 + 40, 32768 + 46), 'cidata');
+  assert.match(seed.toString('latin1'), /instance-id: "[0-9a-f-]{36}"\nlocal-hostname: "web-1"\n/);
 });
 
 test('Ctrl-C leaves nothing of a new image', async () => {

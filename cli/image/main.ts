@@ -1,6 +1,8 @@
 // `xenolith image`: disk images made, looked at, checked, copied, resized, and their snapshots.
+import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { link, unlink } from 'node:fs/promises';
+import { link, unlink, writeFile } from 'node:fs/promises';
+import { image_error } from '../../services/block/image/file.ts';
 import { copy_image } from '../../services/block/image/convert.ts';
 import {
   has_snapshots,
@@ -11,6 +13,8 @@ import {
 } from '../../services/block/image/image.ts';
 import { check_image, image_info } from '../../services/block/image/info.ts';
 import { create_image, open_image, probe_format, type CreateOptions } from '../../services/block/image/open.ts';
+import { makeSeed, metaData } from '../../services/block/iso/seed.ts';
+import { codeOf, readInput, Unreadable } from '../../toolstack/files.ts';
 import { EXIT, UsageError } from '../options.ts';
 import {
   formatNamed,
@@ -38,6 +42,10 @@ export async function imageCommand(args: string[], say?: { out: Say; complain: S
   try {
     return await RUN[command.verb](command);
   } catch (error) {
+    if (error instanceof Unreadable) {
+      complain(`xenolith: ${error.message}\n`);
+      return EXIT.badImage;
+    }
     if (!(error instanceof ImageError)) throw error;
     const name = error.path === undefined || error.message.includes(error.path) ? '' : `${error.path}: `;
     complain(`xenolith: ${name}${error.message}\n`);
@@ -231,6 +239,33 @@ async function snapshot({ files, values }: ImageCommand): Promise<number> {
   return 0;
 }
 
+const MAX_SEED = 64 << 20;
+
+async function seed({ files, values }: ImageCommand): Promise<number> {
+  const [path] = files as [string];
+  const given = (name: string): Uint8Array | undefined => {
+    const file = text(values[name]);
+    return file === undefined ? undefined : readInput(name, file, MAX_SEED);
+  };
+  const hostname = text(values.hostname);
+  const user_data = given('user-data');
+  if (!user_data) throw new UsageError('--user-data is missing: name the file with it.');
+  if (hostname !== undefined && values['meta-data'] !== undefined)
+    throw new UsageError('--hostname goes into the meta-data: give one of the two.');
+  if (hostname !== undefined && !/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/i.test(hostname))
+    throw new UsageError(`--hostname takes letters, digits, '-' and '.', not '${hostname}'.`);
+  const meta_data = given('meta-data') ?? metaData(randomUUID(), hostname);
+  const image = makeSeed({ user_data, meta_data, network_config: given('network-config') }, new Date());
+  try {
+    await writeFile(path, image, { flag: 'wx' });
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') await unlink(path).catch(() => undefined); // half of it
+    throw image_error(error, path, 'writing');
+  }
+  out(`${path}: ${bytes(image.length)}\n`);
+  return 0;
+}
+
 const said = (path: string, { id, name }: Snapshot): void => out(`${path}: snapshot ${id}, ${name}\n`);
 
 const RUN: Record<ImageCommand['verb'], (command: ImageCommand) => Promise<number>> = {
@@ -240,4 +275,5 @@ const RUN: Record<ImageCommand['verb'], (command: ImageCommand) => Promise<numbe
   convert,
   resize,
   snapshot,
+  seed,
 };

@@ -87,6 +87,27 @@ export const VERBS = {
       help: HELP,
     },
   },
+  seed: {
+    arguments: 'FILE',
+    about: 'makes the volume from which cloud-init (NoCloud) takes what a cloud image is to be.',
+    options: {
+      'user-data': {
+        type: 'string',
+        short: 'u',
+        value: 'FILE',
+        help: 'its user-data: #cloud-config, a script … (needed)',
+      },
+      'meta-data': {
+        type: 'string',
+        short: 'm',
+        value: 'FILE',
+        help: 'its meta-data (a new instance id and --hostname)',
+      },
+      'network-config': { type: 'string', short: 'n', value: 'FILE', help: 'its network-config' },
+      hostname: { type: 'string', value: 'NAME', help: "the machine's name, in place of --meta-data" },
+      help: HELP,
+    },
+  },
 } as const;
 export type Verb = keyof typeof VERBS;
 
