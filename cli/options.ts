@@ -111,7 +111,7 @@ export function helpText(): string {
     '       xenolith symbols --kernel FILE --out FILE',
     '       xenolith up [--memory MIB] [--detach] [--xenapi PORT] | down | status',
     '       xenolith simulate [options]',
-    '       xenolith image create | info | check | convert | resize | snapshot | seed …',
+    '       xenolith image create | info | check | convert | resize | snapshot | serve | seed …',
     '       xenolith net list | create | remove | forward | unforward | capture',
     '       xenolith user list | password NAME | remove NAME',
     '       xenolith database dump FILE | restore FILE',

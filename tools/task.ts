@@ -88,7 +88,7 @@ const TASKS: Record<string, (args: string[]) => Result> = {
   test: async (args) => {
     // Guests are built from C, the ABI is held against Xen's public headers, Debian's GRUB is one of the guests, and the store is read by Xen's
     // own clients, disk images by QEMU's tools.
-    await need('gcc', 'libxen-dev', 'grub-xen-host', 'grub-common', 'xenstore-utils', 'qemu-utils');
+    await need('gcc', 'libxen-dev', 'grub-xen-host', 'grub-common', 'xenstore-utils', 'qemu-utils', 'libnbd-bin');
     return runTests(args.length > 0 ? args : find('**/*.test.ts'));
   },
   'test:long': (args) => runTests(args.length > 0 ? args : find('**/*.long.ts')),

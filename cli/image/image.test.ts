@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -89,6 +89,9 @@ const CASES: [string, number, RegExp][] = [
   ['snapshot -c s source', 65, /raw images have no snapshots/],
   ['snapshot -a none a.qcow2', 1, /no snapshot none/],
   ['snapshot -c s -d s a.qcow2', 64, /at a time/],
+  ['serve source', 64, /--socket or --port is needed/],
+  ['serve -p 70000 source', 64, /--port takes a whole number/],
+  ['serve -k nowhere/socket source', 1, /nowhere\/socket cannot be served/],
   ['seed s.iso', 64, /--user-data is missing/],
   ['seed -u nothing s.iso', 65, /the user-data nothing: there is no such file/],
   ['seed -u source --hostname a_b s.iso', 64, /--hostname takes letters/],
@@ -145,6 +148,23 @@ test('Ctrl-C leaves nothing of a new image', async () => {
   assert.equal(code, 1);
   assert.match(said, /stopped; nothing is left/);
   assert.deepEqual(readdirSync(folder), before);
+});
+
+test('a disk is served until Ctrl-C, and is whole then', async () => {
+  await good('create n.qcow2 1M');
+  const child = spawn(process.execPath, [MAIN, 'image', 'serve', '-k', 'socket', 'n.qcow2'], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [uri] = (await once(child.stdout, 'data')) as [Buffer];
+  assert.equal(statSync(join(folder, 'socket')).mode & 0o777, 0o600);
+  execFileSync('qemu-io', ['-f', 'raw', '-c', 'write -P 9 0 64k', uri.toString().trim()], {
+    cwd: folder,
+    stdio: 'ignore',
+  });
+  child.kill('SIGINT');
+  assert.deepEqual(await once(child, 'close'), [0, null]);
+  assert.match(await good('check n.qcow2'), /^0 errors, 0 clusters of lost space; 1 of 16/);
 });
 
 test('sizes, formats and settings as they are written', () => {

@@ -15,7 +15,7 @@ import { check_image, image_info } from '../../services/block/image/info.ts';
 import { create_image, open_image, probe_format, type CreateOptions } from '../../services/block/image/open.ts';
 import { makeSeed, metaData } from '../../services/block/iso/seed.ts';
 import { codeOf, readInput, Unreadable } from '../../toolstack/files.ts';
-import { EXIT, UsageError } from '../options.ts';
+import { EXIT, number, UsageError } from '../options.ts';
 import {
   formatNamed,
   formatOfName,
@@ -239,6 +239,35 @@ async function snapshot({ files, values }: ImageCommand): Promise<number> {
   return 0;
 }
 
+async function serve({ files, values }: ImageCommand): Promise<number> {
+  const [path] = files as [string];
+  const [socket, port] = [text(values.socket), text(values.port)];
+  if ((socket === undefined) === (port === undefined))
+    throw new UsageError('--socket or --port is needed, one of them.');
+  const listen =
+    socket === undefined ? { host: '127.0.0.1', port: number('port', port!, 0, 65535, true) } : { path: socket };
+  const image = await open_image(path, {
+    format: await formatOf(path, values.format),
+    readonly: Boolean(values['read-only']),
+  });
+  try {
+    const { NbdServer } = await import('../../services/nbd/backend/server.ts');
+    const mask = process.umask(0o177); // the socket is its owner's from its first moment
+    const server = await NbdServer.listen({ exports: new Map([['', image]]), listen })
+      .catch((error: unknown) => {
+        const where = socket ?? `port ${port}`;
+        throw new ImageError('io', `${where} cannot be served (${codeOf(error)}): give another one.`, { path: where });
+      })
+      .finally(() => process.umask(mask));
+    out(socket === undefined ? `nbd://127.0.0.1:${server.address}/\n` : `nbd+unix:///?socket=${socket}\n`);
+    await interruptible((signal) => new Promise((resolve) => signal.addEventListener('abort', resolve)));
+    await server.close();
+  } finally {
+    await image.close();
+  }
+  return 0;
+}
+
 const MAX_SEED = 64 << 20;
 
 async function seed({ files, values }: ImageCommand): Promise<number> {
@@ -276,4 +305,5 @@ const RUN: Record<ImageCommand['verb'], (command: ImageCommand) => Promise<numbe
   resize,
   snapshot,
   seed,
+  serve,
 };

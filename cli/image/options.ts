@@ -87,6 +87,22 @@ export const VERBS = {
       help: HELP,
     },
   },
+  serve: {
+    arguments: 'FILE',
+    about: 'lets NBD clients (nbdcopy, qemu-img, nbd-client) use a disk, until Ctrl-C.',
+    options: {
+      format: FORMAT,
+      socket: { type: 'string', short: 'k', value: 'PATH', help: 'on this unix socket, for its owner only' },
+      port: {
+        type: 'string',
+        short: 'p',
+        value: 'PORT',
+        help: 'on this port of 127.0.0.1, for every user of the machine (0: any)',
+      },
+      'read-only': { type: 'boolean', short: 'r', help: 'for reading only' },
+      help: HELP,
+    },
+  },
   seed: {
     arguments: 'FILE',
     about: 'makes the volume from which cloud-init (NoCloud) takes what a cloud image is to be.',
