@@ -49,9 +49,10 @@ export class NetGuest {
     return text.slice(0, text.indexOf(mark)).trim();
   }
 
-  /** Starts a command that goes on; `finished` waits for it and gives what it has printed. */
+  /** Starts a command that goes on; `finished` waits for it and gives what it has printed. Its parent is not the shell, which takes the end of a child of
+   * its own for the end of its input. */
   async background(command: string): Promise<void> {
-    await this.run(`{ (${command} >/run/out 2>&1; : >/run/done) </dev/null & }`);
+    await this.run(`( (${command} >/run/out 2>&1; : >/run/done) </dev/null & )`);
   }
 
   finished(): Promise<string> {
