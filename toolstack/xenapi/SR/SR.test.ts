@@ -235,3 +235,30 @@ test('an SR is disconnected, forgotten, introduced and destroyed', async (t) => 
   await call('SR.destroy', again);
   assert.deepEqual(readdirSync(folder), []);
 });
+
+test('of two that want a disk at the same moment one gets it', async (t) => {
+  const server = await stored(t);
+  const { call, sr, xapi } = server;
+  const vdi: string = await call('VDI.create', disk(sr));
+  const vms: string[] = [await call('VM.create', VM_RECORD), await call('VM.create', VM_RECORD)];
+  for (const vm of vms) await call('VBD.create', drive(vm, vdi));
+  const started = await Promise.allSettled(vms.map((vm) => call('VM.start', vm, false, false)));
+  assert.deepEqual(started.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected']);
+  const lost = started.findIndex(({ status }) => status === 'rejected');
+  assert.equal((started[lost] as PromiseRejectedResult).reason.code, 'VDI_IN_USE');
+  assert.equal(await call('VM.get_power_state', vms[lost]), 'Halted');
+  const [vbd] = xapi.db.row('VM', vms[lost]).refs('VBDs');
+  assert.equal(await call('VBD.get_currently_attached', vbd), false);
+  await call('VM.hard_shutdown', vms[1 - lost]);
+  // While it is copied nobody starts with it.
+  const both = await Promise.allSettled([
+    call('VDI.clone', vdi),
+    call('VM.start', vms[0], false, false),
+    call('VDI.destroy', vdi),
+  ]);
+  assert.deepEqual(
+    both.map(({ status }) => status),
+    ['fulfilled', 'rejected', 'rejected'],
+  );
+  await call('VM.start', vms[0], false, false);
+});

@@ -121,6 +121,11 @@ export class Storage {
   assertUnused(vdi: Row, operation: string): void {
     const used = vdi.refs('VBDs').some((ref) => this.#db.row('VBD', ref).flag('currently_attached'));
     if (used) throw new Failure('VDI_IN_USE', vdi.ref, operation);
+    this.assertIdle(vdi);
+  }
+
+  /** Nothing is being done with its image. */
+  assertIdle(vdi: Row): void {
     if (Object.keys(vdi.map('current_operations')).length > 0)
       throw new Failure('OTHER_OPERATION_IN_PROGRESS', 'VDI', vdi.ref);
   }
@@ -249,10 +254,12 @@ export class Storage {
     const row = this.#record(sr, { ...kept, sm_config: { 'image-format': format }, ...values });
     const to = this.image(row).path;
     try {
-      await this.#busy(vdi, operation, async () => {
-        await copyFile(path, `${to}.new`, constants.COPYFILE_FICLONE);
-        await rename(`${to}.new`, to);
-      });
+      await this.#busy(vdi, operation, () =>
+        this.#busy(row, 'update', async () => {
+          await copyFile(path, `${to}.new`, constants.COPYFILE_FICLONE);
+          await rename(`${to}.new`, to);
+        }),
+      );
     } catch (error) {
       await rm(`${to}.new`, { force: true });
       this.#db.destroy(row);

@@ -88,8 +88,15 @@ export const VBD: Handlers = {
     if (vbd.flag('currently_attached')) throw new Failure('DEVICE_ALREADY_ATTACHED', vbd.ref);
     const vm = live(xapi, vbd);
     assertAttachable(xapi, vbd);
-    await xapi.xenops.plugDisk(vm.uuid, describeDisk(xapi, vbd));
+    const disk = describeDisk(xapi, vbd);
+    // Before anybody else looks at the disk.
     xapi.db.set(vbd, { currently_attached: true, device: deviceName(vbd) });
+    try {
+      await xapi.xenops.plugDisk(vm.uuid, disk);
+    } catch (error) {
+      xapi.db.set(vbd, { currently_attached: false, device: '' });
+      throw error;
+    }
   },
   'VBD.unplug': (args, { xapi }) => unplug(xapi, args.row('self'), false),
   'VBD.unplug_force': (args, { xapi }) => unplug(xapi, args.row('self'), true),

@@ -65,11 +65,26 @@ export class Power {
 
   async #boot(vm: Row, paused: boolean): Promise<void> {
     const machine = describe(this.#xapi, vm);
-    const domid = await this.#xapi.xenops.start(machine, paused);
+    // From now on nobody else may have its disks; what was looked at before has not changed since.
+    this.#hold(vm, true);
+    let domid: number;
+    try {
+      domid = await this.#xapi.xenops.start(machine, paused);
+    } catch (error) {
+      this.#hold(vm, false);
+      throw error;
+    }
     this.#started.set(vm.uuid, Date.now());
     running(this.#xapi, vm, domid, paused, machine.kind);
     const target = { memory_target: machine.memory, memory_overhead: overhead(vm) };
     this.#xapi.db.set(vm, target);
+  }
+
+  #hold(vm: Row, currently_attached: boolean): void {
+    const { db } = this.#xapi;
+    db.change(() => {
+      for (const ref of vm.refs('VBDs')) db.set(db.row('VBD', ref), { currently_attached });
+    });
   }
 
   start(vm: Row, paused: boolean, task: Task, operation = 'start'): Promise<void> {

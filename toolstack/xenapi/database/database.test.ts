@@ -9,7 +9,8 @@ import { random as generator } from '../../../test/random.ts';
 import { dump, memoryDatabase, openDatabase, restore } from './open.ts';
 import type { Row } from './row.ts';
 import { SCHEMAS } from './schema.ts';
-import type { Database } from './database.ts';
+import type { Batch } from './store.ts';
+import { Database } from './database.ts';
 
 function folder(t: { after(f: () => void): void }): string {
   const path = mkdtempSync(join(tmpdir(), 'xenapi-'));
@@ -118,6 +119,46 @@ test('a reference to what is gone becomes null', async () => {
   db.destroy(host);
   await db.sweepIfDue();
   assert.equal(vm.text('affinity'), NULL_REF);
+});
+
+test('what cannot be written is not acknowledged, and written later', async () => {
+  const batches: Batch[] = [];
+  let full = true;
+  const db = new Database({
+    write: (batch) => (full ? Promise.reject(new Error('full')) : Promise.resolve(void batches.push(batch))),
+    close: () => Promise.resolve(),
+  });
+  const vm = db.create('VM', { name_label: 'a' });
+  await assert.rejects(db.durable(), /full/);
+  db.set(vm, { name_label: 'b' });
+  const gone = db.create('VM', {});
+  await assert.rejects(db.durable(), /full/);
+  db.destroy(gone);
+  full = false;
+  await db.durable();
+  assert.equal(batches.length, 1);
+  assert.deepEqual([batches[0].put.map(([ref]) => ref), batches[0].remove], [[vm.ref], [gone.ref]]);
+  assert.equal((JSON.parse(batches[0].put[0][4]) as { name_label: string }).name_label, 'b');
+  await db.durable();
+  assert.equal(batches.length, 1);
+});
+
+test('changes that come while the disk is busy are written together', async () => {
+  const sizes: number[] = [];
+  const db = new Database({
+    write: ({ put }) => new Promise((resolve) => setTimeout(() => resolve(void sizes.push(put.length)), 5)),
+    close: () => Promise.resolve(),
+  });
+  const waits = Array.from({ length: 50 }, async () => {
+    db.create('VM', {});
+    await db.durable();
+  });
+  await Promise.all(waits);
+  assert.equal(
+    sizes.reduce((sum, size) => sum + size, 0),
+    50,
+  );
+  assert.ok(sizes.length <= 3, String(sizes));
 });
 
 test('dump and restore', async (t) => {

@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { bed, listen, PASSWORD } from '../testing.ts';
 import { certificateOf } from './certificate.ts';
 import { HttpServer, route } from './http.ts';
@@ -186,4 +187,30 @@ test('a unix socket serves as well, and its file goes', async (t) => {
   assert.equal((await ask(0, '/', xml('system.listMethods'), 'POST', path)).status, 200);
   await http.close();
   assert.throws(() => statSync(path), /ENOENT/);
+});
+
+test('who does not read his answer costs little and holds up nobody', async (t) => {
+  const server = await bed(t);
+  const { xapi, session } = server;
+  const port = await listen(t, server);
+  xapi.db.change(() => {
+    for (let n = 0; n < 20_000; n++) xapi.db.create('VM', { name_label: `vm ${n}` });
+  });
+  const body = json('VM.get_all_records', [session]);
+  const sockets = Array.from({ length: 8 }, () => {
+    const socket = connect(port, '127.0.0.1', () =>
+      socket.write(`POST /jsonrpc HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`),
+    );
+    socket.pause();
+    socket.on('error', () => {});
+    return socket;
+  });
+  await sleep(300);
+  const before = performance.now();
+  for (let n = 0; n < 20; n++) assert.equal((await ask(port, '/jsonrpc', json('pool.get_all', [session]))).status, 200);
+  assert.ok(performance.now() - before < 5000);
+  for (const socket of sockets) socket.destroy();
+  const whole = await ask(port, '/jsonrpc', body);
+  const { result } = JSON.parse(whole.body) as { result: Record<string, { name_label: string }> };
+  assert.equal(Object.keys(result).length, 20_001);
 });

@@ -61,6 +61,8 @@ export class Simulator implements Xenops {
   async start(machine: MachineDescription, paused: boolean): Promise<number> {
     await Promise.resolve();
     if (this.#machines.has(machine.uuid)) throw new Failure('INTERNAL_ERROR', `there is a domain of ${machine.uuid}`);
+    const free = this.freeMemory();
+    if (machine.memory > free) throw new Failure('HOST_NOT_ENOUGH_FREE_MEMORY', String(machine.memory), String(free));
     const domid = this.#next++;
     const { memory, vcpus } = machine;
     this.#machines.set(machine.uuid, { machine, domid, paused, memory, vcpus });
