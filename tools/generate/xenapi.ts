@@ -5,7 +5,7 @@ import { ROOT } from '../../bin/setup.cjs';
 import { CLASSES } from '../../spec/xenapi/index.ts';
 import type { Class } from '../../spec/xenapi/notation.ts';
 import { HANDLERS } from '../../toolstack/xenapi/handlers.ts';
-import { refusals } from '../../toolstack/xenapi/VM/refusals.ts';
+import { refusals } from '../../toolstack/xenapi/refusals.ts';
 import { answersByItself } from '../../toolstack/xenapi/implicit.ts';
 
 const PATH = 'docs/SUPPORT.md';
@@ -41,7 +41,7 @@ function table(): string {
   }
   const head = [
     `Of ${explicit} explicit messages ${explicitDone} do their work; of ${implicit} that follow from the fields ${implicitDone} do. The others answer`,
-    'NOT_IMPLEMENTED, or what a real host says of a guest that cannot be saved or moved. The table leaves out what follows from the fields but for create and destroy.',
+    'NOT_IMPLEMENTED, or what a real host says of what it cannot do. The table leaves out what follows from the fields but for create and destroy.',
   ];
   return [...head, '', ...lines].join('\n');
 }

@@ -5,6 +5,7 @@ import { VBD } from './VBD/messages.ts';
 import { VDI } from './VDI/messages.ts';
 import { VIF } from './VIF/messages.ts';
 import { VM } from './VM/messages.ts';
+import { VM_appliance } from './VM_appliance/messages.ts';
 import { event } from './event/messages.ts';
 import { host } from './host/messages.ts';
 import type { Handlers } from './messages.ts';
@@ -12,10 +13,12 @@ import { message } from './message/messages.ts';
 import { network } from './network/messages.ts';
 import { pool } from './pool/messages.ts';
 import { rbac } from './rbac/messages.ts';
+import { refusals } from './refusals.ts';
 import { session } from './session/messages.ts';
 import { task } from './task/messages.ts';
 
 export const HANDLERS: Handlers = {
   ...{ ...event, ...message, ...rbac, ...session, ...task },
-  ...{ ...host, ...network, ...pool, ...PBD, ...SR, ...VBD, ...VDI, ...VIF, ...VM },
+  ...refusals,
+  ...{ ...host, ...network, ...pool, ...PBD, ...SR, ...VBD, ...VDI, ...VIF, ...VM, ...VM_appliance },
 };

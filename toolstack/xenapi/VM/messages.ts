@@ -4,7 +4,6 @@ import { Failure } from '../failure.ts';
 import type { Arguments, Caller, Handlers } from '../messages.ts';
 import type { Xapi } from '../xapi.ts';
 import { copy, create, destroy, provision, revert, snapshot } from './create.ts';
-import { refusals } from './refusals.ts';
 import { assertAllowed, operate, updateAllowed } from './operations.ts';
 import { assertCanBoot } from './power.ts';
 import { settings } from './settings.ts';
@@ -35,18 +34,7 @@ const power: Handlers = {
   'VM.clean_reboot': (args, { xapi, task }) => xapi.power.cleanly(args.row('vm'), 'reboot', task),
   'VM.hard_shutdown': (args, { xapi, task }) => xapi.power.hardShutdown(args.row('vm'), task),
   'VM.hard_reboot': (args, { xapi, task }) => xapi.power.hardReboot(args.row('vm'), task),
-  'VM.shutdown': async (args, { xapi, task }) => {
-    const vm = args.row('vm');
-    assertAllowed(vm, 'shutdown');
-    try {
-      if (vm.text('power_state') === 'Running') return await xapi.power.cleanly(vm, 'poweroff', task);
-    } catch (error) {
-      task.checkCancelled();
-      if (!(error instanceof Failure)) throw error;
-      xapi.log(`xenapi: VM ${vm.uuid} did not shut down (${error.code}): it is stopped`);
-    }
-    return xapi.power.hardShutdown(vm, task);
-  },
+  'VM.shutdown': (args, { xapi, task }) => xapi.power.shutdown(args.row('vm'), task),
   'VM.power_state_reset': (args, { xapi }) => xapi.power.reset(args.row('vm')),
 };
 
@@ -128,4 +116,4 @@ const questions: Handlers = {
   },
 };
 
-export const VM: Handlers = { ...power, ...record, ...questions, ...settings, ...refusals };
+export const VM: Handlers = { ...power, ...record, ...questions, ...settings };

@@ -8,7 +8,7 @@ import type { Xapi } from '../xapi.ts';
 import { assertAttachable, describeDisk } from '../VBD/attach.ts';
 import { describeNic } from '../VIF/attach.ts';
 import type { MachineDescription, Reason } from '../xenops/xenops.ts';
-import { operate } from './operations.ts';
+import { assertAllowed, operate } from './operations.ts';
 import { halted, running } from './state.ts';
 
 /** So long a guest may take to obey. */
@@ -158,6 +158,19 @@ export class Power {
         this.#asked.delete(vm.uuid);
       }
     });
+  }
+
+  /** Cleanly if the guest obeys, else anyhow. */
+  async shutdown(vm: Row, task: Task): Promise<void> {
+    assertAllowed(vm, 'shutdown');
+    try {
+      if (vm.text('power_state') === 'Running') return await this.cleanly(vm, 'poweroff', task);
+    } catch (error) {
+      task.checkCancelled();
+      if (!(error instanceof Failure)) throw error;
+      this.#xapi.log(`xenapi: VM ${vm.uuid} did not shut down (${error.code}): it is stopped`);
+    }
+    return this.hardShutdown(vm, task);
   }
 
   /** Whose end is waited for by who asked for it. */
