@@ -36,7 +36,7 @@ export const host: Handlers = {
   },
   'host.get_uncooperative_resident_VMs': () => [],
   'host.get_vms_which_prevent_evacuation': (args, { xapi }) => {
-    const stuck = args.row('host').refs('resident_VMs');
+    const stuck = args.row('self').refs('resident_VMs');
     const guests = stuck.filter((ref) => !xapi.db.row('VM', ref).flag('is_control_domain'));
     return Object.fromEntries(guests.map((ref) => [ref, ['NO_HOSTS_AVAILABLE']]));
   },
