@@ -8,27 +8,24 @@ const host: Command = async (args) => (await import('./host/main.ts')).hostComma
 const manage: Command = async (args) => (await import('./host/user.ts')).manage(args);
 
 /** Commands with options of their own, each loaded when it is asked for. */
-const COMMANDS: Partial<Record<string, Command>> = {
-  up: host,
-  down: host,
-  status: host,
-  simulate: async (args) => (await import('./host/simulate.ts')).simulate(args.slice(1)),
-  image: async (args) => (await import('./image/main.ts')).imageCommand(args.slice(1)),
-  net: async (args) => (await import('./net/main.ts')).netCommand(args),
-  service: async (args) => (await import('./host/service.ts')).serviceCommand(args.slice(1)),
-  user: manage,
-  database: manage,
-};
+const COMMANDS = new Map<string, Command>(
+  Object.entries({
+    up: host,
+    down: host,
+    status: host,
+    simulate: async (args) => (await import('./host/simulate.ts')).simulate(args.slice(1)),
+    image: async (args) => (await import('./image/main.ts')).imageCommand(args.slice(1)),
+    net: async (args) => (await import('./net/main.ts')).netCommand(args),
+    service: async (args) => (await import('./host/service.ts')).serviceCommand(args.slice(1)),
+    user: manage,
+    database: manage,
+  }),
+);
 
 async function main(): Promise<number> {
   const args = process.argv.slice(2);
-  const command = COMMANDS[args[0] ?? ''];
+  const command = COMMANDS.get(args[0] ?? '');
   if (command) return command(args);
-  if (['up', 'down', 'status'].includes(args[0])) return (await import('./host/main.ts')).hostCommand(args);
-  if (args[0] === 'simulate') return (await import('./host/simulate.ts')).simulate(args.slice(1));
-  if (args[0] === 'image') return (await import('./image/main.ts')).imageCommand(args.slice(1));
-  if (args[0] === 'net') return (await import('./net/main.ts')).netCommand(args);
-  if (args[0] === 'service') return (await import('./host/service.ts')).serviceCommand(args.slice(1));
   const parsed = parseCommand(args);
   switch (parsed.command) {
     case 'help':
