@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { ROOT } from '../../bin/setup.cjs';
-import { OUT } from '../build.ts';
+import { compiled, OUT } from '../build.ts';
 import { Apt, start } from '../image/apt.ts';
 import { directory, file, writeCpio } from '../image/cpio.ts';
 import { guestImage } from '../image/index.ts';
@@ -13,10 +13,14 @@ import { untar } from '../image/tar.ts';
 /** In the order in which they are loaded. */
 const MODULES = ['crc16', 'crc32c_generic', 'mbcache', 'jbd2', 'ext4', 'xen-blkfront'];
 /** For QEMU's disks, which the benchmarks compare with. */
-const VIRTIO = ['virtio', 'virtio_ring', 'virtio_mmio', 'virtio_blk'];
+const VIRTIO = ['virtio_ring', 'virtio', 'virtio_mmio', 'virtio_blk'];
 
 /** What the machine runs first: `rdinit=`. */
 export const DISK_INIT = '/disk/init';
+/** The same, to measure a disk: with `disk=` and `seconds=`. */
+export const DISK_BENCH_INIT = '/disk/bench-init';
+
+const PROGRAM_FLAGS = ['-m64', '-O2', '-g0', '-std=gnu11', '-static', '-Wall', '-Wextra', '-Werror'];
 
 export async function modules(names: readonly string[]): Promise<Map<string, Uint8Array>> {
   const { packages } = guestImage();
@@ -36,21 +40,23 @@ export async function modules(names: readonly string[]): Promise<Map<string, Uin
   return found;
 }
 
-/** Path of the RAM disk; `virtio`: with QEMU's drivers too. Made once. */
-export async function diskInitrd(virtio = false): Promise<string> {
+/** Path of the RAM disk; `bench`: with a program that measures, and QEMU's drivers too. Made once. */
+export async function diskInitrd(bench = false): Promise<string> {
   const { initrd, sha256, release } = guestImage();
-  const init = readFileSync(join(import.meta.dirname, 'init'));
-  const names = virtio ? [...MODULES, ...VIRTIO] : MODULES;
+  const here = (name: string): Buffer => readFileSync(join(import.meta.dirname, name));
+  const scripts = bench ? ['init', 'bench-init'] : ['init'];
+  const io = bench ? compiled('disk-io', PROGRAM_FLAGS, [join(import.meta.dirname, 'io.c')], []) : undefined;
+  const names = bench ? [...MODULES, ...VIRTIO] : MODULES;
   const key = createHash('sha256')
-    .update(JSON.stringify([sha256.initrd, release, names]))
-    .update(init)
+    .update(JSON.stringify([sha256.initrd, release, names, io, ...scripts.map((name) => here(name).toString())]))
     .digest('hex');
   const path = join(OUT, `disk-initrd-${key.slice(0, 16)}.cpio`);
   if (existsSync(path)) return path;
   const files = await modules(names);
   const added = writeCpio([
     directory('disk'),
-    file('disk/init', init, 0o755),
+    ...scripts.map((name) => file(`disk/${name}`, here(name), 0o755)),
+    ...(io ? [file('disk/io', readFileSync(io), 0o755)] : []),
     file('disk/order', Buffer.from(names.map((name) => `${name}.ko\n`).join(''))),
     ...names.map((name) => file(`disk/${name}.ko`, files.get(name)!)),
   ]);

@@ -64,6 +64,16 @@ const put = service.service_ring_put;
 const copyStruct = grantTable.gnttab_copy;
 const end = grantTable.gnttab_copy_ptr;
 
+/** Answers for a ring: `write` writes the i-th one's bytes at an offset of `view`. */
+export interface Answers {
+  ring: RingAt;
+  slots: readonly number[];
+  write: (i: number, at: number) => void;
+}
+
+/** Of the arguments: events and what is taken lie before it, what is put from it on. */
+const PUTS_AT = 0x8000;
+
 export class RingCalls {
   readonly box: Box;
   readonly view: DataView;
@@ -80,12 +90,27 @@ export class RingCalls {
 
   /** Rings that one `take` can serve with `max` requests each. */
   static ringsAtOnce(entrySize: number, max: number): number {
-    return Math.max(1, Math.floor((ARGUMENTS - PAGE) / (take.size + max * strideOf(entrySize))));
+    return Math.max(1, Math.floor((PUTS_AT - PAGE) / (take.size + max * strideOf(entrySize))));
   }
 
-  /** Takes up to `max` requests of each ring, and the pending ports. Bounded by ringsAtOnce. */
-  take(rings: readonly RingAt[], max: number): { ports: number[]; taken: TakeResult[] } {
+  /** Whether they fit into one `take`. */
+  static fitTogether(answers: readonly Answers[]): boolean {
+    const size = (sum: number, { ring, slots }: Answers): number =>
+      sum + align8(put.size) + slots.length * strideOf(ring.answerSize);
+    return answers.reduce(size, 0) <= ARGUMENTS - PUTS_AT;
+  }
+
+  /** Puts `answers`, then takes up to `max` requests of each ring, and the pending ports. Bounded by fitTogether and ringsAtOnce. */
+  take(
+    rings: readonly RingAt[],
+    max: number,
+    answers: readonly Answers[] = [],
+  ): { ports: number[]; taken: TakeResult[] } {
     const { box, view } = this;
+    let at = PUTS_AT;
+    for (const each of answers) at = this.#put(at, each);
+    if (at > ARGUMENTS) throw new RangeError('too many answers at once');
+    if (at > PUTS_AT) box.copy(PUTS_AT, PUTS_AT, at - PUTS_AT, false);
     const { offsets } = take;
     const lists: number[] = [];
     let list = PAGE + rings.length * take.size;
@@ -97,7 +122,7 @@ export class RingCalls {
       lists.push(list);
       list += max * strideOf(ring.entrySize);
     });
-    if (list > ARGUMENTS) throw new RangeError('too many rings at once');
+    if (list > PUTS_AT) throw new RangeError('too many rings at once');
     const events = box.add(OP.events, PAGE, 0);
     box.copy(0, 0, list, true);
     if (rings.length > 0) {
@@ -125,27 +150,34 @@ export class RingCalls {
 
   /** Answers that fit one `put`. */
   static answersAtOnce(answerSize: number): number {
-    return Math.min(512, Math.floor((ARGUMENTS - PAGE) / strideOf(answerSize)));
+    return Math.min(512, Math.floor((ARGUMENTS - PUTS_AT - align8(put.size)) / strideOf(answerSize)));
   }
 
-  /** Puts answers into a ring: `write` writes the i-th one's bytes at an offset of `view`. A negative errno if the ring is to be given up. */
+  /** Puts answers into a ring. A negative errno if the ring is to be given up. */
   put(ring: RingAt, slots: readonly number[], write: (i: number, at: number) => void): number {
     const { box, view } = this;
-    const stride = strideOf(ring.answerSize);
-    this.#u64(put.offsets.journal, ring.journal);
-    this.#u64(put.offsets.list, WINDOW + PAGE);
-    view.setUint32(put.offsets.count, slots.length, true);
-    slots.forEach((slot, i) => {
-      const at = PAGE + i * stride;
-      view.setUint32(at, slot, true);
-      write(i, at + SLOT_SIZE);
-    });
-    box.copy(0, 0, put.size, false);
-    box.copy(PAGE, PAGE, slots.length * stride, false);
-    box.add(OP.hypercall, 0, PUT.nr, PUT.cmd, WINDOW, 1);
-    box.copy(0, 0, put.size, true);
+    const end = this.#put(PUTS_AT, { ring, slots, write });
+    box.copy(PUTS_AT, PUTS_AT, end - PUTS_AT, false);
+    box.copy(PUTS_AT, PUTS_AT, put.size, true);
     box.go();
-    return view.getInt32(put.offsets.status, true);
+    return view.getInt32(PUTS_AT + put.offsets.status, true);
+  }
+
+  /** Writes a put's structure and list at `at`, and adds the call; gives where they end. */
+  #put(at: number, { ring, slots, write }: Answers): number {
+    const { box, view } = this;
+    const stride = strideOf(ring.answerSize);
+    let list = at + align8(put.size);
+    this.#u64(at + put.offsets.journal, ring.journal);
+    this.#u64(at + put.offsets.list, WINDOW + list);
+    view.setUint32(at + put.offsets.count, slots.length, true);
+    slots.forEach((slot, i) => {
+      view.setUint32(list, slot, true);
+      write(i, list + SLOT_SIZE);
+      list += stride;
+    });
+    box.add(OP.hypercall, 0, PUT.nr, PUT.cmd, WINDOW + at, 1);
+    return list;
   }
 
   /** Carries out copies; calls `failed` with the index of each that cannot be. */

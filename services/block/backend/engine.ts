@@ -9,16 +9,25 @@ import {
   RingCalls,
   SLOT_SIZE,
   strideOf,
+  type Answers,
   type Copy,
   type Taken,
 } from '../../lib/ring_calls.ts';
-import { readSegments, SEGMENT_SIZE, writeAnswer } from '../protocol/blkif.ts';
+import { ABI_64, readSegments, SEGMENT_SIZE, writeAnswer } from '../protocol/blkif.ts';
 import { Device, reads, writes, type Carrier } from './device.ts';
 import { EOPNOTSUPP, ERROR, OKAY, Ring, type Pending, type RingDescription } from './ring.ts';
 
 /** Requests taken of a ring at a time; so many entries has a ring of two pages. */
 const TAKE = 64;
 const PAGE = 4096;
+
+/** Answers to be put in one batch with what is taken: rings of so many. */
+const MOST_PARTS = 32;
+
+/** Some of a ring's answers. */
+interface Part extends Answers {
+  of: Ring;
+}
 
 export interface EngineEvents {
   /** The ring is given up: its front end broke the protocol. */
@@ -84,22 +93,25 @@ export class Engine implements Carrier {
     this.rings.delete(id);
   }
 
-  /** Takes what is new, in all rings, until there is nothing or no room for it. */
+  /** Gives answers that are ready, and takes what is new, in all rings, until there is nothing or no room for it. */
   work(): void {
+    let answers = this.#answers();
     for (let again = true; again; ) {
       again = false;
       const rings = [...this.rings.values()].filter((ring) => !ring.stopped && this.#waiting.length === 0);
+      const n = RingCalls.ringsAtOnce(ABI_64.entry, TAKE);
       // Pending ports are cleared even if no ring is served just now.
-      for (let i = 0; i === 0 || i < rings.length; ) {
-        const n = RingCalls.ringsAtOnce(112, TAKE);
-        again = this.#takeFrom(rings.slice(i, i + n)) || again;
-        i += n;
+      for (let i = 0; i === 0 || i < rings.length; i += n) {
+        again = this.#takeFrom(rings.slice(i, i + n), answers) || again;
+        answers = [];
       }
     }
   }
 
-  #takeFrom(rings: readonly Ring[]): boolean {
-    const { taken } = this.#calls.take(rings.map((ring) => ring.description.at), TAKE); // prettier-ignore
+  #takeFrom(rings: readonly Ring[], answers: readonly Part[]): boolean {
+    const places = rings.map((ring) => ring.description.at);
+    const { taken } = this.#calls.take(places, TAKE, answers);
+    for (const { of, slots } of answers) of.settled(slots.length);
     const fresh: Pending[] = [];
     let more = false;
     taken.forEach((result, i) => {
@@ -272,23 +284,37 @@ export class Engine implements Carrier {
       pending.ring.answer(pending, failed.has(pending) ? ERROR : status);
       this.#answering.add(pending.ring);
     }
-    for (const ring of this.#answering) this.#answer(ring);
-    this.#answering.clear();
     const waiting = this.#waiting.splice(0);
     if (waiting.length > 0) this.#allot(waiting);
     this.work();
   }
 
-  #answer(ring: Ring): void {
-    const { at, abi } = ring.description;
-    const most = RingCalls.answersAtOnce(at.answerSize);
-    while (ring.answers.length > 0) {
-      const part = ring.answers.splice(0, most);
-      this.#calls.put(ring.description.at, part.map(({ slot }) => slot), (i, place) => {
-        const { id, code, status } = part[i]!;
-        writeAnswer(this.#calls.view, place, abi, id, code, status);
-      }); // prettier-ignore
-      ring.settled(part.length);
+  /** What is to be put next, of all rings; more than fits into one batch is put at once. */
+  #answers(): Part[] {
+    const parts: Part[] = [];
+    for (const ring of this.#answering) {
+      const most = RingCalls.answersAtOnce(ring.description.at.answerSize);
+      while (ring.answers.length > 0) parts.push(this.#part(ring, ring.answers.splice(0, most)));
     }
+    this.#answering.clear();
+    if (parts.length <= MOST_PARTS && RingCalls.fitTogether(parts)) return parts;
+    for (const { ring, slots, write, of } of parts) {
+      this.#calls.put(ring, slots, write);
+      of.settled(slots.length);
+    }
+    return [];
+  }
+
+  #part(ring: Ring, answers: typeof ring.answers): Part {
+    const { at, abi } = ring.description;
+    return {
+      of: ring,
+      ring: at,
+      slots: answers.map(({ slot }) => slot),
+      write: (i, place) => {
+        const { id, code, status } = answers[i]!;
+        writeAnswer(this.#calls.view, place, abi, id, code, status);
+      },
+    };
   }
 }

@@ -37,7 +37,8 @@ export class Vbd implements Driver<VbdSettings> {
       'max-ring-page-order': MAX_RING_ORDER,
       'multi-queue-max-queues': MAX_QUEUES,
       'feature-max-indirect-segments': MAX_INDIRECT_SEGMENTS,
-      'feature-persistent': 1,
+      // Whoever has persistent grants copies all bytes himself, and here they are copied anyway (docs/design/services.md).
+      'feature-persistent': 0,
       'feature-flush-cache': 1,
       'feature-barrier': 1,
       'feature-discard': options.discard && !image.readonly ? 1 : 0,
