@@ -23,9 +23,9 @@ import {
 import { get_xen_mem_acquire_resource, put_xen_mem_acquire_resource } from '../gen/compat';
 import { XSM_domain_resource_map } from '../gen/xsm';
 import { INVALID_MFN, Mfn } from '../shared/memory';
-import { Domain, domain_by_id } from './domain';
+import { Domain, domain_by_id, is_pv } from './domain';
 import { grant_map_frame } from './grant_table';
-import { get_long, guest_word } from './guest_access';
+import { get_long, guest_word, put_long } from './guest_access';
 import { ioreq_find, ioreq_page } from './ioreq';
 import { P2M_FOREIGN, p2m_set } from './p2m';
 import { Vcpu, vcpu_arg } from './vcpu';
@@ -77,9 +77,14 @@ export function memory_acquire_resource(d: Domain, v: Vcpu, arg: u64): i64 {
   }
   if (first > <u64>most || n > <u32>most - <u32>first) return -EINVAL;
   for (let i: u32 = 0; i < n; i++) {
-    if (!get_long(v, list, i)) return -EFAULT;
     const mfn = frame_of(d, t, type, id, <u32>first + i);
     if (mfn == INVALID_MFN) return -EINVAL;
+    if (is_pv(d)) {
+      // It is told which frames they are, and maps them itself as the other domain's.
+      if (!put_long(v, list, i, mfn)) return -EFAULT;
+      continue;
+    }
+    if (!get_long(v, list, i)) return -EFAULT;
     const e = p2m_set(d, guest_word, mfn, P2M_FOREIGN);
     if (e) return e;
   }

@@ -579,6 +579,39 @@ test('reservations and exchanges of a PV guest', () => {
   assert.equal(invariants(m.x), null);
 });
 
+test("a device model that is a PV guest maps its target's grant table", () => {
+  const { m, dom0, g } = guest();
+  const target = createDomain(dom0, 16);
+  const other = createDomain(dom0, 16);
+  assert.equal(domctl(dom0, 'XEN_DOMCTL_set_target', g.id, [[0, 2, target]]), 0);
+  // domid, type | id, nr_frames, pad | frame, frame_list
+  const acquire = (domid: number, n: number, list: bigint) => {
+    const head = BigInt(domid) | (BigInt(N.XENMEM_resource_grant_table) << 16n);
+    return g.call('memory_op', N.XENMEM_acquire_resource, g.put(0, head, n, 0, list));
+  };
+  const list = g.va(0, 1024);
+  assert.equal(acquire(target, 0, 0n), 0);
+  assert.equal(Number(g.get(8)) & 0xffff, 32);
+  assert.equal(acquire(other, 2, list), -N.EPERM);
+  assert.equal(acquire(g.id, 2, list), -N.EPERM);
+  assert.equal(acquire(target, 2, 0x1000n), -N.EFAULT);
+  assert.equal(acquire(target, 2, list), 0);
+  const [first, second] = [Number(g.get(1024)), Number(g.get(1032))];
+  assert.ok(first !== second && first > 0);
+  const [table, index] = g.slot(7);
+  const map = (mfn: number, foreign: number) =>
+    g.update([[(BigInt(table) << 12n) | BigInt(8 * index), entry(mfn, RW_PTE)]], foreign);
+  assert.equal(map(first, SELF), -N.EBUSY, 'it is not its own');
+  assert.equal(map(first, target), 0);
+  g.words(first)[5] = 77n;
+  assert.equal(invariants(m.x), null);
+  assert.equal(destroyDomain(dom0, target), 0);
+  assert.equal(g.words(first)[5], 77n, 'the frame lives as long as the mapping');
+  assert.equal(invariants(m.x), null);
+  assert.equal(destroyDomain(dom0, g.id), 0);
+  assert.equal(invariants(m.x), null);
+});
+
 test('stores to a page table are updates of its entries', () => {
   const { m, g } = guest();
   const x = m.x as unknown as Record<string, (...a: unknown[]) => number>;

@@ -122,7 +122,8 @@ function leaf(d: Domain, mfn: Mfn, i: u32, e: u64, to: Mfn): void {
     if (f.pt_type != PGT_writable) invariant_broken(INVARIANT_PTE, mfn, i);
     invariant_writable(to);
   }
-  if (f.owner != d.domid && !is_privileged(d) && !grant_maps(d, to, (e & PTE_RW) != 0))
+  const device_model = d.target == f.owner;
+  if (f.owner != d.domid && !is_privileged(d) && !device_model && !grant_maps(d, to, (e & PTE_RW) != 0))
     invariant_broken(INVARIANT_PTE_FOREIGN, mfn, i);
 }
 
