@@ -101,15 +101,16 @@ import {
   ENOSYS,
   ERESTART,
 } from '../gen/abi';
-import { nmi_raise } from '../arch/x86/interrupts';
+import { nmi_raise, nmi_unblock } from '../arch/x86/interrupts';
 import { host } from '../shared/host';
 import { Domain, domain_kick, DOMAIN_SERVICE, DOMAIN_SHUTDOWN, domain_vcpu, is_pv } from './domain';
 import { pv_context_get, pv_context_set } from './pv/context';
+import { pv_vcpu_reset } from './pv/vcpu';
 import { copy_from_guest, copy_to_guest } from './guest_access';
 import { hypercall_continue } from './hypercall';
-import { vcpu_unblock } from './sched/core';
-import { cpu_of, Vcpu, vcpu_arg, VCPU_UP } from './vcpu';
-import { cpu_record_save } from './vcpu_context';
+import { vcpu_look, vcpu_unblock } from './sched/core';
+import { cpu_of, NEVER, Vcpu, vcpu_arg, VCPU_HALTED_FOR_GOOD, VCPU_INITIALISED, VCPU_UP } from './vcpu';
+import { cpu_record_save, fpu_reset } from './vcpu_context';
 
 /** As domain_info: a service's vCPU runs while it asks. */
 export function vcpu_info_get(caller: Vcpu, t: Domain, u: usize): i64 {
@@ -284,16 +285,32 @@ export function vcpu_context_get(caller: Vcpu, t: Domain, u: usize, arg: u64): i
   return copy_to_guest(caller, to + vcpu_guest_context__ldt_base, r, size) ? 0 : -EFAULT;
 }
 
-/** The same for loading one: of PV domains. A null pointer resets the vCPU, which here is done by building its domain anew. */
+/** The same for loading one: of PV domains. A null pointer resets the vCPU. */
 export function vcpu_context_set(caller: Vcpu, t: Domain, u: usize, arg: u64): i64 {
   const v = domain_vcpu(t, load<u32>(u, xen_domctl_vcpucontext__vcpu));
   if (v == null || caller.domain == v.domain) return v == null ? -ESRCH : -EINVAL;
   if (!is_pv(t)) return -EOPNOTSUPP; // sethvmcontext is for those
-  if (!t.pause_count) return -EINVAL;
+  const from = load<u64>(u, xen_domctl_vcpucontext__ctxt);
+  if (from == 0) {
+    v.flags &= ~VCPU_UP;
+    vcpu_look(v);
+  } else if (!t.pause_count) return -EINVAL;
   if (v.state == RUNSTATE_running) {
     domain_kick(t);
     return hypercall_continue(caller, arg, 0, 0);
   }
-  const rc = pv_context_set(caller, v, load<u64>(u, xen_domctl_vcpucontext__ctxt));
+  const rc = from == 0 ? reset(caller, v) : pv_context_set(caller, v, from);
   return rc == -ERESTART ? hypercall_continue(caller, arg, 0, 0) : rc;
+}
+
+/** It is down, and has to be initialised before it comes up again. */
+function reset(caller: Vcpu, v: Vcpu): i64 {
+  const rc = pv_vcpu_reset(caller, v);
+  if (rc) return rc;
+  v.flags &= ~(VCPU_INITIALISED | VCPU_HALTED_FOR_GOOD);
+  v.blocked = v.poll_count = 0;
+  v.poll_deadline = NEVER;
+  nmi_unblock(cpu_of(v));
+  fpu_reset(cpu_of(v));
+  return 0;
 }

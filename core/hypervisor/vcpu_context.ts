@@ -298,7 +298,8 @@ function context_loaded(cpu: Cpu): i32 {
   return pae_paging(cpu.cr0, cpu.cr4, cpu.efer) && !load_pdptes(cpu, cpu.cr3) ? -EINVAL : 0;
 }
 
-function fpu_reset(cpu: Cpu): void {
+/** As a processor that starts has it. */
+export function fpu_reset(cpu: Cpu): void {
   const c = changetype<usize>(cpu);
   memory.fill(c + CPU_FCW, 0, CPU_XMM + 256 - CPU_FCW);
   store<u16>(c + CPU_FCW, 0x37f);

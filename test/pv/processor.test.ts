@@ -9,7 +9,7 @@ import { regionCounts } from '../../platform/regions.ts';
 import { crashReport } from '../../services/report/crash.ts';
 import { invariants } from '../invariants.ts';
 import { cpuDifference } from '../translator/bed.ts';
-import { pvGuest, run } from './bed.ts';
+import { CONTEXT, pvGuest, run } from './bed.ts';
 
 const TURNS = 20_000;
 
@@ -34,6 +34,26 @@ test('bounces, system calls, iret, emulation, descriptor and page tables, refusa
   const counts = regionCounts(translated.machine.core, 0);
   t.diagnostic(`${turns} turns; ${JSON.stringify(counts)}`);
   assert.ok(counts.installed > 0 && counts.retired > 1_000_000, 'hot code was not translated');
+});
+
+test('a vCPU is reset by a null context: it is down and holds nothing until it is given another', () => {
+  const guest = pvGuest(readFileSync(buildGuest('pv')), false);
+  const retired = (): bigint => new DataView(guest.machine.memory.buffer).getBigUint64(guest.cpu + 304, true);
+  for (let turn = 0; turn < 20; turn++) guest.machine.step();
+  const before = retired();
+  assert.ok(before > 0n);
+  assert.equal(guest.load(null), 0);
+  assert.equal(invariants(guest.machine.core), null);
+  for (let turn = 0; turn < 5; turn++) guest.machine.step();
+  assert.equal(retired(), before, 'it runs on');
+  assert.equal(guest.load(null), 0, 'once more');
+  assert.equal(guest.load(CONTEXT), -22, 'a domain that is not paused');
+  assert.equal(guest.domctl('XEN_DOMCTL_pausedomain'), 0);
+  assert.equal(guest.load(CONTEXT), 0);
+  assert.equal(guest.domctl('XEN_DOMCTL_unpausedomain'), 0);
+  guest.machine.step();
+  assert.ok(retired() > before, 'it runs again');
+  assert.equal(invariants(guest.machine.core), null);
 });
 
 /** How guests/pv/crashes.c ends, and what the report says of it. */

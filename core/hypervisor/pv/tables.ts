@@ -12,7 +12,9 @@ import { descriptor_check, ldt_drop } from './descriptors';
 import { PGT_seg, PGT_writable, type_begin, type_get, type_put } from './page_type';
 
 const PAGES: u32 = 16;
-function gdt_drop(v: Vcpu): void {
+
+/** The vCPU has no GDT any more. */
+export function gdt_drop(v: Vcpu): void {
   const cpu = cpu_of(v);
   pv_of(cpu).gdt_entries = 0;
   for (let i: u32 = 0; i < PAGES; i++) {

@@ -1,12 +1,15 @@
 // What a PV vCPU holds of its domain's frames: the roots of its page tables, and its descriptor tables' pages.
 import { PV_GDT, pv_of } from '../../arch/x86/pv/state';
 import { pv_roots_changed } from '../../arch/x86/pv/roots';
+import { ERESTART } from '../../gen/abi';
 import { frame } from '../../shared/frame_table';
+import { host_raise_flush } from '../../shared/host';
 import { Mfn } from '../../shared/memory';
 import { page_put } from '../domain';
 import { cpu_of, Vcpu, vcpu_domain } from '../vcpu';
 import { ldt_drop } from './descriptors';
-import { old_table, root_type, table_get, type_put } from './page_type';
+import { old_finish, old_table, root_type, table_get, type_begin, type_put } from './page_type';
+import { gdt_drop } from './tables';
 
 const GDT_PAGES: usize = 16;
 
@@ -43,6 +46,28 @@ export function user_root_set(v: Vcpu, t: Vcpu, mfn: u64): i32 {
   pv_roots_changed(t);
   if (old) table_put(v, old);
   return 0;
+}
+
+/**
+ * A vCPU that does not run lets its domain's frames go, for `caller`, and has nothing to run. 0 or -ERESTART: the root that it has let go is not
+ * yet taken apart.
+ */
+export function pv_vcpu_reset(caller: Vcpu, v: Vcpu): i32 {
+  const pv = pv_of(cpu_of(v));
+  type_begin(caller);
+  if (old_finish(caller)) return -ERESTART;
+  ldt_drop(v);
+  gdt_drop(v);
+  const kernel = pv.kernel_root;
+  const user = pv.user_root;
+  pv.kernel_root = pv.user_root = 0;
+  pv_roots_changed(v);
+  host_raise_flush();
+  // One at a time: the caller remembers one that is half taken apart.
+  if (kernel) table_put(caller, kernel);
+  if (user && caller.pv_old) pv.user_root = user;
+  else if (user) table_put(caller, user);
+  return old_finish(caller);
 }
 
 /** The vCPU ends with its domain, whose page tables are wiped afterwards: holds go, types stay as they are. */
