@@ -3,6 +3,7 @@ import type { Machine } from '../../platform/machine.ts';
 import { formatHypercall, formatResult } from '../../spec/abi/trace.ts';
 import { CpuState, REGISTERS } from './cpu_state.ts';
 import { disassemble } from './disassemble.ts';
+import { guestReader } from './guest_reader.ts';
 
 /** In the domain's page and in the Vcpu (core/hypervisor/domain.ts, vcpu.ts, crash.ts). */
 import { crashFields } from './layout.ts';
@@ -48,9 +49,10 @@ export function crashReport(machine: Machine, domid: number): string {
   lines.push(`  ${SEGMENTS.map((name, i) => `${name} ${cpu.selector(i).toString(16)}`).join('  ')}`);
   lines.push(`  at rip: ${instruction(bytes, cpu)}`);
   const calls = cpu.hypercalls(cpu.u32(crashFields.ringNext));
-  lines.push(calls.length ? '  last hypercalls:' : '  no hypercalls');
+  lines.push(calls.length ? '  last hypercalls, and what their arguments point to now:' : '  no hypercalls');
+  const read = guestReader(machine, domid, cpu);
   for (const { nr, args, result } of calls)
-    lines.push(`    ${formatHypercall(nr, args, () => null)} = ${formatResult(result)}`);
+    lines.push(`    ${formatHypercall(nr, args, read)} = ${formatResult(result)}`);
   return `${lines.join('\n')}\n`;
 }
 

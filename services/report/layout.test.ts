@@ -8,6 +8,8 @@ test('reports read the fields where the core has them', () => {
   const vcpu = layout('hypervisor/vcpu.ts', 'Vcpu');
   assert.equal(crashFields.reason, domain.crash_reason);
   assert.equal(crashFields.vcpu, domain.crash_vcpu);
+  const pv = layout('arch/x86/pv/state.ts', 'PvCpu');
+  assert.equal(crashFields.kernelRoot, numbers('arch/x86/cpu.ts').CPU_PV! + pv.kernel_root!);
   assert.equal(crashFields.timeRunning, 4096 + vcpu.time_running!);
   assert.equal(crashFields.ringNext, 4096 + vcpu.ring_next!);
   assert.equal(crashFields.hypercalls, 4096 + vcpu.hypercalls!);

@@ -8,6 +8,9 @@ export const crashFields = {
   vcpu: 152,
   bytes: 832,
   bytesLength: 848,
+  // Cpu
+  /** PvCpu.kernel_root, 0 if the guest is none. */
+  kernelRoot: 3264 + 4,
   // Vcpu
   timeRunning: VCPU + 96,
   ringNext: VCPU + 208,

@@ -34,7 +34,7 @@ test('exit codes: power-off, reboot, crash with its report, time-out', async () 
   assert.equal(crash.code, 4);
   assert.match(
     crash.err,
-    /^domain 1 crashed: triple fault.*\n {2}rip [\s\S]*at rip: 0f0b {2}ud2[\s\S]*last hypercalls:/,
+    /^domain 1 crashed: triple fault.*\n {2}rip [\s\S]*at rip: 0f0b {2}ud2[\s\S]*last hypercalls, /,
   );
 
   const late = await run('loop', '--timeout', '0.5');

@@ -52,10 +52,13 @@ async function together(cmdlines: string[], ms = 60_000): Promise<Ended[]> {
 const WAYS: [string, RegExp][] = [
   [
     'panic',
-    /crashed: the guest reported a crash itself .*\n {2}rip [\s\S]*sched_op\(SCHEDOP_shutdown, 0x[0-9a-f]+.*\) = 0\n$/,
+    /crashed: the guest reported a crash itself .*\n {2}rip [\s\S]*sched_op\(SCHEDOP_shutdown, {reason: 3}\) = 0\n$/,
   ],
   ['exception', /crashed: the guest reported a crash itself/],
-  ['triple', /crashed: triple fault[\s\S]*\n {2}at rip: 0f0b {2}ud2\n {2}last hypercalls:\n( {4}\w+\(.*\) = \S+\n)+$/],
+  [
+    'triple',
+    /crashed: triple fault[\s\S]*\n {2}at rip: 0f0b {2}ud2\n {2}last hypercalls, .*now:\n( {4}\w+\(.*\) = \S+\n)+$/,
+  ],
   ['jump', /crashed: triple fault[\s\S]* {2}rip 00000000f8000000 [\s\S]*at rip: nothing is mapped there\n/],
   ['hypercalls', /crashed: the guest reported a crash itself/],
   ['multicalls', /crashed: the guest reported a crash itself[\s\S]*multicall\(/],

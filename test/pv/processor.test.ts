@@ -78,6 +78,8 @@ test('a guest whose kernel cannot be entered, or left, ends with a report that s
     const report = crashReport(guest.machine, guest.domid);
     assert.match(report, says, `${how}: ${guest.output()}`);
     assert.doesNotMatch(guest.output(), /FAIL/);
+    assert.match(report, /console_io\(CONSOLEIO_write, \d+, "the end\\n"\)/);
+    assert.doesNotMatch(report, /unreadable/);
     if (how === 1) assert.match(report, /at rip: 0f0b +ud2/);
   }
 });
