@@ -23,6 +23,7 @@ const TEXTS = [
   'page table %a has a wrong entry %b: what it names is not of the type that it needs',
   'page table %a maps by entry %b a frame that nobody has granted to its domain',
   'descriptor page %a has a descriptor %b that its guest must not have',
+  "a TLB of domain %a's has a translation of page %b that its page tables do not have",
 ] as const;
 
 interface Walker {

@@ -4,6 +4,7 @@
 // An entry forgets its page's size, but a page is forgotten whole (SDM 4.10.4.1): a set remembers which regions hold pieces of large
 // pages, in bits by hash, and forgets those by looking at all entries.
 import { Cpu } from '../arch/x86/cpu';
+import { pv_program } from '../arch/x86/pv/state';
 import {
   ENTRY_GLOBAL,
   ENTRY_HUGE,
@@ -84,6 +85,9 @@ let writable: usize = 0;
 let stored: usize = 0;
 let clock: u32 = 0;
 let current: TlbSet = changetype<TlbSet>(0);
+/** A PV guest's program runs: the vCPU's global translations are its kernel's, whose number waits here. */
+let program: bool = false;
+let waiting: u64 = 0;
 /** Tables of the present set. */
 export let set_current: usize = 0;
 
@@ -148,8 +152,8 @@ export function set_writable(mfn: u32): void {
 }
 
 /**
- * Entry `e` of a frame that may be written, checked or not: tlb_revoke_write has to look for it. It finds the one entry of a frame at
- * once; several, or one whose slot another frame has taken, it looks for everywhere.
+ * Entry `e` of a frame that may be written, checked or not: tlb_revoke_write has to look for it. It finds the one place of a frame, which is
+ * the same in every set, at once; several, or one whose slot another frame has taken, it looks for everywhere.
  */
 export function set_stored(mfn: u32, e: usize): void {
   const p = stored + ((<usize>mfn) >>> 3);
@@ -157,12 +161,13 @@ export function set_stored(mfn: u32, e: usize): void {
   const at = stored_at(mfn);
   const before = load<u8>(p);
   const known = load<u32>(at, 4) == mfn;
-  if (before & bit && !(known && load<u32>(at) == <u32>e)) e = SEVERAL;
+  let place = <u32>(e - set_current);
+  if (before & bit && !(known && load<u32>(at) == place)) place = SEVERAL;
   store<u8>(p, <u8>(before | bit));
-  store<u32>(at, <u32>e);
+  store<u32>(at, place);
   store<u32>(at, mfn, 4);
 }
-const SEVERAL: usize = 0;
+const SEVERAL: u32 = 0xffffffff;
 
 @inline function stored_at(mfn: u32): usize {
   return stored + (PCPU_STORED_AT - PCPU_STORED) + ((<usize>(mfn & (STORED_AT_SLOTS - 1))) << 3);
@@ -265,7 +270,7 @@ function enter(cpu: Cpu, pcid: u32): void {
   const same = of_vcpu(before, cpu);
   if (before.vcpu) {
     before.space = regions_space();
-    before.everywhere = regions_globals();
+    before.everywhere = program ? 0 : regions_globals();
   }
   let s = find(cpu, pcid);
   if (s == null) {
@@ -280,6 +285,11 @@ function enter(cpu: Cpu, pcid: u32): void {
   set_current = s.tables;
   regions_enter(s.space);
   if (!same) regions_enter_globals(globals_of(cpu));
+  else if (program) regions_enter_globals(waiting);
+  program = pv_program(cpu);
+  if (!program) return;
+  waiting = regions_globals();
+  regions_enter_globals(0);
 }
 
 /** The regions' number for a vCPU's global translations: that of the set it used last. */
@@ -358,9 +368,9 @@ export function tlb_flush_page_of(cpu: Cpu, va: u64, pcid: u32): void {
   if (s != null) forget_page(s, va, false);
 }
 
-/** Forget a page's translations in every address space. */
-export function tlb_forget_page(cpu: Cpu, va: u64): void {
-  regions_unmapped(va);
+/** Forget a page's translations in every address space; no region relies on one that does not let execute. */
+export function tlb_forget_page(cpu: Cpu, va: u64, executes: bool = true): void {
+  if (executes) regions_unmapped(va);
   for (let i = 0; i < TLB_SETS; i++) {
     const s = set_at(i);
     if (of_vcpu(s, cpu)) forget_page(s, va, false);
@@ -370,6 +380,7 @@ export function tlb_forget_page(cpu: Cpu, va: u64): void {
 function forget_page(s: TlbSet, va: u64, global: bool): void {
   const tag = va & ~0xfff;
   for (let i = 0; i < TLB_TABLES; i++) {
+    if (!(s.used & (1 << i))) continue;
     forget_entry(s, tlb_entry(table_of(s, i), tag), tag, global);
     forget_entry(s, tlb_exec_entry(table_of(s, i), tag), tag, global);
   }
@@ -421,6 +432,14 @@ export function tlb_forget_code(): void {
   }
 }
 
+/** For the invariant walker: tables of set `i` and its PCID, if it is the vCPU's; 0 = it is not. */
+export function tlb_set_tables(cpu: Cpu, i: i32): usize {
+  return of_vcpu(set_at(i), cpu) ? <usize>set_at(i).tables : 0;
+}
+export function tlb_set_pcid(i: i32): u32 {
+  return set_at(i).pcid;
+}
+
 /** Does this instance run guest code, and so have a TLB? Services' do not. */
 export function tlb_here(): bool {
   return sets != 0;
@@ -440,9 +459,9 @@ export function tlb_revoke_write(mfn: u32): void {
   store<u8>(p, <u8>(load<u8>(p) & ~bit));
   const host = <u32>mfn_to_ptr(mfn);
   const at = stored_at(mfn);
-  const e = load<u32>(at, 4) == mfn ? <usize>load<u32>(at) : SEVERAL;
-  if (e != SEVERAL) {
-    entry_revoke(e, host);
+  const place = load<u32>(at, 4) == mfn ? load<u32>(at) : SEVERAL;
+  if (place != SEVERAL) {
+    for (let i = 0; i < TLB_SETS; i++) entry_revoke(<usize>set_at(i).tables + <usize>place, host);
     return;
   }
   for (let i = 0; i < TLB_SETS; i++) {

@@ -83,8 +83,12 @@ export class Domain {
   /** Its rings for messages (argo_ring.ts), and their number. */
   argo_rings: u32;
   argo_count: u32;
-  /** Of a PV domain: raised when an entry of its page tables that was present changes, or a root is one no more (arch/x86/pv/roots.ts). */
+  /**
+   * Of a PV domain: raised when an entry of its page tables that was present changes, and it is not known which translations came by it
+   * (pv/translations.ts): of programs' half of an address space, of the kernel's.
+   */
   pt_generation: u32;
+  pt_kernel_generation: u32;
 }
 
 export const DOMAIN_PRIVILEGED: u32 = 1;

@@ -26,6 +26,7 @@ import { m2p_compat_frame, m2p_frame } from './pv/m2p';
 import { old_finish, type_begin } from './pv/page_type';
 import { ptwr_write } from './pv/ptwr';
 import { pv_ldt_map } from './pv/tables';
+import { table_walked } from './pv/translations';
 import { root_set } from './pv/vcpu';
 import { vcpu_tsc } from './time';
 import { trace_interrupt, tracing_runs } from './trace';
@@ -45,6 +46,11 @@ export function engine_gfn_frame(cpu: Cpu, gfn: u64, write: bool): Mfn {
   const mfn = p2m_frame(d, gfn);
   engine_frame_writable = p2m_writable;
   return write && !p2m_writable ? <Mfn>0xffffffff : mfn;
+}
+
+/** A PV vCPU's TLB is about to have a translation of `va` by an entry of table `mfn`. */
+export function engine_table_walked(cpu: Cpu, mfn: Mfn, va: u64): void {
+  table_walked(cpu, vcpu_domain(vcpu_of(cpu)), mfn, va);
 }
 
 /** Is this frame of a PV domain's in use as a page table of the level? */

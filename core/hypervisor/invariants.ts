@@ -22,6 +22,7 @@ import { ioreq_holds } from './ioreq';
 import { p2m_holds } from './p2m';
 import { pv_holds, pv_vcpu_holds } from './pv/invariants';
 import { m2p_holds } from './pv/m2p';
+import { pv_translations } from './pv/tlb_invariants';
 import { PGT_writable } from './pv/page_type';
 import { VCPU_OFFSET } from './vcpu';
 
@@ -46,6 +47,7 @@ export const INVARIANT_USES: i32 = 17;
 export const INVARIANT_PTE: i32 = 18;
 export const INVARIANT_PTE_FOREIGN: i32 = 19;
 export const INVARIANT_DESCRIPTOR: i32 = 20;
+export const INVARIANT_TRANSLATION: i32 = 21;
 
 let found: i32 = 0;
 let where_a: u32 = 0;
@@ -114,8 +116,10 @@ function domain(d: Domain): void {
   ioreq_holds(d);
   argo_holds(d);
   vcpus(d);
-  if (is_pv(d)) pv_holds(d);
-  else p2m_holds(d);
+  if (is_pv(d)) {
+    pv_holds(d);
+    pv_translations(d);
+  } else p2m_holds(d);
 }
 
 /** Everything that the host itself or one of its domains holds. */

@@ -2,7 +2,7 @@
 // been replaced by FORM_REGION; what they were is kept beside, for when the region cannot be entered.
 import { CPU_SLICE, CPU_TARGET, Cpu } from '../arch/x86/cpu';
 import { MODE_ALIGN, MODE_BREAK, MODE_CODE_KEY, MODE_CS64 } from '../arch/x86/modes';
-import { walk_flags } from '../arch/x86/mmu/paging';
+import { walk_flags, walk_table_mfn } from '../arch/x86/mmu/paging';
 import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
 import { lookup } from '../engine/branch';
 import { CodePage, PAGE_OFFSETS, code_slot, pseudo } from '../engine/code_cache';
@@ -11,8 +11,9 @@ import { TLB_CODE, TLB_X, tlb_exec_entry, tlb_table } from '../engine/tlb';
 import { set_current, set_flags_at, set_inserted } from '../engine/tlb_sets';
 import { UOP_SIZE, uop_form, uop_len, uop_pos } from '../engine/uop';
 import { FORM_BRK, FORM_GOTO, FORM_REGION, FORM_RESYNC } from '../gen/forms';
-import { engine_gfn_frame } from '../hypervisor/engine';
+import { engine_gfn_frame, engine_table_walked } from '../hypervisor/engine';
 import { Frame, frame } from '../shared/frame_table';
+import { INVALID_MFN } from '../shared/memory';
 import {
   OUT_INTERPRET,
   OUT_KIND,
@@ -346,6 +347,7 @@ function mapped(cpu: Cpu, va: u64, p: RegionPage): bool {
   // as if it were in the TLB: forgetting a large page by another of its addresses then forgets this one
   set_inserted(tlb_table(cpu), va, walk_flags);
   mapped_flags = walk_flags;
+  if (gpa != ~0 && walk_table_mfn != INVALID_MFN) engine_table_walked(cpu, walk_table_mfn, va);
   return gpa != ~0 && engine_gfn_frame(cpu, gpa >> 12, false) == p.mfn;
 }
 

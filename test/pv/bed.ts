@@ -51,7 +51,13 @@ export interface PvGuest {
   output: () => string;
   /** It has stopped: SHUTDOWN_*, null while it runs. */
   stopped: () => number | null;
+  /** A domctl about it, by the control domain; its vCPU's context is loaded (again), or with null the vCPU is reset. */
+  domctl: (cmd: string) => number;
+  load: (context: bigint | null) => number;
 }
+
+/** Where the control domain has the first vCPU's context. */
+export const CONTEXT = 8192n;
 
 /** A machine with a PV domain that has no memory yet. */
 export class Bare {
@@ -115,11 +121,10 @@ export class Bare {
 
   start(context: Uint8Array): PvGuest {
     const { machine, dom0, domid } = this;
-    dom0.write(8192, context);
-    const loaded = this.domctl('XEN_DOMCTL_setvcpucontext', (u) =>
-      u.setBigUint64(N.xen_domctl_vcpucontext__ctxt!, 8192n, true),
-    );
-    assert.equal(loaded, 0, 'setvcpucontext');
+    dom0.write(Number(CONTEXT), context);
+    const load = (at: bigint | null): number =>
+      this.domctl('XEN_DOMCTL_setvcpucontext', (u) => u.setBigUint64(N.xen_domctl_vcpucontext__ctxt!, at ?? 0n, true));
+    assert.equal(load(CONTEXT), 0, 'setvcpucontext');
     assert.equal(this.domctl('XEN_DOMCTL_unpausedomain'), 0);
     const log = new LogReader(machine);
     let text = '';
@@ -132,13 +137,20 @@ export class Bare {
       const flags = dom0.u32(N.xen_domctl__u! + N.xen_domctl_getdomaininfo__flags!);
       return flags & N.XEN_DOMINF_shutdown! ? (flags >>> N.XEN_DOMINF_shutdownshift!) & 0xff : null;
     };
-    return { machine, domid, cpu: machine.core.domain_cpu(domid, 0) >>> 0, output, stopped };
+    const cpu = machine.core.domain_cpu(domid, 0) >>> 0;
+    return { machine, domid, cpu, output, stopped, domctl: (cmd) => this.domctl(cmd), load };
   }
 }
 
 /** A machine with one PV guest that is ready to run; `how` is what it is to do: 0 its tests, else how to end (guests/pv/crashes.c). */
-export function pvGuest(image: Uint8Array, translate: boolean, core: CoreImage = loadCore(), how = 0): PvGuest {
-  const b = new Bare(translate, core, 2, PAGES);
+export function pvGuest(
+  image: Uint8Array,
+  translate: boolean,
+  core: CoreImage = loadCore(),
+  how = 0,
+  vcpus = 2,
+): PvGuest {
+  const b = new Bare(translate, core, vcpus, PAGES);
   const { machine } = b;
   const view = new DataView(machine.memory.buffer);
   const frames = b.populate(PAGES);

@@ -13,8 +13,9 @@ export function pv32Guest(
   translate: boolean,
   core: CoreImage = loadCore(),
   cmdline: number | '' = '',
+  vcpus = 2,
 ): PvGuest {
-  const b = new Bare(translate, core, 2, PAGES);
+  const b = new Bare(translate, core, vcpus, PAGES);
   const { domid, dom0 } = b;
   assert.equal(
     b.domctl('XEN_DOMCTL_set_address_size', (u) => u.setUint32(0, 32, true)),

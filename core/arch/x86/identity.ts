@@ -34,6 +34,11 @@ export function nr_vcpus(cpu: Cpu): u32 {
   return vcpu_of(cpu).info;
 }
 
+/** Domain.pt_kernel_generation of a PV vCPU's domain. */
+@inline export function pt_kernel_generation(cpu: Cpu): u32 {
+  return vcpu_domain(vcpu_of(cpu)).pt_kernel_generation;
+}
+
 /** Domain.pt_generation of a PV vCPU's domain. */
 @inline export function pt_generation(cpu: Cpu): u32 {
   return vcpu_domain(vcpu_of(cpu)).pt_generation;

@@ -28,7 +28,7 @@ export const PTE_GLOBAL: u64 = 0x100;
 export const PTE_ADDR: u64 = 0x000ffffffffff000;
 /** Bits 9 to 11, 52 to 62 are the guest's. */
 export const PTE_AVAIL: u64 = 0x7ff0000000000e00;
-const PTE_NX: u64 = 1 << 63;
+export const PTE_NX: u64 = 1 << 63;
 /** PWT, PCD, and in an L1 entry PAT, else PS: the caching of memory, and large pages, are not the guest's to choose. */
 const CACHE_OR_LARGE: u64 = 0x98;
 /** A change of these alone names the same frame with the same rights. */

@@ -3,12 +3,13 @@
 import { GNTMAP_application_map, GNTMAP_contains_pte, _GNTMAP_guest_avail0, GNTMAP_readonly } from '../../gen/abi';
 import { frame } from '../../shared/frame_table';
 import { host_raise_flush } from '../../shared/host';
-import { INVALID_MFN, Mfn, mfn_to_ptr } from '../../shared/memory';
+import { INVALID_MFN, Mfn, mfn_to_ptr, ptr_to_mfn } from '../../shared/memory';
 import { Domain, domain_kick, page_get } from '../domain';
 import { Vcpu, vcpu_domain } from '../vcpu';
 import { entry_adjust, leaf_put, PTE_A, PTE_D, PTE_P, pte_mfn, PTE_RW, PTE_USER } from './entries';
 import { pv_owned } from './memory';
 import { PGT_l1, PGT_validated, writable_map } from './page_type';
+import { entry_changed } from './translations';
 import { entry_write } from './update';
 import { l1_index, l1_table } from './walk';
 
@@ -40,7 +41,7 @@ export function grant_pte_set(v: Vcpu, address: u64, flags: u32, mfn: Mfn): bool
   if (flags & GNTMAP_application_map) e |= PTE_USER;
   page_get(mfn);
   const old = entry_write(p, entry_adjust(vcpu_domain(v), e), false);
-  if (old & PTE_P) vcpu_domain(v).pt_generation++;
+  changed(v, p, old);
   leaf_put(vcpu_domain(v).domid, old);
   return true;
 }
@@ -66,12 +67,18 @@ export function grant_pte_clear(
     const q = contains_pte ? <usize>0 : place(v, instead, false);
     if (!q || q == p) return false;
     other = entry_write(q, 0, false);
+    changed(v, q, other);
   }
   const d = vcpu_domain(v);
-  d.pt_generation++;
-  leaf_put(d.domid, entry_write(p, other, false));
+  const old = entry_write(p, other, false);
+  changed(v, p, old);
+  leaf_put(d.domid, old);
   forgotten(d);
   return true;
+}
+
+function changed(v: Vcpu, p: usize, old: u64): void {
+  entry_changed(v, vcpu_domain(v), ptr_to_mfn(p), ((<u32>p) & 0xfff) >>> 3, old);
 }
 
 /** The granter may rely on it that nobody goes on using the frame. */

@@ -19,6 +19,7 @@ import {
   PGT_validated,
   type_open,
 } from './page_type';
+import { table_unwalked } from './translations';
 
 /** Frames, and page tables, that a step of a domain's end looks at. */
 const FRAMES_PER_STEP: i32 = 65536;
@@ -121,6 +122,7 @@ function wipe(mfn: Mfn, f: Frame): void {
   const type = f.pt_type;
   const flags = f.pt_flags;
   const n = flags & PGT_validated ? ENTRIES : <u32>f.partial;
+  table_unwalked(f);
   f.pt_type = PGT_none;
   f.pt_flags = flags & FRAME_ALLOCATED;
   f.pt_count = 0;

@@ -10,6 +10,7 @@ import { Vcpu, vcpu_domain } from '../vcpu';
 import { descriptors_check } from './descriptors';
 import { entry_adjust, entry_get, entry_put, PTE_P, pte_mfn, slot_needed, slot_reserved } from './entries';
 import { flush_wait } from './flush';
+import { root_gone, table_unwalked } from './translations';
 
 // Frame.pt_type
 export const PGT_none: u8 = 0;
@@ -231,9 +232,8 @@ function unuse(mfn: Mfn): i32 {
     f.pt_type = PGT_none;
     return 0;
   }
-  // What is in it may be anything when it is a root again.
   const d = domain_find(f.owner);
-  if (d != null && f.pt_type == root_type(d)) d.pt_generation++;
+  if (d != null && f.pt_type == root_type(d)) root_gone(d, mfn);
   f.pt_flags |= PGT_partial;
   f.partial = <u16>ENTRIES;
   page_get(mfn);
@@ -259,6 +259,7 @@ function devalidate(mfn: Mfn): i32 {
     const rc = entry_put(mfn, level, e);
     if (rc) return rc;
   }
+  table_unwalked(f);
   f.pt_type = PGT_none;
   f.pt_flags &= ~PGT_partial;
   page_put(mfn);

@@ -7,6 +7,7 @@ import { Vcpu, vcpu_domain } from '../vcpu';
 import { entry_adjust, entry_get, leaf_put, PTE_FREE, PTE_P } from './entries';
 import { pv_owned } from './memory';
 import { PGT_l1, PGT_validated } from './page_type';
+import { entry_changed } from './translations';
 
 const UPPER_HALF: u64 = 0xffffffff00000000;
 
@@ -34,7 +35,7 @@ export function ptwr_write(v: Vcpu, ma: u64, mask: u64, old: u64, value: u64): i
     return 1;
   }
   frame_written(p, 8);
-  if (now & PTE_P) d.pt_generation++;
+  entry_changed(v, d, mfn, ((<u32>ma) & 0xfff) >>> 3, now);
   if (!same) leaf_put(d.domid, now);
   return 0;
 }

@@ -20,6 +20,7 @@ import {
 } from './entries';
 import { ERESTART } from '../../gen/abi';
 import { old_table, table_blame, table_level } from './page_type';
+import { entry_changed } from './translations';
 
 /** Put `value` into the word at `p`; with `preserve` the accessed and dirty bits that are there stay. What was there. */
 export function entry_write(p: usize, value: u64, preserve: bool): u64 {
@@ -46,7 +47,7 @@ export function entry_update(v: Vcpu, d: Domain, pg: Domain, mfn: Mfn, i: u32, v
     if (entry_bad_bits(type, value)) return -EINVAL;
     // The same frame with the same rights: its references stay.
     if (((atomic.load<u64>(p) ^ value) & ~PTE_FREE) == 0) {
-      if (entry_write(p, entry_adjust(d, value), preserve) & PTE_P) d.pt_generation++;
+      entry_changed(v, d, mfn, i, entry_write(p, entry_adjust(d, value), preserve));
       return 0;
     }
     const rc = entry_get(d, pg, mfn, i, value);
@@ -56,7 +57,7 @@ export function entry_update(v: Vcpu, d: Domain, pg: Domain, mfn: Mfn, i: u32, v
     }
   }
   const old = entry_write(p, entry_adjust(d, value), preserve);
-  if (old & PTE_P) d.pt_generation++;
+  entry_changed(v, d, mfn, i, old);
   if (old & PTE_P && entry_put(mfn, level, old)) old_table(v, <u32>pte_mfn(old));
   return 0;
 }

@@ -14,6 +14,7 @@ import {
   walk_gpa,
   walk_perms,
   walk_dirty,
+  walk_table_mfn,
   walk_window,
   PF_P,
   PF_U,
@@ -25,7 +26,7 @@ import {
 } from './paging';
 import { WALK_RETRIES } from './walk';
 import { INVALID_MFN } from '../../../shared/memory';
-import { engine_gfn_frame, engine_frame_writable } from '../../../hypervisor/engine';
+import { engine_gfn_frame, engine_frame_writable, engine_table_walked } from '../../../hypervisor/engine';
 import { code_in } from '../../../engine/code_writes';
 import { debug_page_watched, debug_watches } from '../../../engine/debug';
 import { tlb_insert } from '../../../engine/tlb';
@@ -67,6 +68,7 @@ export function tlb_fill(cpu: Cpu, va: u64, access: i32, table: i32): i32 {
   if (cpu.mode & (MODE_BREAK | MODE_WATCH)) perms = watch_perms(cpu, va, perms);
   if (debug_watches && debug_page_watched(va)) perms &= PERM_X;
   cpu.tlb_fills++;
+  if (walk_table_mfn != INVALID_MFN) engine_table_walked(cpu, walk_table_mfn, va);
   const checked = (perms & PERM_W) != 0 && code_in(mfn);
   tlb_insert(cpu, table, va, mfn, perms, walk_flags, access == ACCESS_EXEC, checked);
   return FILL_DONE;

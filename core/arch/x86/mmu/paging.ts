@@ -2,7 +2,7 @@
 // only then sets accessed and dirty bits, so a walk that faults has changed nothing.
 import { Cpu, CPU_WALK } from '../cpu';
 import { PHYS_BITS } from '../limits';
-import { cpu_pv, cpu_pv32 } from '../pv/state';
+import { cpu_pv, cpu_pv32, pv_kernel } from '../pv/state';
 import { pv_reserved, pv_window_frame } from '../pv/window';
 import { INVALID_MFN, mfn_to_ptr } from '../../../shared/memory';
 import { engine_gfn_frame, engine_frame_writable, engine_is_table } from '../../../hypervisor/engine';
@@ -60,6 +60,8 @@ export let walk_gpa: u64 = 0;
 export let walk_perms: i32 = 0;
 /** The leaf's dirty bit (after mark_used, what it has become). */
 export let walk_dirty: bool = false;
+/** The table of a PV guest's that the leaf is in; else INVALID_MFN. */
+export let walk_table_mfn: u32 = INVALID_MFN;
 /** ENTRY_* of the leaf (engine/tlb.ts). */
 export let walk_flags: u32 = 0;
 /** Entries on the path; each is recorded as {address u32, value u64 at +8} at CPU_WALK, the leaf last. */
@@ -135,6 +137,11 @@ function walk_wide(cpu: Cpu, va: u64, long: bool): bool {
       walk_gpa = (e & ADDR_MASK & ~offset) | (va & offset);
       walk_dirty = (e & PTE_D) != 0;
       leaf_flags(cpu, e, level == 1 ? 0 : level == 2 ? ENTRY_LARGE : ENTRY_HUGE);
+      if (pv) {
+        // What a PV guest says of GLOBAL means nothing: its kernel's half of the address space is (pv/roots.ts).
+        walk_flags = <i64>va < 0 && pv_kernel(cpu) ? ENTRY_GLOBAL : 0;
+        walk_table_mfn = <u32>(table >> 12);
+      }
       return allow(cpu, rights);
     }
     table = e & ADDR_MASK;
@@ -207,6 +214,7 @@ export function walk(cpu: Cpu, va: u64, access: i32, table: i32): bool {
   walk_table = table;
   walk_access = access;
   path_length = 0;
+  walk_table_mfn = INVALID_MFN;
   if (!(cpu.cr0 & CR0_PG)) {
     walk_gpa = va & 0xffffffff;
     walk_flags = 0;

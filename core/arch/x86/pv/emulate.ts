@@ -8,6 +8,7 @@ import { canonical } from '../limits';
 import { cpuid_leaf_pv } from '../../../gen/cpuid';
 import { EINVAL, ENODEV, EPERM, VMASST_TYPE_architectural_iopl } from '../../../gen/abi';
 import { ld, probe_range } from '../../../engine/mem';
+import { tlb_enter } from '../../../engine/tlb_sets';
 import { engine_io_bitmap, engine_new_root } from '../../../hypervisor/engine';
 import { cpu_pv32, pv_kernel, pv_of } from './state';
 
@@ -70,6 +71,7 @@ export function pv_write_cr(cpu: Cpu, n: u32, v: u64): i32 {
     case 3: {
       const r = engine_new_root(cpu, pv_cr3_frame(cpu, v));
       if (r < 0) return gp(cpu);
+      tlb_enter(cpu);
       cpu.exit = r;
       return r ? 1 : 0;
     }

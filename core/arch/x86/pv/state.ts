@@ -50,6 +50,10 @@ export class PvCpu {
   /** Of the others that 32-bit guests have. */
   syscall32_cs: u16;
   sysenter_cs: u16;
+  /** Domain.pt_kernel_generation when the global translations were forgotten last. */
+  kernel_generation: u32;
+  /** The root that kernel_space belongs to: global translations are true of its kernel half. */
+  half: u32;
   // PV_GDT: 16 × mfn; PV_LDT: 16 × mfn of the LDT's pages in use, 0 = not yet
 }
 
@@ -67,6 +71,8 @@ export const PV_SIZE: usize = 384;
 export const PV_GUEST: u32 = 1;
 export const PV_KERNEL: u32 = 2;
 export const PV_32BIT: u32 = 4;
+/** A table that is not an L1 has been walked as one, by a linear entry. */
+export const PV_LINEAR: u32 = 8;
 
 /** An entry of the trap table is a struct trap_info (public/arch-x86/xen.h): flags have the DPL in bits 0-1, bit 2 masks events. */
 export const TRAP_SIZE: u32 = 16;
@@ -94,6 +100,11 @@ export const PV_M2P_STRICT: u32 = 0x80000000;
 
 @inline export function cpu_pv32(cpu: Cpu): bool {
   return (pv_of(cpu).flags & PV_32BIT) != 0;
+}
+
+/** A program of a PV guest's runs. */
+@inline export function pv_program(cpu: Cpu): bool {
+  return (pv_of(cpu).flags & (PV_GUEST | PV_KERNEL)) == PV_GUEST;
 }
 
 /** The trap table's entry of a vector. */
