@@ -193,7 +193,7 @@ class Session {
         const running = guest;
         await this.#host.run(() => running.outcome !== null, stop.signal);
         while (this.#host.pump());
-        this.#tracer.drain();
+        this.#tracer.drain(true);
         const { outcome } = guest;
         this.#statistics.end(guest.domid, outcome ?? (late ? 'timeout' : 'left'));
         if (outcome === 'crash') await this.#report(guest);
@@ -239,6 +239,7 @@ class Session {
       console: {
         write: (bytes) => {
           this.#statistics.output();
+          this.#tracer.said(bytes);
           return this.#terminal.write(bytes);
         },
       },

@@ -1,6 +1,7 @@
 // `--trace`: what a guest does, on stderr, one line an event.
 import { LOG_CONSOLE, LOG_EVENT, LOG_HYPERCALL, type TraceInstruction } from '../../platform/core.ts';
 import type { Machine, MachineOptions } from '../../platform/machine.ts';
+import { ConsoleOnce } from './console_once.ts';
 import { hypercallRecord } from './hypercall_record.ts';
 import type { Disassemble } from './disassemble.ts';
 import { consoleText, LogReader, type LogRecord } from './log_reader.ts';
@@ -17,6 +18,7 @@ interface Traced {
 export class Tracer {
   readonly #kinds: ReadonlySet<TraceKind>;
   readonly #out = new Writer(2);
+  readonly #once = new ConsoleOnce();
   #machine: Machine | null = null;
   #log: LogReader | null = null;
   #timer: NodeJS.Timeout | undefined;
@@ -64,12 +66,18 @@ export class Tracer {
     );
   };
 
-  /** Print the log records that have come since the last time. */
-  drain(): void {
+  /** The guest has written to its console: what it writes by console_io too is not printed again. */
+  said(bytes: Uint8Array): void {
+    this.#once.said(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1'), performance.now());
+  }
+
+  /** Print the log records that have come since the last time; at a guest's `end` all that there is. */
+  drain(end = false): void {
     for (const record of this.#log?.read() ?? []) {
       if (record) this.#record(record);
       else this.#line('(records were lost)');
     }
+    this.#out.write(this.#once.due(performance.now(), end));
     this.#out.flush();
   }
 
@@ -81,6 +89,6 @@ export class Tracer {
       const { text, result } = hypercallRecord(record);
       this.#line(`${where} ${text} = ${result}`);
     } else if (type === LOG_EVENT && this.#kinds.has('events')) this.#line(`${where} event port ${u64(0)}`);
-    else if (type === LOG_CONSOLE) this.#out.write(consoleText(record));
+    else if (type === LOG_CONSOLE) this.#once.logged(consoleText(record), performance.now());
   }
 }
