@@ -25,12 +25,15 @@ import { pv_frame, pv_is_table, pv_leaf_frame } from './pv/frame';
 import { m2p_compat_frame, m2p_frame } from './pv/m2p';
 import { old_finish, type_begin } from './pv/page_type';
 import { ptwr_write } from './pv/ptwr';
-import { pv_ldt_map } from './pv/tables';
+import { pv_ldt_again, pv_ldt_map } from './pv/tables';
 import { table_walked } from './pv/translations';
 import { root_set } from './pv/vcpu';
 import { vcpu_tsc } from './time';
 import { trace_interrupt, tracing_runs } from './trace';
 import { Vcpu, vcpu_arg, vcpu_domain, vcpu_of, vcpu_pcpu } from './vcpu';
+
+/** How often is tried to make a page one of the LDT, two milliseconds each. */
+const LDT_TRIES: i32 = 16;
 
 export let engine_frame_writable: bool = false;
 export let engine_port_value: u32 = 0;
@@ -81,9 +84,14 @@ export function engine_m2p_compat_frame(index: u64): Mfn {
 
 /** A PV vCPU needs page `i` of its LDT. Its frame, 0 if it cannot have it. */
 export function engine_ldt_page(cpu: Cpu, i: u32): Mfn {
-  host_lock();
-  const mfn = pv_ldt_map(vcpu_of(cpu), i);
-  host_unlock();
+  let mfn: Mfn = 0;
+  // Whoever is waited for may wait for the lock itself.
+  for (let n = 0; n < LDT_TRIES; n++) {
+    host_lock();
+    mfn = pv_ldt_map(vcpu_of(cpu), i);
+    host_unlock();
+    if (!pv_ldt_again) break;
+  }
   return mfn;
 }
 

@@ -708,6 +708,16 @@ test('a page that other pCPUs may still write becomes a table when they have lef
   assert.equal(Atomics.load(words, at), 0, 'not before');
   await ended;
   assert.ok(!(m.x.test_frame_flags(g.mfns[9]) & stale));
+  // One that does not come: whoever waits gives the lock up again and again.
+  g.words(g.mfns[10]).fill(0n);
+  assert.equal(g.map(10, entry(g.mfns[10], RO_PTE)), 0);
+  Atomics.store(words, at, 1);
+  const from = performance.now();
+  g.steps(3, 'set_gdt', g.put(0, g.mfns[10]), 1);
+  assert.equal(m.x.test_continued(), 3);
+  assert.ok(performance.now() - from < 1000, 'it waits for seconds');
+  Atomics.store(words, at, 0);
+  assert.equal(g.call('set_gdt', g.put(0, g.mfns[10]), 1), 0);
   assert.equal(invariants(m.x), null);
 });
 

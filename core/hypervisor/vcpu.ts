@@ -111,6 +111,8 @@ export class Vcpu {
   /** A continued call's fourth argument is `cont_arg3`. */
   cont_four: u32;
   cont_arg3: u64;
+  /** A continued update_va_mapping has written the entry of this page (bit 0 set) and has still to have it forgotten; 0 = none. */
+  pv_flush_page: u64;
 }
 
 /** Has been brought up (it takes part in scheduling). */

@@ -5,23 +5,22 @@ import { pcpu_get, pcpus_passed } from '../../shared/pcpu';
 import { Vcpu, vcpu_kick } from '../vcpu';
 
 const WAIT_NS: i64 = 100000;
-/** How often is waited for a pCPU: two milliseconds by who can try again, seconds by who cannot. */
+/** How often is waited for a pCPU: two milliseconds, for nobody else gets the lock meanwhile. */
 const WAITS: i32 = 20;
-const WAITS_ONCE: i32 = 50000;
 
 /**
  * No other pCPU runs guest code any more by a translation that it had before. False: one is not there yet. It may be in the middle of an
- * instruction that waits for the lock that the caller holds, so who can gives the lock up and tries `again`. (This pCPU may
+ * instruction that waits for the lock that the caller holds, so the caller gives the lock up and tries again. (This pCPU may
  * be in the middle of an instruction; it forgets all before it enters guest code the next time.)
  */
-export function flush_wait(again: bool): bool {
+export function flush_wait(): bool {
   const epoch = host_raise_flush();
   const here = tlb_area();
   for (let i: u32 = 0; i < host().pcpu_count; i++) {
     const v = changetype<Vcpu | null>(<usize>pcpu_get(i).current);
     if (v != null) vcpu_kick(v);
   }
-  for (let n = again ? WAITS : WAITS_ONCE; n > 0; n--) {
+  for (let n = WAITS; n > 0; n--) {
     if (pcpus_passed(epoch, here)) return true;
     atomic.wait<u32>(HOST_BASE_FLUSH, atomic.load<u32>(HOST_BASE_FLUSH), WAIT_NS);
   }

@@ -15,10 +15,10 @@ export function flush_local(v: Vcpu, va: u64): void {
 }
 
 /**
- * On every vCPU of the domain, or on those whose bits are set at `bitmap`; -EINVAL: it cannot be read. Who can try `again` is told so by
- * -ERESTART when another pCPU is not there yet.
+ * On every vCPU of the domain, or on those whose bits are set at `bitmap`; -EINVAL: it cannot be read; -ERESTART: another pCPU is not there
+ * yet.
  */
-export function flush_many(v: Vcpu, everybody: bool, bitmap: u64, va: u64, again: bool): i32 {
+export function flush_many(v: Vcpu, everybody: bool, bitmap: u64, va: u64): i32 {
   const d = vcpu_domain(v);
   let elsewhere = false;
   let word: u64 = ~0;
@@ -36,5 +36,5 @@ export function flush_many(v: Vcpu, everybody: bool, bitmap: u64, va: u64, again
     else if (va == ALL_PAGES) pv_forget(other);
     else pv_invlpg(other, va);
   }
-  return elsewhere && !flush_wait(again) && again ? -ERESTART : 0;
+  return elsewhere && !flush_wait() ? -ERESTART : 0;
 }

@@ -21,12 +21,14 @@ import {
 } from '../../gen/abi';
 import { XSM_mmu_update, XSM_update_va_mapping } from '../../gen/xsm';
 import { frame } from '../../shared/frame_table';
-import { INVALID_MFN, mfn_to_ptr } from '../../shared/memory';
+import { INVALID_MFN, Mfn, mfn_to_ptr } from '../../shared/memory';
 import { Domain, domain_by_id, is_pv } from '../domain';
 import { copy_from_guest } from '../guest_access';
+import { hypercall_continue, hypercall_continue4 } from '../hypercall';
 import { Vcpu, vcpu_arg } from '../vcpu';
 import { xsm_check } from '../xsm';
 import { batch_begin, batch_answer, batch_count, batch_end } from './batch';
+import { entry_adjust, PTE_A, PTE_D } from './entries';
 import { ALL_PAGES, flush_local, flush_many } from './flush_op';
 import { m2p_set } from './m2p';
 import { pv_owned } from './memory';
@@ -100,29 +102,55 @@ function word_update(v: Vcpu, pt: Domain, pg: Domain, ma: u64, value: u64, prese
   return 0;
 }
 
+/** The call is made again as it was. 32-bit code has the value in two arguments. */
+function again(v: Vcpu, va: u64, value: u64, flags: u64): i64 {
+  if (v.compat) return hypercall_continue4(v, va, value & 0xffffffff, value >> 32, flags);
+  return hypercall_continue(v, va, value, flags);
+}
+
 export function do_update_va_mapping(d: Domain, v: Vcpu, va: u64, value: u64, flags: u64): i64 {
-  return va_mapping(d, v, d, va, value, flags);
+  const rc = va_mapping(d, v, d, va, value, flags);
+  return rc == -ERESTART ? again(v, va, value, flags) : rc;
 }
 
 export function do_update_va_mapping_otherdomain(d: Domain, v: Vcpu, va: u64, value: u64, flags: u64, domid: u32): i64 {
   const pg = page_owner(d, domid);
-  return pg == null ? -ESRCH : va_mapping(d, v, pg, va, value, flags);
+  if (pg == null) return -ESRCH;
+  const rc = va_mapping(d, v, pg, va, value, flags);
+  return rc == -ERESTART ? again(v, va, value, flags) : rc;
 }
 
-/** The L1 entry that maps `va` for the calling vCPU. */
-function va_mapping(d: Domain, v: Vcpu, pg: Domain, va: u64, value: u64, flags: u64): i64 {
+/** The L1 entry that maps `va` for the calling vCPU. -ERESTART: it is written, and some pCPU has not forgotten the old one. */
+function va_mapping(d: Domain, v: Vcpu, pg: Domain, va: u64, value: u64, flags: u64): i32 {
   const rc = xsm_check(XSM_update_va_mapping, d, pg);
   if (rc) return rc;
   type_begin(v);
   const table = l1_table(v, va);
   if (table == INVALID_MFN) return -EINVAL;
-  const e = entry_update(v, d, pg, table, l1_index(va), value, false);
+  const page = (va & ~(<u64>0xfff)) | 1;
+  const written = v.pv_flush_page == page && holds(d, table, l1_index(va), value);
+  if (v.pv_flush_page == page) v.pv_flush_page = 0;
+  const e = written ? 0 : entry_update(v, d, pg, table, l1_index(va), value, false);
   if (e) return e;
+  const f = va_flush(v, va, flags);
+  if (f == -ERESTART) v.pv_flush_page = page;
+  return f;
+}
+
+/** Is the entry `value`, whatever the processor has noted in it since? */
+function holds(d: Domain, table: Mfn, i: u32, value: u64): bool {
+  return ((load<u64>(mfn_to_ptr(table) + ((<usize>i) << 3)) ^ entry_adjust(d, value)) & ~(PTE_A | PTE_D)) == 0;
+}
+
+function va_flush(v: Vcpu, va: u64, flags: u64): i32 {
   const mask = flags & ~(<u64>UVMF_FLUSHTYPE_MASK);
   const kind = <i32>(flags & UVMF_FLUSHTYPE_MASK);
   if (kind != UVMF_TLB_FLUSH && kind != UVMF_INVLPG) return 0;
   const what = kind == UVMF_INVLPG ? va : ALL_PAGES;
-  if (mask == 0) flush_local(v, what);
-  else if (flush_many(v, mask == UVMF_ALL, mask, what, false)) return -EFAULT;
+  if (mask) {
+    const rc = flush_many(v, mask == UVMF_ALL, mask, what);
+    return rc == -EINVAL ? -EFAULT : rc;
+  }
+  flush_local(v, what);
   return 0;
 }

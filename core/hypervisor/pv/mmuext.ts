@@ -101,11 +101,11 @@ function request(d: Domain, v: Vcpu, pg: Domain, a: usize): i32 {
     case MMUEXT_TLB_FLUSH_MULTI:
     case MMUEXT_INVLPG_MULTI: {
       const what = cmd == MMUEXT_TLB_FLUSH_MULTI ? ALL_PAGES : arg1;
-      return flush_many(v, false, load<u64>(a, mmuext_op__arg2__vcpumask), what, true);
+      return flush_many(v, false, load<u64>(a, mmuext_op__arg2__vcpumask), what);
     }
     case MMUEXT_TLB_FLUSH_ALL:
     case MMUEXT_INVLPG_ALL:
-      return flush_many(v, true, 0, cmd == MMUEXT_TLB_FLUSH_ALL ? ALL_PAGES : arg1, true);
+      return flush_many(v, true, 0, cmd == MMUEXT_TLB_FLUSH_ALL ? ALL_PAGES : arg1);
     case MMUEXT_SET_LDT:
       return set_ldt(v, arg1, load<u32>(a, mmuext_op__arg2__nr_ents));
     default:

@@ -1,7 +1,7 @@
 // What a frame is used as (docs/design/pv.md). A type is held by uses; a page table's or a descriptor page's is entered by looking at its
 // contents. All of it runs under the host's lock; what takes long gives way and goes on later, whoever comes.
 import { tlb_here, tlb_revoke_write } from '../../engine/tlb_sets';
-import { EBUSY, EINVAL, ERESTART } from '../../gen/abi';
+import { EINVAL, ERESTART } from '../../gen/abi';
 import { frame, Frame, FRAME_RAM, FRAME_SHARED, frame_valid } from '../../shared/frame_table';
 import { host } from '../../shared/host';
 import { Mfn, mfn_to_ptr } from '../../shared/memory';
@@ -150,7 +150,7 @@ function use(d: Domain, mfn: Mfn, f: Frame, type: u8): i32 {
   f.pt_type = type;
   if (!unwritable(d, mfn, f)) {
     f.pt_type = PGT_none;
-    return type == PGT_seg ? -EBUSY : -ERESTART;
+    return -ERESTART;
   }
   if (type == PGT_seg) {
     if (!descriptors_check(d, mfn_to_ptr(mfn))) {
@@ -176,7 +176,7 @@ function unwritable(d: Domain, mfn: Mfn, f: Frame): bool {
   tlb_revoke_write(mfn);
   // A domain with one vCPU, which is here, has no other TLB than this one.
   const alone = tlb_here() && caller == changetype<usize>(d) && !(f.pt_flags & PGT_shared);
-  if (!(alone && (host().pcpu_count == 1 || d.max_vcpus == 1)) && !flush_wait(f.pt_type != PGT_seg)) return false;
+  if (!(alone && (host().pcpu_count == 1 || d.max_vcpus == 1)) && !flush_wait()) return false;
   f.pt_flags &= ~(PGT_stale | PGT_shared);
   return true;
 }

@@ -15,8 +15,9 @@ import { cpu_pv32, PV_32BIT, pv_of } from '../../arch/x86/pv/state';
 import { ring_fixed } from '../../arch/x86/pv/bounce32';
 import { load_segment } from '../../arch/x86/segments';
 import { Domain } from '../domain';
+import { hypercall_continue } from '../hypercall';
 import { cpu_of, Vcpu } from '../vcpu';
-import { pv_selector_ready } from './tables';
+import { pv_ldt_again, pv_selector_ready } from './tables';
 
 export function do_stack_switch(d: Domain, v: Vcpu, ss: u64, sp: u64): i64 {
   const pv = pv_of(cpu_of(v));
@@ -43,7 +44,12 @@ export function do_get_debugreg(d: Domain, v: Vcpu, reg: u32): i64 {
 export function do_set_segment_base(d: Domain, v: Vcpu, which: u32, base: u64): i64 {
   const cpu = cpu_of(v);
   if (cpu_pv32(cpu)) return -ENOSYS; // its segments' bases are in their descriptors
-  if (which == SEGBASE_GS_USER_SEL) return user_gs_selector(v, cpu, (<u32>base) & 0xffff);
+  if (which == SEGBASE_GS_USER_SEL) {
+    const selector = (<u32>base) & 0xffff;
+    const wanted = selector > 3 ? selector | 3 : selector;
+    const ready = pv_selector_ready(v, wanted);
+    return !ready && pv_ldt_again ? hypercall_continue(v, which, base, 0) : user_gs_selector(cpu, wanted, ready);
+  }
   if (which > <u32>SEGBASE_GS_USER_SEL || !canonical(base)) return -EINVAL;
   if (which == SEGBASE_FS) cpu.base_fs = base;
   else if (which == SEGBASE_GS_KERNEL) cpu.base_gs = base;
@@ -52,10 +58,9 @@ export function do_set_segment_base(d: Domain, v: Vcpu, which: u32, base: u64): 
 }
 
 /** Load GS for the programs. One that cannot be loaded becomes null: nobody is told, as in Xen. */
-function user_gs_selector(v: Vcpu, cpu: Cpu, selector: u32): i64 {
+function user_gs_selector(cpu: Cpu, wanted: u32, ready: bool): i64 {
   const kernel_base = cpu.base_gs;
-  const wanted = selector > 3 ? selector | 3 : selector;
-  if (!pv_selector_ready(v, wanted) || load_segment(cpu, SEG_GS, wanted)) load_segment(cpu, SEG_GS, 0);
+  if (!ready || load_segment(cpu, SEG_GS, wanted)) load_segment(cpu, SEG_GS, 0);
   pv_of(cpu).other_gs = cpu.base_gs;
   cpu.base_gs = kernel_base;
   return 0;
