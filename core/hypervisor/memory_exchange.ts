@@ -31,6 +31,14 @@ import { xsm_check } from './xsm';
 /** Frames exchanged before the hypercall gives way. */
 const BATCH: i64 = 1024;
 
+// The exchange that is being served: where the numbers of what is given and of what is wanted are, and how many extents of what order of each a chunk has.
+let list: u64 = 0;
+let from_order: u32 = 0;
+let given: u64 = 0;
+let wanted: u64 = 0;
+let to_order: u32 = 0;
+let taken: u64 = 0;
+
 /** Total number of frames of a reservation, ~0 if it does not fit 32 bits. */
 function frames(r: usize): u64 {
   const extents = load<u64>(r, xen_memory_reservation__nr_extents);
@@ -44,8 +52,8 @@ export function memory_exchange(d: Domain, v: Vcpu, arg: u64): i64 {
   const from = a + xen_memory_exchange__in;
   const to = a + xen_memory_exchange__out;
   const most = is_privileged(d) ? CONTROL_MAX_ORDER : GUEST_MAX_ORDER;
-  const from_order = load<u32>(from, xen_memory_reservation__extent_order);
-  const to_order = load<u32>(to, xen_memory_reservation__extent_order);
+  from_order = load<u32>(from, xen_memory_reservation__extent_order);
+  to_order = load<u32>(to, xen_memory_reservation__extent_order);
   if (from_order > most || to_order > most) return -EPERM;
   const all = frames(from);
   if (all == ~0 || all != frames(to)) return -EINVAL;
@@ -55,39 +63,26 @@ export function memory_exchange(d: Domain, v: Vcpu, arg: u64): i64 {
   let rc: i64 = xsm_check(XSM_memory_exchange, d, t);
   if (rc) return rc;
   const order = from_order > to_order ? from_order : to_order;
-  const step = (<u64>1) << (order - from_order); // extents given a chunk
+  given = (<u64>1) << (order - from_order);
+  taken = (<u64>1) << (order - to_order);
   let done = load<u64>(a, xen_memory_exchange__nr_exchanged);
   const extents = load<u64>(from, xen_memory_reservation__nr_extents);
-  if (done > extents || done % step) return -EINVAL;
-  const list = load<u64>(from, xen_memory_reservation__extent_start);
-  const wanted = load<u64>(to, xen_memory_reservation__extent_start);
+  if (done > extents || done % given) return -EINVAL;
+  list = load<u64>(from, xen_memory_reservation__extent_start);
+  wanted = load<u64>(to, xen_memory_reservation__extent_start);
   let budget = BATCH;
   for (; done < extents && rc == 0 && budget > 0; budget -= (<i64>1) << order) {
     const j = (done << from_order) >> to_order;
-    rc = is_pv(t)
-      ? chunk_pv(t, v, list, done, from_order, wanted, j, to_order, order)
-      : chunk(t, v, list, done, from_order, wanted, j, to_order, order);
-    if (rc == 0) done += step;
+    rc = is_pv(t) ? chunk_pv(t, v, done, j) : chunk(t, v, done, j);
+    if (rc == 0) done += given;
   }
   store<u64>(a, done, xen_memory_exchange__nr_exchanged);
   if (!put_xen_memory_exchange(v, arg, a)) return -EFAULT;
   return rc == 0 && done < extents ? hypercall_continue(v, XENMEM_exchange, arg, 0) : rc;
 }
 
-/** Exchange extents from `i` of the list for those from `j` of what is wanted; 2^order frames. */
-function chunk(
-  t: Domain,
-  v: Vcpu,
-  list: u64,
-  i: u64,
-  from_order: u32,
-  wanted: u64,
-  j: u64,
-  to_order: u32,
-  order: u32,
-): i64 {
-  const given = (<u64>1) << (order - from_order);
-  const taken = (<u64>1) << (order - to_order);
+/** Exchange extents from `i` of the list for those from `j` of what is wanted. */
+function chunk(t: Domain, v: Vcpu, i: u64, j: u64): i64 {
   for (let k: u64 = 0; k < given; k++) {
     if (!get_long(v, list, i + k)) return -EFAULT;
     if (!exchangeable(t, guest_word, (<u64>1) << from_order)) return -EINVAL;
@@ -115,20 +110,11 @@ let given_head: Mfn = INVALID_MFN;
 let taken_head: Mfn = INVALID_MFN;
 let taken_tail: Mfn = INVALID_MFN;
 
-function chunk_pv(
-  t: Domain,
-  v: Vcpu,
-  list: u64,
-  i: u64,
-  from_order: u32,
-  wanted: u64,
-  j: u64,
-  to_order: u32,
-  order: u32,
-): i64 {
+function chunk_pv(t: Domain, v: Vcpu, i: u64, j: u64): i64 {
   given_head = taken_head = taken_tail = INVALID_MFN;
-  let rc = give(t, v, list, i, from_order, (<u64>1) << (order - from_order));
-  if (rc == 0) rc = take(t, v, wanted, j, to_order, (<u64>1) << (order - to_order));
+  let told = true;
+  let rc = give(t, v, i);
+  if (rc == 0) rc = take(t, v, j);
   while (given_head != INVALID_MFN) {
     const mfn = given_head;
     const f = frame(mfn);
@@ -144,18 +130,15 @@ function chunk_pv(
     if (rc) for (let n: u32 = 0; n < (<u32>1) << to_order; n++) pv_release(t, mfn + n);
     else if (!put_long(v, wanted, j + k, mfn)) told = false;
   }
-  const all = told;
-  told = true;
-  return rc == 0 && !all ? -EFAULT : rc;
+  return told ? rc : -EFAULT;
 }
-let told: bool = true;
 
-/** Take the frames of `n` extents from the domain; their allocation's hold is the chain's. */
-function give(t: Domain, v: Vcpu, list: u64, i: u64, order: u32, n: u64): i64 {
-  for (let k: u64 = 0; k < n; k++) {
+/** Take the frames from the domain; their allocation's hold is the chain's. */
+function give(t: Domain, v: Vcpu, i: u64): i64 {
+  for (let k: u64 = 0; k < given; k++) {
     if (!get_long(v, list, i + k)) return -EFAULT;
     const first = guest_word;
-    for (let m: u64 = 0; m < (<u64>1) << order; m++) {
+    for (let m: u64 = 0; m < (<u64>1) << from_order; m++) {
       if (!pv_sole(t, first + m)) return -EINVAL;
       const f = frame(<u32>(first + m));
       f.pt_flags &= ~FRAME_ALLOCATED;
@@ -166,10 +149,10 @@ function give(t: Domain, v: Vcpu, list: u64, i: u64, order: u32, n: u64): i64 {
   return 0;
 }
 
-function take(t: Domain, v: Vcpu, wanted: u64, j: u64, order: u32, n: u64): i64 {
-  for (let k: u64 = 0; k < n; k++) {
+function take(t: Domain, v: Vcpu, j: u64): i64 {
+  for (let k: u64 = 0; k < taken; k++) {
     if (!get_long(v, wanted, j + k)) return -EFAULT;
-    const mfn = pv_allocate(t, guest_word, order);
+    const mfn = pv_allocate(t, guest_word, to_order);
     if (mfn == INVALID_MFN) return -ENOMEM;
     if (taken_tail == INVALID_MFN) taken_head = mfn;
     else frame(taken_tail).link = mfn;
