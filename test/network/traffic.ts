@@ -36,7 +36,21 @@ export class Sum {
   }
 }
 
+/** Bytes and their sum, and how long it took; `cpu` by `Servers.clock`. */
+export interface Moved {
+  text: string;
+  seconds: number;
+  cpu: number;
+}
+export interface Watched {
+  port: number;
+  /** The next one that is through. */
+  next: () => Promise<Moved>;
+}
+
 export class Servers {
+  /** Processor seconds of who is measured. */
+  clock: () => number = () => 0;
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
 
@@ -54,13 +68,13 @@ export class Servers {
   }
 
   /** Takes what one sends; gives the port, and the sum and seconds of the next one that has sent all. */
-  async sink(): Promise<{ port: number; next: () => Promise<{ text: string; seconds: number }> }> {
-    const done: { text: string; seconds: number }[] = [];
+  async sink(): Promise<Watched> {
+    const done: Moved[] = [];
     let wake = () => {};
     const port = await this.listen((socket) => {
-      const start = performance.now();
+      const [start, cpu] = [performance.now(), this.clock()];
       sumOf(socket).then((text) => {
-        done.push({ text, seconds: (performance.now() - start) / 1000 });
+        done.push({ text, seconds: (performance.now() - start) / 1000, cpu: this.clock() - cpu });
         socket.end();
         wake();
       }, () => {}); // prettier-ignore
@@ -73,14 +87,14 @@ export class Servers {
   }
 
   /** Sends so many bytes to who connects. */
-  async source(bytes: number): Promise<{ port: number; next: () => Promise<{ text: string; seconds: number }> }> {
-    const done: { text: string; seconds: number }[] = [];
+  async source(bytes: number): Promise<Watched> {
+    const done: Moved[] = [];
     let wake = () => {};
     const port = await this.listen((socket) => {
-      const start = performance.now();
+      const [start, cpu] = [performance.now(), this.clock()];
       void give(socket, bytes).then((text) => {
         socket.on('close', () => {
-          done.push({ text, seconds: (performance.now() - start) / 1000 });
+          done.push({ text, seconds: (performance.now() - start) / 1000, cpu: this.clock() - cpu });
           wake();
         });
         socket.resume();

@@ -272,6 +272,7 @@ export class Engine {
       owners[i]!.status = STATUS.error;
     });
     for (const [queue, list] of answers) this.#putRx(queue, list);
+    for (const { vif } of answers.keys()) vif.taken();
     return true;
   }
 

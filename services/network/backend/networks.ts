@@ -123,7 +123,8 @@ export class Networks {
       vif.deliver(frames);
       this.#engine.schedule();
     };
-    const port = net.attach({ name, vlan, offload: NO_OFFLOAD, deliver, ...(lock && { lock }) });
+    const full = (): boolean => vif.full;
+    const port = net.attach({ name, vlan, offload: NO_OFFLOAD, deliver, full, ...(lock && { lock }) });
     const vif: Vif = new Vif(id, port, rate);
     this.#vifs.set(id, { network, vif, name });
     if (!gateway) return null;

@@ -5,8 +5,11 @@ import { Bucket, type Rate } from '../switch/rate.ts';
 import { MOST_GROUPS, type Port } from '../switch/switch.ts';
 import type { RingAt } from './calls.ts';
 
-/** What waits for a guest that does not take it: more than its TCP windows, then it is dropped. */
-const MOST_BYTES = 16 << 20;
+/** What waits for a guest that does not take it, then it is dropped. */
+const MOST_BYTES = 32 << 20;
+/** From here on who can is asked to send later; from there on again. */
+const FULL_BYTES = 4 << 20;
+const DRAINED_BYTES = 1 << 20;
 const MOST_FRAMES = 8192;
 
 /** A ring pair as the control side tells of it. */
@@ -92,6 +95,22 @@ export class Vif {
     this.#groups.clear();
     clearTimeout(this.paused);
     this.paused = undefined;
+    this.taken();
+  }
+
+  #wasFull = false;
+
+  get full(): boolean {
+    const full = this.queues.some(({ bytes }) => bytes > FULL_BYTES);
+    if (full) this.#wasFull = true;
+    return full;
+  }
+
+  /** The guest has taken some. */
+  taken(): void {
+    if (!this.#wasFull || this.queues.some(({ bytes }) => bytes > DRAINED_BYTES)) return;
+    this.#wasFull = false;
+    for (const call of [...this.port.onDrain]) call();
   }
 
   /** Frames from the switch: kept until the guest has room. */

@@ -93,18 +93,22 @@ export class Gateway {
   }
 
   #tcp(guest: Guest): GuestTcp {
-    const { offload } = guest.port;
-    return (guest.tcp ??= new GuestTcp(
+    if (guest.tcp) return guest.tcp;
+    const { offload, options, onDrain } = guest.port;
+    const tcp = new GuestTcp(
       {
         way: (address, port) => way(this.plan, address, addressText(address), port)?.to,
         packet: (packet, segment) => this.#packet(guest, packet, segment),
         frame: (frame) => this.#send(guest, frame),
+        full: () => options.full?.() ?? false,
         unreachable: (bytes, packet, why) => this.#unreachable(guest, bytes, packet, why),
       },
       MTU,
       { v4: offload.gsoV4, v6: offload.gsoV6 },
       this.plan.options.connections,
-    ));
+    );
+    onDrain.add(() => tcp.drained());
+    return (guest.tcp = tcp);
   }
 
   /** A guest's port is gone. */

@@ -273,6 +273,51 @@ test('who does not read holds up the sender, in either direction', async () => {
   assert.equal(given, 65);
 });
 
+test('what the host sent before it closed still comes, however late the guest reads', async () => {
+  const port = await serve((socket) => {
+    socket.resume();
+    socket.end(Buffer.alloc(400_000, 5));
+  });
+  const { guest, plan: planned } = bed();
+  const a = await guest();
+  let full = true;
+  a.port.options.full = () => full;
+  const stream = await a.connect(planned.gateway4, port);
+  stream.text('done'); // so that the host's end of it closes altogether
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  full = false;
+  for (const call of a.port.onDrain) call();
+  await stream.ended.promise;
+  assert.equal(stream.received, 400_000);
+});
+
+test('a guest’s port that is full holds up what the host sends, not what stands in line', async () => {
+  let sent = 0;
+  const chunk = Buffer.alloc(1 << 20);
+  const port = await serve((socket) => {
+    const more = () => {
+      while (sent < 16) {
+        sent++;
+        if (!socket.write(chunk)) return;
+      }
+      socket.end();
+    };
+    socket.on('drain', more);
+    more();
+  });
+  const { guest, plan: planned } = bed();
+  const a = await guest();
+  let full = true;
+  a.port.options.full = () => full;
+  const stream = await a.connect(planned.gateway4, port);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.equal(stream.received, 0);
+  full = false;
+  for (const call of a.port.onDrain) call();
+  await stream.ended.promise;
+  assert.equal(stream.received, 16 << 20);
+});
+
 test('ports of the host lead to a guest', async () => {
   const { guest, forwards, gateway } = bed();
   const a = await guest();

@@ -19,6 +19,8 @@ export interface TcpOwner {
   /** A packet of the stack's goes to the guest; the bytes are gone with the call. */
   packet(packet: Uint8Array, segment: number): void;
   frame(frame: Frame): void;
+  /** The guest's port has enough waiting; `drained` says when no more. */
+  full(): boolean;
   /** An attempt came to nothing: the guest is told why. */
   unreachable(bytes: Uint8Array, packet: Packet, why: 'host' | 'prohibited'): void;
 }
@@ -48,6 +50,8 @@ export class GuestTcp {
   readonly #flows = new Map<string, Flow>();
   readonly #byId: (Flow | undefined)[] = [];
   readonly #free: number[] = [];
+  /** Flows whose bytes wait until the guest has taken what was sent to it. */
+  readonly #held = new Set<Flow>();
   #attempts = 0;
 
   constructor(owner: TcpOwner, mtu: number, large: { v4: boolean; v6: boolean }, most = MOST_CONNECTIONS) {
@@ -153,7 +157,7 @@ export class GuestTcp {
     socket.on('close', (failed: boolean) => {
       if (this.#byId[id] !== flow) return;
       if (flow.syn) this.#remove(flow);
-      else if (failed || !flow.ended || flow.rest) {
+      else if (failed || !flow.ended) {
         this.#stack.abort(id);
         this.#remove(flow);
       }
@@ -165,6 +169,7 @@ export class GuestTcp {
     if (this.#byId[flow.id] !== flow) return;
     this.#byId[flow.id] = undefined;
     this.#flows.delete(flow.key);
+    this.#held.delete(flow);
     this.#free.push(flow.id);
   }
 
@@ -197,6 +202,11 @@ export class GuestTcp {
   /** Gives the stack what it has room for of what the host has sent. */
   #feed(flow: Flow | undefined): void {
     if (!flow || flow.syn) return;
+    if (flow.rest && this.#owner.full()) {
+      this.#held.add(flow);
+      flow.socket.pause();
+      return;
+    }
     if (flow.rest) {
       const taken = this.#stack.write(flow.id, flow.rest);
       if (taken < flow.rest.length) {
@@ -208,6 +218,13 @@ export class GuestTcp {
       flow.socket.resume();
     }
     if (flow.ended) this.#stack.finish(flow.id);
+  }
+
+  /** The guest's port is full no more. */
+  drained(): void {
+    const held = [...this.#held];
+    this.#held.clear();
+    for (const flow of held) if (this.#byId[flow.id] === flow) this.#feed(flow);
   }
 
   #gone(id: number, error: number): void {

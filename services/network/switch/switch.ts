@@ -12,6 +12,8 @@ export interface PortOptions {
   name: string;
   /** Takes frames. They are others' too: not to be changed. `from` is the port they came in by. */
   deliver(frames: Frame[], from: Port): void;
+  /** More waits there than it takes soon: who can should send later, and hears by `onDrain` when. Nobody is kept from sending. */
+  full?(): boolean;
   offload?: Offload;
   vlan?: Vlan;
   /** `undefined` is unlocked; `disabled` neither sends nor receives. */
@@ -48,6 +50,8 @@ export class Port {
   offload: Offload;
   /** Multicast addresses wanted; `undefined` is all. */
   groups: Set<number> | undefined;
+  /** Called when the port is full no more. */
+  readonly onDrain = new Set<() => void>();
   /** Frames on their way to the port, until the batch they came with is through. */
   readonly pending: Frame[] = [];
   readonly #switch: Switch;
