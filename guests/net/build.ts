@@ -10,7 +10,7 @@ import { guestImage } from '../image/index.ts';
 /** In the order in which they are loaded. */
 const MODULES = ['xen-netfront'];
 /** For QEMU's interfaces, which the benchmark compares with. */
-const VIRTIO = ['virtio', 'virtio_ring', 'virtio_mmio', 'failover', 'net_failover', 'virtio_net'];
+const VIRTIO = ['virtio_ring', 'virtio', 'virtio_mmio', 'failover', 'net_failover', 'virtio_net'];
 
 /** Our own files, and where they go. */
 const PLACES = { init: 'net/init', dhcp: 'net/dhcp', up: 'bin/net', traffic: 'bin/traffic' };

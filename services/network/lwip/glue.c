@@ -24,7 +24,7 @@ IMPORT(gone) void host_gone(u32_t id, s32_t error);
 IMPORT(timer) void host_timer(void);
 
 #define CONNECTIONS 4096
-#define LARGEST 65000 // of a packet with its headers
+#define LARGEST 33000 // of a packet with its headers: two of them fit a window that has not grown yet
 #define STAGE 65536
 
 struct connection {
