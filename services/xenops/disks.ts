@@ -1,6 +1,8 @@
 // The guests' disks: images opened by the block service, devices laid out in the store, and their end.
 import type { Machine } from '../../platform/machine.ts';
 import { BLOCK_DOMID, BlockService, type BlockDevice } from '../block/backend/service.ts';
+import { ABI_32, ABI_64 } from '../block/protocol/blkif.ts';
+import type { DomainDescription } from '../xenstore/domain_tree.ts';
 import type { ImageOptions } from '../block/backend/messages.ts';
 import { Vbd } from '../block/backend/vbd.ts';
 import type { Hypercalls } from '../lib/hypercalls.ts';
@@ -29,8 +31,7 @@ export interface OpenDisk {
 
 export interface Attachment {
   bootable: boolean;
-  /** Of guest: pvh, pv. */
-  type: string;
+  guest: Pick<DomainDescription, 'type' | 'bits'>;
 }
 
 interface Disk extends OpenDisk {
@@ -122,8 +123,8 @@ export class Disks {
     return closing;
   }
 
-  /** Gives a guest the disk. Its driver finds it at its next look. `type`: of guest. */
-  attach(domid: number, { options, device }: OpenDisk, { bootable, type: guest }: Attachment): void {
+  /** Gives a guest the disk. Its driver finds it at its next look. */
+  attach(domid: number, { options, device }: OpenDisk, { bootable, guest }: Attachment): void {
     const { service, client } = this.#start();
     const address: Address = { backend: BLOCK_DOMID, frontend: domid, kind: 'vbd', device: options.number };
     const { image, cdrom, discard } = options;
@@ -144,9 +145,9 @@ export class Disks {
       front: {
         'virtual-device': options.number,
         // Linux takes a PVH guest for an HVM one here, and leaves its CD drives to an IDE driver; what is behind `info` says that it is one.
-        'device-type': cdrom && guest !== 'pvh' ? 'cdrom' : 'disk',
+        'device-type': cdrom && guest.type !== 'pvh' ? 'cdrom' : 'disk',
         trusted: 1,
-        protocol: 'x86_64-abi',
+        protocol: (guest.bits === 32 ? ABI_32 : ABI_64).name,
       },
     });
     const vbd = new Vbd(service, device, { frontend: domid, cdrom });

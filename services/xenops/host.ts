@@ -209,6 +209,7 @@ export class Host {
       name: options.name,
       uuid,
       type: options.plan.type,
+      ...(options.plan.type === 'pv' && { bits: options.plan.bits }),
       memory: options.memoryKib,
       ...(options.maxMemoryKib !== undefined && { maxMemory: options.maxMemoryKib }),
       ...(options.image && { image: options.image }),
@@ -232,7 +233,7 @@ export class Host {
       return backend;
     });
     (options.disks ?? []).forEach((disk, i) =>
-      this.disks.attach(made.domid, disk, { bootable: i === 0, type: options.plan.type }),
+      this.disks.attach(made.domid, disk, { bootable: i === 0, guest: description }),
     );
     for (const { devid, network, options: nic } of options.nics ?? [])
       this.vifs.attach(made.domid, devid, network, nic);

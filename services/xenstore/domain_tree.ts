@@ -7,6 +7,8 @@ export interface DomainDescription {
   name: string;
   uuid: string;
   type: 'pvh' | 'pv' | 'hvm';
+  /** Of a PV guest: how wide its addresses are; none: 64. */
+  bits?: 32 | 64;
   /** KiB the domain starts with, and may grow to. */
   memory: number;
   maxMemory?: number;

@@ -49,7 +49,7 @@ export class BlockBed {
         ...options,
       },
     ]);
-    this.host.disks.attach(domain.domid, open!, { bootable: false, type: 'pv' });
+    this.host.disks.attach(domain.domid, open!, { bootable: false, guest: { type: 'pv' } });
     const front = { number, ...(abi && { abi }), ...(order !== undefined && { order }), ...(queues && { queues }) };
     return new FrontDisk(domain, { ...front, ...(nodes && { nodes }) });
   }

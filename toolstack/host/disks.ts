@@ -91,7 +91,7 @@ export async function attachDisk(domains: Domains, domid: number, disk: DiskConf
   keep(domains, domain, [...domain.config.disks, disk]);
 }
 
-const attachmentTo = ({ guest }: Domain): Attachment => ({ bootable: false, type: guest.description.type });
+const attachmentTo = ({ guest }: Domain): Attachment => ({ bootable: false, guest: guest.description });
 
 function keep(domains: Domains, domain: Domain, disks: DiskConfig[]): void {
   domain.config = { ...domain.config, disks };
