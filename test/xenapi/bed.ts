@@ -17,8 +17,8 @@ export interface Ran {
 }
 
 /** A program to its end. */
-export async function run(command: string, args: string[], input = ''): Promise<Ran> {
-  const child = spawn(command, args, { stdio: 'pipe' });
+export async function run(command: string, args: string[], input = '', env = {}): Promise<Ran> {
+  const child = spawn(command, args, { stdio: 'pipe', env: { ...process.env, ...env } });
   child.stdin.on('error', () => {});
   child.stdin.end(input);
   const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);

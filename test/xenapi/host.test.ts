@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { ROOT } from '../../bin/setup.cjs';
 import { VM_RECORD } from '../../toolstack/xenapi/testing.ts';
 import { xenapiPaths } from '../../toolstack/xenapi/server.ts';
 import { Bed, until } from '../host/bed.ts';
+import { run } from './bed.ts';
 
 const bed = new Bed();
 const paths = xenapiPaths(bed.state);
@@ -169,6 +171,26 @@ test('disks and networks of a VM are those of its domain', async () => {
   assert.doesNotMatch(await bed.ok('network-list', 'devices'), /02:00:00:00:00:01/);
   await call('VM.hard_shutdown', vm);
   await call('VDI.destroy', vdi);
+  await call('VM.destroy', vm);
+});
+
+test("what a guest's agent writes into xenstore is in its metrics", async () => {
+  const vm: string = await call('VM.create', {
+    ...GUEST,
+    name_label: 'agent',
+    xenstore_data: { 'vm-data/greeting': 'hello', 'other/x': 'no' },
+  });
+  await call('VM.start', vm, true, false);
+  const path = `/local/domain/${(await call('VM.get_domid', vm)) as number}`;
+  const env = { XENSTORED_RUNDIR: join(bed.state, 'xenstored') };
+  const store = async (...args: string[]) =>
+    (await run(process.execPath, [join(ROOT, 'cli/xenstore.ts'), ...args], '', env)).out;
+  assert.equal(await store('read', `${path}/vm-data/greeting`), 'hello\n');
+  await store('write', `${path}/attr/vif/0/ipv4/0`, '10.0.2.15', `${path}/data/os_name`, 'a guest');
+  await until(async () => (await call('VM.get_guest_metrics', vm)) !== 'OpaqueRef:NULL', 'there are metrics');
+  const metrics: string = await call('VM.get_guest_metrics', vm);
+  assert.equal(((await call('VM_guest_metrics.get_networks', metrics)) as Record<string, string>)['0/ip'], '10.0.2.15');
+  await call('VM.hard_shutdown', vm);
   await call('VM.destroy', vm);
 });
 

@@ -6,6 +6,7 @@ import { tell } from '../message/messages.ts';
 import type { Task } from '../task/tasks.ts';
 import type { Xapi } from '../xapi.ts';
 import { assertAttachable, describeDisk } from '../VBD/attach.ts';
+import { guestSays } from '../VM_guest_metrics/guest.ts';
 import { describeNic } from '../VIF/attach.ts';
 import type { MachineDescription, Reason } from '../xenops/xenops.ts';
 import { assertAllowed, operate } from './operations.ts';
@@ -33,7 +34,18 @@ function describe(xapi: Xapi, vm: Row): MachineDescription {
     ...{ vcpus: vm.number('VCPUs_at_startup'), maxVcpus: vm.number('VCPUs_max') },
     ...{ kernel: vm.text('PV_kernel'), ramdisk: vm.text('PV_ramdisk'), commandLine: vm.text('PV_args') },
     ...{ bootloader: vm.text('PV_bootloader'), bootloaderArgs: vm.text('PV_bootloader_args') },
+    data: guestData(vm),
   };
+}
+
+/** Only keys below vm-data are a guest's to read; a name is what xenstore takes for one. */
+function guestData(vm: Row): Record<string, string> {
+  const data: Record<string, string> = {};
+  for (const [key, value] of Object.entries(vm.map('xenstore_data'))) {
+    const [, name] = /^vm-data\/([\w@:.+-]+(?:\/[\w@:.+-]+){0,8})$/.exec(key) ?? [];
+    if (name !== undefined && key.length < 256 && Buffer.byteLength(value) <= 2048) data[name] = value;
+  }
+  return data;
 }
 
 /** What the hypervisor needs beside a guest's memory. */
@@ -61,6 +73,7 @@ export class Power {
   constructor(xapi: Xapi) {
     this.#xapi = xapi;
     xapi.xenops.onEnd = (uuid, reason) => this.#ended(uuid, reason);
+    xapi.xenops.onGuest = (uuid, keys) => guestSays(xapi, uuid, keys);
   }
 
   async #boot(vm: Row, paused: boolean): Promise<void> {

@@ -26,6 +26,13 @@ import { domainPath } from '../../../services/xenstore/protocol/path.ts';
 import { Failure } from '../failure.ts';
 import type { DiskDescription, HostFacts, MachineDescription, NicDescription, Reason, Xenops } from './xenops.ts';
 
+/** Where a guest's agent writes. */
+const SPOKEN = ['attr', 'data', 'control'];
+const TOGETHER_MS = 200;
+/** A guest may write more, up to xenstore's quota; nobody reads that. */
+const MAX_KEYS = 1000;
+const MAX_DEPTH = 4;
+
 const KIB = 1024;
 const PAGE = 4096;
 const REASONS: Record<number, Reason> = {
@@ -99,6 +106,9 @@ export class Hypervisor implements Xenops {
   readonly #boot: string;
   readonly #machines = new Map<string, Domain>();
   onEnd: (uuid: string, reason: Reason) => void = () => {};
+  onGuest: (uuid: string, keys: ReadonlyMap<string, string>) => void = () => {};
+  /** Watches of guests' keys, by machine. */
+  readonly #watches = new Map<string, () => void>();
 
   /** `boot`: the folder with kernels. */
   constructor(domains: Domains, boot: string) {
@@ -112,7 +122,10 @@ export class Hypervisor implements Xenops {
     for (const [uuid, domain] of this.#machines) {
       if (domain.domid !== domid) continue;
       const why = what === 'destroyed' ? 'destroyed' : (REASONS[reason!] ?? 'crash');
-      if (what === 'destroyed') this.#machines.delete(uuid);
+      if (what === 'destroyed') {
+        this.#machines.delete(uuid);
+        this.#unwatch(uuid);
+      }
       // Not in the midst of what is happening.
       setImmediate(() => this.onEnd(uuid, why));
     }
@@ -184,7 +197,42 @@ export class Hypervisor implements Xenops {
     const options = { source: '', paused, unattended: true };
     const domain = await toldLater(() => createWithDevices(this.#domains, config, options));
     this.#machines.set(machine.uuid, domain);
+    const path = domainPath(domain.domid);
+    for (const [key, value] of Object.entries(machine.data)) this.#domains.store.write(`${path}/vm-data/${key}`, value);
+    this.#watch(machine.uuid, path);
     return domain.domid;
+  }
+
+  /** A guest's agent writes many keys, one after the other: they are told together. */
+  #watch(uuid: string, path: string): void {
+    const { store } = this.#domains;
+    let timer: NodeJS.Timeout | undefined;
+    const told = (): void => {
+      timer = undefined;
+      const keys = new Map<string, string>();
+      for (const folder of SPOKEN) this.#collect(path, folder, keys, 0);
+      this.onGuest(uuid, keys);
+    };
+    const changed = (): void => void (timer ??= setTimeout(told, TOGETHER_MS).unref());
+    const ends = SPOKEN.map((folder) => store.watch(`${path}/${folder}`, changed));
+    this.#watches.set(uuid, () => {
+      clearTimeout(timer);
+      for (const end of ends) end();
+    });
+  }
+
+  #collect(path: string, at: string, keys: Map<string, string>, depth: number): void {
+    const { store } = this.#domains;
+    const value = store.find(`${path}/${at}`);
+    if (value === undefined || keys.size >= MAX_KEYS) return;
+    if (value !== '') keys.set(at, value);
+    if (depth < MAX_DEPTH)
+      for (const name of store.list(`${path}/${at}`)) this.#collect(path, `${at}/${name}`, keys, depth + 1);
+  }
+
+  #unwatch(uuid: string): void {
+    this.#watches.get(uuid)?.();
+    this.#watches.delete(uuid);
   }
 
   /** Networks are made when the first guest is plugged into them; but the default one they lead nowhere. */
@@ -242,6 +290,7 @@ export class Hypervisor implements Xenops {
   destroy(uuid: string): void {
     const domain = this.#machines.get(uuid);
     this.#machines.delete(uuid);
+    this.#unwatch(uuid);
     if (domain && this.#domains.peek(domain.domid) === domain) this.#domains.destroy(domain.domid);
   }
 

@@ -28,6 +28,7 @@ export class Simulator implements Xenops {
   #next = 1;
   #console = '(XEN) simulated hypervisor\n';
   onEnd: (uuid: string, reason: Reason) => void = () => {};
+  onGuest: (uuid: string, keys: ReadonlyMap<string, string>) => void = () => {};
 
   constructor(options: SimulatorOptions = {}) {
     this.#options = { obeysAfter: 0, ...options };

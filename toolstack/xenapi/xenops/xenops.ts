@@ -37,6 +37,8 @@ export interface MachineDescription {
   commandLine: string;
   bootloader: string;
   bootloaderArgs: string;
+  /** Keys below `vm-data` in xenstore. */
+  data: Record<string, string>;
   disks: DiskDescription[];
   nics: NicDescription[];
 }
@@ -96,4 +98,6 @@ export interface Xenops {
   debugKeys(keys: string): void;
   /** Told once for each domain that has stopped; what is left of it is to be destroyed. */
   onEnd: (uuid: string, reason: Reason) => void;
+  /** Told of all that a guest has below `attr`, `data` and `control` in xenstore, when it has changed. */
+  onGuest: (uuid: string, keys: ReadonlyMap<string, string>) => void;
 }
