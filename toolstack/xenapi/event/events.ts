@@ -57,10 +57,13 @@ export class Events {
   readonly #waiting = new Set<() => void>();
   #timer: NodeJS.Timeout | undefined;
   readonly #registered = new Map<string, Registered>();
+  /** Many wait for the same with the same token: what one is told is made once, until something changes again. */
+  readonly #shared = new Map<string, EventBatch>();
 
   constructor(db: Database) {
     this.#db = db;
     db.listen(() => {
+      this.#shared.clear();
       if (this.#waiting.size === 0 || this.#timer) return;
       this.#timer = setTimeout(() => {
         this.#timer = undefined;
@@ -120,16 +123,25 @@ export class Events {
     const given = readToken(token);
     let since = given > this.#db.generation ? 0 : given;
     const deadline = performance.now() + Math.min(Math.max(timeout, 0), MAX_TIMEOUT_S) * 1000;
-    let events = this.#collect(subscription, since);
-    while (events.length === 0 && !signal.aborted) {
+    let batch = this.#look(subscription, classes, since);
+    while (batch.events.length === 0 && !signal.aborted) {
       // Nothing until here was of interest.
       since = this.#db.generation;
       const left = deadline - performance.now();
       if (left <= 0) break;
       await this.#wait(left, signal);
-      events = this.#collect(subscription, since);
+      batch = this.#look(subscription, classes, since);
     }
-    return this.#batch(subscription, events);
+    return batch;
+  }
+
+  #look(subscription: Subscription, classes: string[], since: number): EventBatch {
+    const key = `${since} ${JSON.stringify(classes)}`;
+    const known = this.#shared.get(key);
+    if (known) return known;
+    const made = this.#batch(subscription, this.#collect(subscription, since));
+    this.#shared.set(key, made);
+    return made;
   }
 
   #batch(subscription: Subscription, events: Event[]): EventBatch {

@@ -41,7 +41,25 @@ export function* json(type: Type, value: Answer): Generator<string> {
   } else yield JSON.stringify(value);
 }
 
-function* jsonBatch({ events, valid_ref_counts, token }: EventBatch): Generator<string> {
+/** Batches that several clients get are written once. */
+const texts = new WeakMap<EventBatch, string>();
+const MAX_KEPT = 2 ** 20;
+
+function* jsonBatch(batch: EventBatch): Generator<string> {
+  const known = texts.get(batch);
+  if (known !== undefined) {
+    yield known;
+    return;
+  }
+  let whole: string | undefined = '';
+  for (const piece of piecesOf(batch)) {
+    if (whole !== undefined) whole = whole.length < MAX_KEPT ? whole + piece : undefined;
+    yield piece;
+  }
+  if (whole !== undefined) texts.set(batch, whole);
+}
+
+function* piecesOf({ events, valid_ref_counts, token }: EventBatch): Generator<string> {
   yield '{"events":[';
   let before = '';
   for (const { snapshot, ...rest } of events) {
