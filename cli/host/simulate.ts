@@ -9,7 +9,7 @@ import { serve } from '../../toolstack/xenapi/server.ts';
 import { Simulator } from '../../toolstack/xenapi/xenops/simulator.ts';
 import { EXIT, number, parse, UsageError } from '../options.ts';
 import { address } from './options.ts';
-import { welcome } from './xenapi.ts';
+import { toldWhere, welcome } from './xenapi.ts';
 import { VERSION } from './version.ts';
 
 const OPTIONS = {
@@ -73,11 +73,8 @@ type Address = ReturnType<typeof address>;
 
 async function run(state: string, xenops: Simulator, tls: Address, plain: Address | undefined): Promise<void> {
   const log = (text: string): boolean => process.stderr.write(`${text}\n`);
-  const server = await serve({ state, xenops, log, version: VERSION, tls, plain }).catch(
-    (error: NodeJS.ErrnoException) => {
-      if (error.syscall !== 'listen') throw error;
-      throw new Refused(`nothing can be served there (${error.code}): choose another address by --listen or --http.`);
-    },
+  const server = await toldWhere('--listen or --http', () =>
+    serve({ state, xenops, log, version: VERSION, tls, plain }),
   );
   for (const sentence of welcome(server, tls.host, state)) process.stdout.write(`${sentence}\n`);
   await new Promise<void>((resolve) => {

@@ -21,7 +21,7 @@ import type { Server as XenApi } from '../../toolstack/xenapi/server.ts';
 import { HostLog } from './log.ts';
 import type { HostOptions } from './options.ts';
 import { VERSION } from './version.ts';
-import { addressText, welcome } from './xenapi.ts';
+import { addressText, toldWhere, welcome } from './xenapi.ts';
 
 const MIB = 2 ** 20;
 /** A detached host's word to who started it, on this descriptor. */
@@ -136,7 +136,10 @@ async function serveXenApi(
   const folder = state.paths.folder;
   const { boot } = xenapiPaths(folder);
   const xenops = new Hypervisor(domains, boot);
-  return serve({ state: folder, xenops, log: (text) => log.write(text), version: VERSION, tls: options.xenapi });
+  const { xenapi: tls } = options;
+  return toldWhere('--xenapi', () =>
+    serve({ state: folder, xenops, log: (text) => log.write(text), version: VERSION, tls }),
+  );
 }
 
 async function run(

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, test, type TestContext } from 'node:test';
 import { ROOT } from '../../bin/setup.cjs';
+import { manage } from '../../cli/host/user.ts';
+import { EXIT, UsageError } from '../../cli/options.ts';
 import { VM_RECORD } from '../../toolstack/xenapi/testing.ts';
 import { xenapiPaths } from '../../toolstack/xenapi/server.ts';
 import { rpc, run, Simulated } from './bed.ts';
@@ -42,22 +44,45 @@ test("root's first password lies in a file until it is changed", async () => {
   await login('root', host.password);
 });
 
-test('mistakes are one sentence', async () => {
+/** In this process: a process of its own takes longer than all it does. */
+async function refusal(t: TestContext, args: string[]): Promise<[code: number, sentence: string]> {
+  let said = '';
+  const write = t.mock.method(process.stderr, 'write', (text: string) => ((said += text), true));
+  try {
+    return [await manage([...args, '--state', host.state]), said];
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return [EXIT.usage, `${error.message}\n`];
+  } finally {
+    write.mock.restore();
+  }
+}
+
+test('mistakes are one sentence', async (t) => {
   for (const [args, code, sentence] of [
     [['user'], 64, /Nothing is known of 'user '/],
     [['user', 'password'], 64, /needs a name/],
     [['user', 'password', 'a b'], 1, /no user's name/],
-    [['user', 'password', 'bob'], 1, /1 to 1024 characters/],
     [['user', 'remove', 'bob'], 1, /there is no user 'bob'/],
     [['user', 'remove', 'root'], 1, /root stays/],
     [['database', 'restore', 'none'], 65, /there is no file/],
     [['database', 'dump', 'a', 'b'], 64, /'b' is too much/],
   ] as [string[], number, RegExp][]) {
-    const ran = await xenolith(args);
-    assert.equal(ran.code, code, args.join(' '));
-    assert.match(ran.err, sentence);
-    assert.equal(ran.err.trimEnd().split('\n').length, 1);
+    const [got, said] = await refusal(t, args);
+    assert.equal(got, code, args.join(' '));
+    assert.match(said, sentence);
+    assert.equal(said.trimEnd().split('\n').length, 1);
   }
+  assert.match((await xenolith(['user', 'password', 'bob'])).err, /^xenolith: .*1 to 1024 characters\.\n$/);
+});
+
+test('an address that somebody has', async () => {
+  const port = new URL(host.tls).port;
+  const { code, err } = await run(process.execPath, [join(ROOT, 'cli/main.ts'), 'simulate', '--listen', port]);
+  assert.deepEqual(
+    [code, err],
+    [1, 'xenolith: XenAPI cannot be served there (EADDRINUSE): choose another address by --listen or --http.\n'],
+  );
 });
 
 test('objects are dumped while the host runs, and restored to another', async () => {
