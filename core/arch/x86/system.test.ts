@@ -24,6 +24,7 @@ const STUBS: Record<string, string> = {
     export function engine_domain(cpu: Cpu): u32 { return 1; }
     export function engine_upcall_vector(cpu: Cpu): i32 { return -1; }
     export function engine_is_table(cpu: Cpu, mfn: u64, level: i32): bool { return false; }
+    export function engine_table_walked(cpu: Cpu, mfn: u32, va: u64): void {}
     export function engine_io_bitmap(cpu: Cpu, va: u64): u32 { return 0; }
     export function engine_new_root(cpu: Cpu, mfn: u64): i32 { return -1; }
     export function engine_store_entry(cpu: Cpu, ma: u64, mask: u64, old: u64, value: u64): i32 { return -1; }`,
