@@ -43,17 +43,21 @@ class Region {
   pages: u32;
   /** Where the next number goes. */
   turn: u32;
-  /** The number under which it was entered last. */
+  /** The number under which it was entered last, and where its first page was then. */
   last: u64;
+  base: u64;
   /** The set of translations in which it was last found not to be mapped so. */
   not_in: u64;
   /** Of a dead one: its function's place in the table, and the next that died. */
   place: u32;
   next_dead: u32;
-  // u64[SPACES] at REGION_SPACES: numbers of sets of translations; then pages: RegionPage, the code page's next Node, the Region
+  // {number, base}[SPACES] at REGION_SPACES: sets of translations, and where its first page is there; then pages: RegionPage, the code page's
+  // next Node, the Region
 }
-const REGION_SPACES: usize = 40;
-const REGION_HEADER: usize = REGION_SPACES + ((<usize>SPACES) << 3);
+const REGION_SPACES: usize = 48;
+const SPACE_SIZE: usize = 16;
+const SPACES_SIZE: usize = <usize>SPACES * SPACE_SIZE;
+const REGION_HEADER: usize = REGION_SPACES + SPACES_SIZE;
 /** A page of a region is on the list of its code page: whoever changes that one's bytes finds what relies on them. */
 const NODE_NEXT: usize = REGION_PAGE_SIZE;
 const NODE_REGION: usize = REGION_PAGE_SIZE + 4;
@@ -211,7 +215,8 @@ export function region_enter(cpu: Cpu, u: usize): usize {
     return changetype<usize>(e);
   }
   const base = cpu.page_va - <u64>((<i64>region_page(r, e.page).delta) << 12);
-  if (r.last != number(cpu, globals) && r.last != number(cpu, space) && !known(cpu, r)) {
+  const entered = r.base == base && (r.last == number(cpu, globals) || r.last == number(cpu, space));
+  if (!entered && !known(cpu, r, base)) {
     if (r.fn == 0) return region_remove(u, e);
     if (!check(cpu, r, base)) {
       counters.declines++;
@@ -248,15 +253,16 @@ export function region_original(u: usize): usize {
   return (n << 1) | (<u64>(cpu.cpl == 3));
 }
 
-/** Has the region been looked at under the present translations? */
-function known(cpu: Cpu, r: Region): bool {
+/** Has the region been looked at under the present translations, there? */
+function known(cpu: Cpu, r: Region, base: u64): bool {
   const here = number(cpu, space);
   const everywhere = number(cpu, globals);
   const list = changetype<usize>(r) + REGION_SPACES;
-  for (let i: usize = 0; i < (<usize>SPACES) << 3; i += 8) {
+  for (let i: usize = 0; i < SPACES_SIZE; i += SPACE_SIZE) {
     const n = load<u64>(list + i);
-    if (n != everywhere && n != here) continue;
+    if ((n != everywhere && n != here) || load<u64>(list + i, 8) != base) continue;
     r.last = n;
+    r.base = base;
     return true;
   }
   return false;
@@ -286,7 +292,9 @@ function check(cpu: Cpu, r: Region, base: u64): bool {
     if (!(mapped_flags & ENTRY_GLOBAL)) global = false;
     store<u8>(filter(va), 1);
   }
-  store<u64>(changetype<usize>(r) + REGION_SPACES + ((<usize>r.turn) << 3), number(cpu, global ? globals : space));
+  const at = changetype<usize>(r) + REGION_SPACES + <usize>r.turn * SPACE_SIZE;
+  store<u64>(at, number(cpu, global ? globals : space));
+  store<u64>(at, base, 8);
   r.turn = (r.turn + 1) & (SPACES - 1);
   return true;
 }
@@ -307,7 +315,7 @@ function dead(r: Region): bool {
   first_dead = changetype<usize>(r);
   r.fn = 0;
   r.last = 0;
-  memory.fill(changetype<usize>(r) + REGION_SPACES, 0, (<usize>SPACES) << 3);
+  memory.fill(changetype<usize>(r) + REGION_SPACES, 0, SPACES_SIZE);
   return false;
 }
 

@@ -131,6 +131,43 @@ test('a page that moves is seen when INVLPG says so, not before', () => {
   assert.equal((added() - 1000n) % 1000n, 0n);
 });
 
+test('a page at two places has the neighbours of where it is run', () => {
+  const rounds = 1000;
+  const THERE = A + 0x4000;
+  const a = new Assembler(64, new Random(1), { sse: 0, wild: 0 }, A);
+  a.label(0);
+  a.emit(0xe8); // call the next page
+  a.dword(B - a.here - 4);
+  a.emit(0xff, 0xc9, 0x0f, 0x85); // dec ecx; jnz
+  a.reference(0);
+  a.emit(0xb9); // mov ecx, rounds
+  a.dword(rounds);
+  a.emit(0x48, 0x31, 0xf2, 0xff, 0xe2); // xor rdx, rsi; jmp rdx: the other place
+  const { adds } = looping(rounds);
+  const gpr = new BigUint64Array(16);
+  [gpr[1], gpr[2], gpr[4], gpr[6]] = [BigInt(rounds), BigInt(A), BigInt(bed.STACK_TOP - 64), BigInt(A ^ THERE)];
+  const rest = { rflags: 2, mxcsr: 0x1f80, xmm: new Uint8Array(256), fsBase: 0, gsBase: 0 };
+  const memory = [
+    { at: A, bytes: a.finish() },
+    { at: B, bytes: adds(1) },
+    { at: THERE + 0x1000, bytes: adds(1000) },
+  ];
+  const [plain, translated] = [new bed.Bed(false), new bed.Bed(true)];
+  for (const machine of [plain, translated]) {
+    machine.load({ mode: 64, cpl: 0, rip: A, gpr, ...rest, memory });
+    machine.moveEntry(THERE, A);
+    machine.run(20);
+    while (machine.rip !== BigInt(A)) machine.run(1);
+  }
+  assert.ok(translated.translate());
+  for (let slice = 0; slice < 60; slice++) {
+    for (const machine of [plain, translated]) machine.run(999);
+    assert.equal(plain.difference(translated), '', `slice ${slice}`);
+  }
+  assert.ok(plain.get(plain.cpu + 24) > 3_000_000n, 'it was not at both places');
+  assert.ok(translated.counts.retired > rounds, 'nothing was translated');
+});
+
 test('an answer for bytes that have changed meanwhile is not used', () => {
   const { load, adds } = looping(1000);
   const machine = new bed.Bed(true);
