@@ -95,7 +95,7 @@ async function profiled(options: Partial<MachineOptions>): Promise<ProfileResult
   let log!: LogReader;
   let timer!: NodeJS.Timeout;
   const drain = (): void => log.read().forEach((record) => profile.add(record));
-  await run('spin=40 test=version', options, (host) => {
+  await run('spin=250 test=version', options, (host) => {
     log = new LogReader(host.machine);
     timer = setInterval(drain, 10);
   });
