@@ -142,6 +142,15 @@ export class Box implements Mailbox {
     if (wait.async) await wait.value;
   }
 
+  /** Calls `work` now and whenever the bell has rung. */
+  async listen(work: () => void): Promise<never> {
+    for (;;) {
+      const seen = this.bell;
+      work();
+      await this.rung(seen);
+    }
+  }
+
   // ---- one call at a time, as other services have it
 
   hypercall(nr: number, ...args: (number | bigint)[]): bigint {

@@ -2,6 +2,7 @@
 import { XenbusStateClosed, XenbusStateClosing, XenbusStateInitialising } from '../../spec/abi/constants.ts';
 import type { LocalClient } from '../xenstore/protocol/client.ts';
 import { domainPath, parentOf } from '../xenstore/protocol/path.ts';
+import { packStrings, XS } from '../xenstore/protocol/wire.ts';
 import { backPath, frontPath, type Address } from './backend.ts';
 
 type Rows = Readonly<Record<string, string | number>>;
@@ -19,6 +20,9 @@ export interface NewDevice {
 
 export const notesPath = ({ frontend, kind, device }: Address): string => `/libxl/${frontend}/device/${kind}/${device}`;
 
+/** A back end writes many nodes for many guests; its part of the store is bounded by what toolstacks attach. */
+const QUOTAS = { nodes: 1 << 20, watches: 1 << 16, memory: 1 << 28, 'transaction-nodes': 4096, outstanding: 1 << 16 };
+
 /** The domain whose service a back end is, as the store has it. */
 export function serviceNodes(store: LocalClient, domid: number, name: string): void {
   const home = domainPath(domid);
@@ -33,6 +37,8 @@ export function serviceNodes(store: LocalClient, domid: number, name: string): v
       store.setPerms(path, [`n${domid}`], tx);
     }
   });
+  for (const [quota, value] of Object.entries(QUOTAS))
+    store.call(XS.SET_QUOTA, packStrings(String(domid), quota, String(value)));
 }
 
 /** Lays out a device; its front end and back end see all of it or nothing. */
@@ -66,6 +72,15 @@ export function closeDevice(store: LocalClient, address: Address): void {
     if (store.find(`${back}/state`, tx) !== String(XenbusStateClosed))
       store.write(`${back}/state`, String(XenbusStateClosing), tx);
   });
+}
+
+/** Whether a device that was asked to close has done so within `ms`. */
+export async function goneWithin(gone: Promise<void>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), ms)));
+  const done = await Promise.race([gone.then(() => true), late]);
+  clearTimeout(timer);
+  return done;
 }
 
 /** Takes away what writeDevice made, and folders that are empty then. */

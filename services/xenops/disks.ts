@@ -7,10 +7,9 @@ import type { ImageOptions } from '../block/backend/messages.ts';
 import { Vbd } from '../block/backend/vbd.ts';
 import type { Hypercalls } from '../lib/hypercalls.ts';
 import { backPath, frontPath, XenbusBackend, type Address } from '../xenbus/backend.ts';
-import { closeDevice, removeDevice, serviceNodes, writeDevice } from '../xenbus/devices.ts';
+import { closeDevice, goneWithin, removeDevice, serviceNodes, writeDevice } from '../xenbus/devices.ts';
 import { LocalClient } from '../xenstore/protocol/client.ts';
 import type { Store } from '../xenstore/protocol/store.ts';
-import { packStrings, XS } from '../xenstore/protocol/wire.ts';
 
 export interface DiskOptions {
   /** `xvda`. */
@@ -53,9 +52,6 @@ export interface DiskFacts {
   target: string;
 }
 
-/** The back end writes many nodes for many guests; its part of the store is bounded by what toolstacks attach. */
-const QUOTAS = { nodes: 1 << 20, watches: 1 << 16, memory: 1 << 28, 'transaction-nodes': 4096, outstanding: 1 << 16 };
-
 export class Disks {
   readonly #machine: Machine;
   readonly #dom0: Hypercalls;
@@ -84,8 +80,6 @@ export class Disks {
     if (this.#running) return this.#running;
     const service = new BlockService(this.#machine, this.#dom0, (text) => this.log(text));
     serviceNodes(this.#client, BLOCK_DOMID, 'block');
-    for (const [name, value] of Object.entries(QUOTAS))
-      this.#client.call(XS.SET_QUOTA, packStrings(String(BLOCK_DOMID), name, String(value)));
     return (this.#running = { service, client: new LocalClient(this.#store, BLOCK_DOMID) });
   }
 
@@ -176,10 +170,7 @@ export class Disks {
     if (!disk) return true;
     closeDevice(this.#client, disk.address);
     disk.backend.look();
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), ms)));
-    const done = await Promise.race([disk.gone.then(() => true), late]);
-    clearTimeout(timer);
+    const done = await goneWithin(disk.gone, ms);
     if (!done && !force) return false;
     await this.#end(domid, disk);
     return true;

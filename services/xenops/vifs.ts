@@ -7,10 +7,9 @@ import { NETWORK_DOMID, NetworkService, type Network, type NetworkVif } from '..
 import { DEFAULTS, plan } from '../network/nat/plan.ts';
 import { macText } from '../network/protocol/frame.ts';
 import { backPath, frontPath, XenbusBackend, type Address } from '../xenbus/backend.ts';
-import { closeDevice, removeDevice, serviceNodes, writeDevice } from '../xenbus/devices.ts';
+import { closeDevice, goneWithin, removeDevice, serviceNodes, writeDevice } from '../xenbus/devices.ts';
 import { LocalClient } from '../xenstore/protocol/client.ts';
 import type { Store } from '../xenstore/protocol/store.ts';
-import { packStrings, XS } from '../xenstore/protocol/wire.ts';
 
 /** The network that a guest is put on when its configuration names none: there from the first use on. */
 export const DEFAULT_NETWORK = 'xenbr0';
@@ -50,8 +49,6 @@ export interface NicFacts {
 /** A network that there is not, or is in use: a sentence. */
 export class NetworkError extends Error {}
 
-const QUOTAS = { nodes: 1 << 20, watches: 1 << 16, memory: 1 << 28, 'transaction-nodes': 4096, outstanding: 1 << 16 };
-
 export class Vifs {
   readonly #machine: Machine;
   readonly #dom0: Hypercalls;
@@ -80,8 +77,6 @@ export class Vifs {
     if (this.#running) return this.#running;
     const service = new NetworkService(this.#machine, this.#dom0, (text) => this.log(text));
     serviceNodes(this.#client, NETWORK_DOMID, 'network');
-    for (const [name, value] of Object.entries(QUOTAS))
-      this.#client.call(XS.SET_QUOTA, packStrings(String(NETWORK_DOMID), name, String(value)));
     return (this.#running = { service, client: new LocalClient(this.#store, NETWORK_DOMID) });
   }
 
@@ -172,10 +167,7 @@ export class Vifs {
     if (!nic) return true;
     closeDevice(this.#client, nic.address);
     nic.backend.look();
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), ms)));
-    const done = await Promise.race([nic.gone.then(() => true), late]);
-    clearTimeout(timer);
+    const done = await goneWithin(nic.gone, ms);
     if (!done && !force) return false;
     this.#byDomain.get(domid)?.delete(devid);
     await nic.backend.end();

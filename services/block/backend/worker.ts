@@ -58,15 +58,7 @@ function main(data: BoxData): void {
     );
   });
 
-  void listen(box, engine);
-}
-
-async function listen(box: Box, engine: Engine): Promise<never> {
-  for (;;) {
-    const seen = box.bell;
-    engine.work();
-    await box.rung(seen);
-  }
+  void box.listen(() => engine.work());
 }
 
 if (parentPort) whenBegun(parentPort, main);

@@ -9,7 +9,6 @@ export const INFO = { CDROM: 1, REMOVABLE: 2, READONLY: 4 } as const;
 export const SECTOR = 512;
 const SECTORS_PER_PAGE = 8;
 export const MAX_SEGMENTS = 11;
-export const MAX_INDIRECT_PAGES = 8;
 /** What we offer (feature-max-indirect-segments): 256 KiB a request at most. */
 export const MAX_INDIRECT_SEGMENTS = 64;
 export const MAX_RING_ORDER = 4;

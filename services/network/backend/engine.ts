@@ -1,9 +1,10 @@
 // netif's back end: requests of all front ends are taken in one call, their bytes come in few, and go on as frames to the
 // switch; frames for guests go into the buffers that these have set aside. One of it in the service's worker; it does no I/O but
 // by the calls it is given, so tests drive it with front ends of their own.
+import type { Copy, RingAt, TakeResult } from '../../lib/ring_calls.ts';
 import type { Frame } from '../protocol/frame.ts';
 import { BrokenRing, buffersFor, place, readBuffer, refusedStatus, STATUS, writeRxAnswer, writeTxAnswer, type RxAnswer, type TxPacket } from '../protocol/netif.ts'; // prettier-ignore
-import type { Calls, Copy, Limits, RingAt, TakeResult } from './calls.ts';
+import type { Calls, Limits } from './calls.ts';
 import type { Connection, Queue, Vif } from './vif.ts';
 
 /** Times that rings are looked at before others have their turn. */

@@ -1,6 +1,7 @@
 // Front ends for tests of the back end: rings, grants and a journal in memory, worked on by the calls that a service domain makes.
+import type { Copy, RingAt, TakeResult } from '../../lib/ring_calls.ts';
 import { TX, RX } from '../protocol/netif.ts';
-import type { Calls, Copy, RingAt, TakeResult } from './calls.ts';
+import type { Calls } from './calls.ts';
 
 const LIST_AT = 4096;
 const ANSWERS_AT = 0x8000;

@@ -1,11 +1,11 @@
 // The networks that a service's worker carries: their switches and gateways, and interfaces on them.
+import type { RingAt, TakeResult } from '../../lib/ring_calls.ts';
 import { Gateway } from '../nat/gateway.ts';
 import { Forwards } from '../nat/forward.ts';
 import { hexOf, parseAddress } from '../nat/addresses.ts';
 import { plan } from '../nat/plan.ts';
 import { NO_OFFLOAD } from '../protocol/frame.ts';
 import { Switch, type Port } from '../switch/switch.ts';
-import type { RingAt, TakeResult } from './calls.ts';
 import { Capture } from './capture.ts';
 import type { Engine } from './engine.ts';
 import type { CaptureOrder, FromWorker, KnownLease, NetworkFacts, NetworkOptions, Order, Result, VifOptions } from './messages.ts'; // prettier-ignore

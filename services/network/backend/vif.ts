@@ -1,9 +1,9 @@
 // A virtual interface in the service's worker: what stands between its front end's rings and its port of the switch.
+import type { RingAt } from '../../lib/ring_calls.ts';
 import { macAt, parseIp, u16, u32, type Frame, type Offload } from '../protocol/frame.ts';
 import { buffersFor, TxAssembler, type Buffer } from '../protocol/netif.ts';
 import { Bucket, type Rate } from '../switch/rate.ts';
 import { MOST_GROUPS, type Port } from '../switch/switch.ts';
-import type { RingAt } from './calls.ts';
 
 /** What waits for a guest that does not take it, then it is dropped. */
 const MOST_BYTES = 32 << 20;

@@ -2,10 +2,17 @@
 import { parentPort } from 'node:worker_threads';
 import { Box, type BoxData } from '../../../platform/box.ts';
 import { whenBegun } from '../../../platform/service_domain.ts';
-import { ARGUMENTS, JOURNAL_HEAD, RingCalls, SLOT_SIZE, strideOf } from '../../lib/ring_calls.ts';
+import {
+  ARGUMENTS,
+  JOURNAL_HEAD,
+  RingCalls,
+  SLOT_SIZE,
+  strideOf,
+  type RingAt,
+  type TakeResult,
+} from '../../lib/ring_calls.ts';
 import { ForwardError } from '../nat/forward.ts';
 import { TX } from '../protocol/netif.ts';
-import type { RingAt, TakeResult } from './calls.ts';
 import { Engine } from './engine.ts';
 import type { FromWorker, Order, ToWorker } from './messages.ts';
 import { Networks } from './networks.ts';
@@ -53,15 +60,7 @@ function main(data: BoxData): void {
     }
   }
   parentPort!.on('message', (message: ToWorker) => void answer(message));
-  void listen(box, engine);
-}
-
-async function listen(box: Box, engine: Engine): Promise<never> {
-  for (;;) {
-    const seen = box.bell;
-    engine.work();
-    await box.rung(seen);
-  }
+  void box.listen(() => engine.work());
 }
 
 if (parentPort) whenBegun(parentPort, main);

@@ -29,8 +29,6 @@ export const INCOMPATIBLE = { dirty: 1, corrupt: 2, externalData: 4, compression
 /** In the upper half of the autoclear features: whoever else writes to the image takes it away, and with it what a journal says. */
 export const tokenOf = (header: Header): number => Number(header.autoclear >> 32n);
 
-export const COMPATIBLE = { lazyRefcounts: 1 } as const;
-
 const V2_LENGTH = 72;
 const V3_LENGTH = 104;
 /** The header with its extensions is in the first cluster; this much of it is read. */
