@@ -13,14 +13,25 @@ export async function hostCommand(args: string[]): Promise<number> {
     process.stdout.write(hostHelp(args[0] as HostOptions['command']));
     return 0;
   }
-  try {
-    if (options.command === 'up') return await (await import('./up.ts')).up(options);
-    const client = await connectHost(options.state);
+  if (options.command === 'up') return orRefused(async () => (await import('./up.ts')).up(options));
+  return onHost(options.state, (client) => (options.command === 'down' ? down(client, options) : status(client)));
+}
+
+/** What the host of this folder is asked for; that it refuses, or that there is none, is told. The exit code. */
+export function onHost(state: string, ask: (client: ControlClient) => Promise<number>): Promise<number> {
+  return orRefused(async () => {
+    const client = await connectHost(state);
     try {
-      return await (options.command === 'down' ? down(client, options) : status(client));
+      return await ask(client);
     } finally {
       client.close();
     }
+  });
+}
+
+async function orRefused(act: () => Promise<number>): Promise<number> {
+  try {
+    return await act();
   } catch (error) {
     if (!(error instanceof Refused || error instanceof NoHost)) throw error;
     process.stderr.write(`xenolith: ${error.message}\n`);

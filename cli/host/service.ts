@@ -1,10 +1,8 @@
 // `xenolith service list` and `restart`.
 import { resolve } from 'node:path';
-import { NoHost } from '../../toolstack/control/client.ts';
-import { Refused } from '../../toolstack/control/refused.ts';
 import type { ServiceStatus } from '../../toolstack/host/service.ts';
-import { EXIT, parse, UsageError } from '../options.ts';
-import { connectHost } from './main.ts';
+import { parse, UsageError } from '../options.ts';
+import { onHost } from './main.ts';
 import { defaultState } from './options.ts';
 
 const HELP = `usage: xenolith service list [--state DIR]
@@ -31,20 +29,11 @@ export async function serviceCommand(args: string[]): Promise<number> {
   const good = (what === 'list' && name === undefined) || (what === 'restart' && name !== undefined);
   if (!good || rest.length > 0)
     throw new UsageError('service takes `list`, or `restart` and a name: `xenolith service --help` says more.');
-  try {
-    const client = await connectHost(given.state === undefined ? defaultState() : resolve(given.state));
-    try {
-      if (what === 'restart') await client.call('service.restart', { name });
-      else list(await client.call<ServiceStatus[]>('service.list'));
-      return 0;
-    } finally {
-      client.close();
-    }
-  } catch (error) {
-    if (!(error instanceof Refused || error instanceof NoHost)) throw error;
-    process.stderr.write(`xenolith: ${error.message}\n`);
-    return EXIT.failed;
-  }
+  return onHost(given.state === undefined ? defaultState() : resolve(given.state), async (client) => {
+    if (what === 'restart') await client.call('service.restart', { name });
+    else list(await client.call<ServiceStatus[]>('service.list'));
+    return 0;
+  });
 }
 
 function list(services: readonly ServiceStatus[]): void {

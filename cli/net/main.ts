@@ -2,11 +2,9 @@
 import { createWriteStream } from 'node:fs';
 import type { Writable } from 'node:stream';
 import type { ControlClient } from '../../toolstack/control/client.ts';
-import { NoHost } from '../../toolstack/control/client.ts';
 import { Refused } from '../../toolstack/control/refused.ts';
 import type { NetworkDescription } from '../../toolstack/host/nics.ts';
-import { connectHost } from '../host/main.ts';
-import { EXIT } from '../options.ts';
+import { onHost } from '../host/main.ts';
 import { netHelp, parseNet, type NetCommand } from './options.ts';
 
 export async function netCommand(args: string[]): Promise<number> {
@@ -15,18 +13,7 @@ export async function netCommand(args: string[]): Promise<number> {
     process.stdout.write(netHelp());
     return 0;
   }
-  try {
-    const client = await connectHost(command.state);
-    try {
-      return await run(client, command);
-    } finally {
-      client.close();
-    }
-  } catch (error) {
-    if (!(error instanceof Refused || error instanceof NoHost)) throw error;
-    process.stderr.write(`xenolith: ${error.message}\n`);
-    return EXIT.failed;
-  }
+  return onHost(command.state, (client) => run(client, command));
 }
 
 async function run(client: ControlClient, command: NetCommand): Promise<number> {
