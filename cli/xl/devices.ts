@@ -1,4 +1,5 @@
-// Verbs of devices and features that this host does not have yet: each is there, with its help, and says so. A list is empty.
+// Verbs of devices: networks and disks, and those of devices and features that this host does not have yet. Of the latter each is there,
+// with its help, and says so; a list is empty.
 import { BLOCK } from './block.ts';
 import { NETWORK } from './network.ts';
 import type { Xl } from './context.ts';

@@ -76,7 +76,7 @@ function row(now: Look, before: Look | undefined, d: ListedDomain, full: boolean
     cell(most * KIB_PER_PAGE, 10),
     cell(percent(most), 9),
     cell(d.onlineVcpus, 5),
-    // Devices: none yet.
+    // Of networks and disks nothing is counted yet (docs/SUPPORT.md).
     ...[4, 8, 8, 4, 8, 8, 8, 10, 10].map((width) => cell(0, width)),
     cell(d.ssidref, 4),
   ].join(' ');
