@@ -5,36 +5,15 @@ import { test } from 'node:test';
 import '../lazy_regions.ts';
 import { buildGuest } from '../../guests/build.ts';
 import { loadCore } from '../../platform/core.ts';
-import { regionCounts } from '../../platform/regions.ts';
 import { crashReport } from '../../services/report/crash.ts';
-import { invariants } from '../invariants.ts';
-import { cpuDifference } from '../translator/bed.ts';
+import { alikeInBothTiers } from './alike.ts';
 import { run } from './bed.ts';
 import { pv32Guest } from './bed32.ts';
-
-const TURNS = 20_000;
 
 test('ring 1: bounces, iret, events, emulation, PAE tables, descriptors, refusals, in both tiers alike', (t) => {
   const image = readFileSync(buildGuest('pv32'));
   const core = loadCore();
-  const sides = [pv32Guest(image, false, core), pv32Guest(image, true, core)] as const;
-  const [plain, translated] = sides;
-  let turns = 0;
-  for (; turns < TURNS && plain.stopped() === null; turns++) {
-    for (const side of sides) side.machine.step();
-    const differs = cpuDifference(plain.machine.memory, plain.cpu, translated.machine.memory, translated.cpu);
-    assert.equal(differs, '', `turn ${turns}\n${plain.output()}`);
-    if (turns % 20 === 0) for (const side of sides) assert.equal(invariants(side.machine.core), null, `turn ${turns}`);
-  }
-  for (const side of sides) {
-    assert.equal(side.stopped(), 0, `${side.output()}\n${crashReport(side.machine, side.domid)}`);
-    assert.deepEqual(side.output().match(/^FAIL .*/gm) ?? [], []);
-    const held = Number(/all checks hold, (0x[0-9a-f]+)/.exec(side.output())?.[1]);
-    assert.ok(held > 400, `${held} checks`);
-  }
-  const counts = regionCounts(translated.machine.core, 0);
-  t.diagnostic(`${turns} turns; ${JSON.stringify(counts)}`);
-  assert.ok(counts.installed > 0 && counts.retired > 500_000, 'hot code was not translated');
+  alikeInBothTiers(t, (translate) => pv32Guest(image, translate, core), { checks: 400, retired: 500_000 });
 });
 
 /** How guests/pv32/crashes.c ends, and what the report says of it. */

@@ -12,8 +12,6 @@ const extra = netif.netif_extra_info;
 
 export const TX = { entries: 256, entry: tx.size, answer: txAnswer.size } as const;
 export const RX = { entries: 256, entry: rx.size, answer: rxAnswer.size } as const;
-/** A ring's entry is as large as the larger of request and answer. */
-export const CTRL = { entries: 128, entry: netif.xen_netif_ctrl_request.size, answer: netif.xen_netif_ctrl_response.size } as const; // prettier-ignore
 
 export const STATUS = { dropped: abi.NETIF_RSP_DROPPED, error: abi.NETIF_RSP_ERROR, okay: abi.NETIF_RSP_OKAY, nothing: abi.NETIF_RSP_NULL } as const; // prettier-ignore
 const PAGE = 4096;

@@ -26,6 +26,14 @@ const notNegative =
     xapi.db.set(args.row('self'), { [field]: args.number('value') });
   };
 
+/** The VM, which must not be on. */
+function halted(args: Arguments): Row {
+  const vm = args.row('self');
+  const state = vm.text('power_state');
+  if (state !== 'Halted') throw new Failure('VM_BAD_POWER_STATE', vm.ref, 'halted', state.toLowerCase());
+  return vm;
+}
+
 const bounds = (vm: Row): Memory => ({
   memory_static_min: vm.number('memory_static_min'),
   memory_dynamic_min: vm.number('memory_dynamic_min'),
@@ -145,16 +153,12 @@ const otherSettings: Handlers = {
   }),
   'VM.set_actions_after_crash': setting('actions_after_crash'),
   'VM.set_domain_type': (args, { xapi }) => {
-    const vm = args.row('self');
-    if (vm.text('power_state') !== 'Halted')
-      throw new Failure('VM_BAD_POWER_STATE', vm.ref, 'halted', vm.text('power_state').toLowerCase());
+    const vm = halted(args);
     const type = args.text('value');
     xapi.db.set(vm, { domain_type: type, HVM_boot_policy: type === 'hvm' ? 'BIOS order' : '' });
   },
   'VM.set_HVM_boot_policy': (args, { xapi }) => {
-    const vm = args.row('self');
-    if (vm.text('power_state') !== 'Halted')
-      throw new Failure('VM_BAD_POWER_STATE', vm.ref, 'halted', vm.text('power_state').toLowerCase());
+    const vm = halted(args);
     const policy = args.text('value');
     xapi.db.set(vm, { HVM_boot_policy: policy, domain_type: policy === '' ? 'pv' : 'hvm' });
   },
