@@ -3,9 +3,9 @@ import { host } from '../shared/host';
 
 /** Pages a region spans, blocks, entries and micro-ops it has, at most. */
 export const MAX_PAGES: u32 = 16;
-export const MAX_BLOCKS: u32 = 80;
+export const MAX_BLOCKS: u32 = 160;
 export const MAX_ENTRIES: u32 = 24;
-export const MAX_WEIGHT: u32 = 200;
+export const MAX_WEIGHT: u32 = 400;
 
 /** A page of a region: `delta` in pages from the first one; `code` is the requesting pCPU's code page. */
 @unmanaged
