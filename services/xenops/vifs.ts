@@ -204,7 +204,10 @@ export class Vifs {
   }
 
   async stop(): Promise<void> {
+    for (const domid of [...this.#byDomain.keys()]) this.forget(domid);
     await Promise.all(this.#closing);
-    await this.#running?.service.stop();
+    const service = this.#running?.service;
+    this.#running = undefined;
+    await service?.stop();
   }
 }
