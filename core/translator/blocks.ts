@@ -19,7 +19,7 @@ import {
   form_kind,
 } from '../gen/forms';
 import { record_form } from '../gen/record';
-import { MAX_BLOCKS, MAX_WEIGHT, Request } from './layout';
+import { MAX_BLOCKS, MAX_WEIGHT, Request, SMALL_REGION } from './layout';
 import {
   page_bytes,
   page_delta,
@@ -27,10 +27,12 @@ import {
   page_head,
   page_known,
   page_last_target,
+  page_mfn,
   page_target,
   page_visited,
   pages_begin,
 } from './pages';
+import { seen_in_region } from './shared_code';
 import {
   NODES_SIZE,
   block_at,
@@ -112,6 +114,7 @@ export let blocks: u32 = 0;
 export let weight: u32 = 0;
 export let long_mode: bool = false;
 
+let request: Request = changetype<Request>(0);
 let uops: usize = 0;
 let queued: u32 = 0;
 let decoded: u32 = 0;
@@ -127,6 +130,7 @@ let entries: u32 = 0;
 /** Find and record the region's blocks. False: there is nothing to translate. */
 export function blocks_find(r: Request, max_entries: u32): bool {
   blocks = weight = queued = decoded = entries = 0;
+  request = r;
   uops = work_uops();
   long_mode = (r.mode & MODE_CS64) != 0;
   changetype<Cpu>(work_cpu()).mode = r.mode;
@@ -155,11 +159,15 @@ function lead(page: u32, off: u32, entry: bool, max_entries: u32): void {
   store<u8>(m, v);
 }
 
+/** Can a direct branch lead so far? */
+@inline function near(at: i64): bool {
+  return at >= -0x80000000 && at < 0x80000000;
+}
+
 /** As lead(), for a distance from the first page; false = not in this region. */
 function lead_at(at: i64, entry: bool, max_entries: u32): bool {
-  const delta = at >> 12;
-  if (delta < -0x80000 || delta > 0x7ffff) return false;
-  const page = page_find(<i32>delta);
+  if (!near(at)) return false;
+  const page = page_find(<i32>(at >> 12));
   const off = (<u32>at) & 0xfff;
   if (page < 0 || !page_visited(page, off)) return false;
   lead(page, off, entry, max_entries);
@@ -268,9 +276,17 @@ function target_of(page: u32, u: usize, kind: u32): i64 {
   return last == 0 ? UNKNOWN : distance(page, last);
 }
 
+/** Is a function left to its own region? Not by a small region: a loop that calls small functions stays whole. */
+function apart(to: i64): bool {
+  if (decoded < SMALL_REGION || !near(to)) return false;
+  const page = page_find(<i32>(to >> 12));
+  const off = (<u32>to) & 0xfff;
+  return page >= 0 && load<u32>(uop_at(page, off)) == 0 && seen_in_region(request, page_mfn(page), off);
+}
+
 function follow(page: u32, u: usize, kind: u32, after: i64, max_entries: u32): void {
   const to = target_of(page, u, kind);
-  const inside = to != UNKNOWN && lead_at(to, false, max_entries);
+  const inside = to != UNKNOWN && !(is_call(kind) && apart(to)) && lead_at(to, false, max_entries);
   if (kind == KIND_INDIRECT) {
     let t: i64;
     for (let k: u32 = 0; (t = page_target(page, uop_pos(u), k)) != 0; k++)

@@ -17,6 +17,8 @@ import {
 } from './layout';
 import { float_runs } from './float_checks';
 import { lower_attach, lower_begin } from './lower';
+import { seen_note } from './shared_code';
+import { page_mfn } from './pages';
 import { locals_begin } from './locals';
 import { write_module } from './module';
 import { work_module, work_scratch } from './work';
@@ -55,6 +57,7 @@ export function translator_run(i: u32): u32 {
     r.weight = weight;
     r.blocks = blocks;
     r.bytes = write_module();
+    for (let n: u32 = 0; r.bytes && n < blocks; n++) seen_note(r, page_mfn(block(n).page), block(n).offset);
   }
   const bytes = r.bytes;
   if (bytes == 0) atomic.add<u32>(translator_area() + AREA_EMPTY, 1);

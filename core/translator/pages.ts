@@ -38,8 +38,11 @@ function add(code: CodePage, delta: i32): bool {
 @inline export function page_delta(i: u32): i32 {
   return request_page(request, i).delta;
 }
+@inline export function page_mfn(i: u32): u32 {
+  return request_page(request, i).mfn;
+}
 @inline export function page_bytes(i: u32): usize {
-  return (<usize>request_page(request, i).mfn) << 12;
+  return (<usize>page_mfn(i)) << 12;
 }
 
 /** Number of the page `delta` pages from the first, known or taken in now; -1 = not to be had. */

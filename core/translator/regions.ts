@@ -33,7 +33,10 @@ import { sample_forget } from './sampler';
 
 /** Sets of translations in which a region's pages are known to be mapped as it expects. */
 const SPACES: u32 = 8;
+/** 2^15 bits. */
 const FILTER_SIZE: usize = 4096;
+const HASH_A: u64 = 0x9e3779b97f4a7c15;
+const HASH_B: u64 = 0xc2b2ae3d27d4eb4f;
 
 @unmanaged
 class Region {
@@ -109,6 +112,11 @@ export function regions_ended_slice(): i32 {
 /** Set when a region has left because somebody wants the vCPU's attention. */
 export let region_kicked: bool = false;
 
+// Where the interpreter has taken over from a region last: micro-op, its code page and that one's linear address.
+export let landed: usize = 0;
+export let landed_code: u32 = 0;
+export let landed_page: u64 = 0;
+
 let counters: RegionCounters = changetype<RegionCounters>(0);
 
 export function regions_attach(pcpu_area: usize): void {
@@ -130,6 +138,7 @@ export function regions_flush(): void {
   bump = area + FILTER_SIZE;
   regions_full = false;
   first_dead = 0;
+  landed = 0;
   memory.fill(area, 0, FILTER_SIZE);
   epoch++;
   regions_changed();
@@ -158,14 +167,28 @@ export function regions_enter_globals(known: u64): void {
   globals = known >= oldest ? known : ++numbers;
 }
 
-/** Pages of regions by hash of their linear address: a page that is in none may be unmapped without more ado. */
-function filter(va: u64): usize {
-  return area + ((<usize>(va >>> 12)) & (FILTER_SIZE - 1));
+/**
+ * Pages of regions by two hashes of their linear address, two bits for each: a page of which one is not set may be unmapped without more ado.
+ * By one hash and a byte each, a loop of page faults met some region's page by chance again and again.
+ */
+@inline function filter_hash(va: u64, k: u64): u32 {
+  return <u32>(((va >>> 12) * k) >>> 49);
+}
+function filter_add(va: u64): void {
+  filter_set(filter_hash(va, HASH_A));
+  filter_set(filter_hash(va, HASH_B));
+}
+@inline function filter_set(bit: u32): void {
+  const at = area + <usize>(bit >>> 3);
+  store<u8>(at, load<u8>(at) | (<u8>((<u32>1) << (bit & 7))));
+}
+@inline function filter_has(bit: u32): bool {
+  return ((<u32>load<u8>(area + <usize>(bit >>> 3))) >>> (bit & 7)) & 1 ? true : false;
 }
 
 /** The translation of one linear page is gone. */
 export function regions_unmapped(va: u64): void {
-  if (load<u8>(filter(va))) regions_changed();
+  if (filter_has(filter_hash(va, HASH_A)) && filter_has(filter_hash(va, HASH_B))) regions_changed();
 }
 
 @inline function region_page(r: Region, i: u32): RegionPage {
@@ -190,6 +213,9 @@ export function region_enter(cpu: Cpu, u: usize): usize {
   let t = u;
   do t = pass(cpu, t);
   while (t && uop_form(t) == FORM_REGION && !one_region);
+  landed = t;
+  landed_code = cpu.code;
+  landed_page = cpu.page_va;
   region_run += cpu.n - before;
   counters.retired += cpu.n - before;
   // what they retired does not bring the next sample nearer
@@ -290,7 +316,7 @@ function check(cpu: Cpu, r: Region, base: u64): bool {
       return false;
     }
     if (!(mapped_flags & ENTRY_GLOBAL)) global = false;
-    store<u8>(filter(va), 1);
+    filter_add(va);
   }
   const at = changetype<usize>(r) + REGION_SPACES + <usize>r.turn * SPACE_SIZE;
   store<u64>(at, number(cpu, global ? globals : space));

@@ -5,7 +5,7 @@ import { MODE_CODE_KEY, MODE_CS64, MODE_FLAT } from '../arch/x86/modes';
 import { PCPU_SAMPLES } from '../engine/layout';
 import { CodePage } from '../engine/code_cache';
 import { uop_form, uop_pos } from '../engine/uop';
-import { FORM_CROSS, FORM_GOTO, FORM_PSEUDO_FIRST, FORM_PSEUDO_LAST } from '../gen/forms';
+import { FORM_CROSS, FORM_GOTO, FORM_PSEUDO_FIRST, FORM_PSEUDO_LAST, FORM_REGION } from '../gen/forms';
 import {
   AREA_POSTED,
   AREA_READY,
@@ -17,13 +17,13 @@ import {
   request_slot,
   translator_area,
 } from './layout';
-import { region_epoch } from './regions';
+import { landed, landed_code, landed_page, region_epoch } from './regions';
 
 /** Interpreted instructions between two samples: at least, and how many more by chance. A fixed number would fall into step with a loop. */
 const INTERVAL: u32 = 1000;
 const SPREAD: u32 = 2048;
 /** Samples at a place before it is translated: it has then cost about as much as its translation will. */
-const HOT: u32 = 64;
+const HOT: u32 = 256;
 const ASKED: u32 = 0x80000000;
 const ENTRIES: u32 = 2048;
 
@@ -75,11 +75,19 @@ export function sample_forget(u: usize): void {
   if (load<u32>(e) == <u32>u) store<u64>(e, 0);
 }
 
-/** The interpreter stands at micro-op `u` of the present code page. */
+/**
+ * The interpreter stands at micro-op `u` of the present code page. Where a region begins there the time went to what the interpreter ran since
+ * it had left one: a function without branches that regions call would never be found otherwise.
+ */
 export function sample(cpu: Cpu, u: usize): void {
+  if (uop_form(u) != FORM_REGION) count(cpu, u, cpu.code, cpu.page_va);
+  else if (landed) count(cpu, landed, landed_code, landed_page);
+}
+
+function count(cpu: Cpu, u: usize, code: u32, page_va: u64): void {
   if (!translatable(cpu, u)) return;
   // what is written again and again is not worth it
-  const page = changetype<CodePage>(<usize>cpu.code);
+  const page = changetype<CodePage>(<usize>code);
   if (page.unrest) {
     page.unrest--;
     return;
@@ -99,7 +107,7 @@ export function sample(cpu: Cpu, u: usize): void {
   const n = load<u32>(e, 4) + 1;
   if (n & ASKED) return;
   store<u32>(e, n, 4);
-  if (n >= HOT && ask(cpu, uop_pos(u))) store<u32>(e, n | ASKED, 4);
+  if (n >= HOT && ask(cpu, uop_pos(u), code, page_va)) store<u32>(e, n | ASKED, 4);
 }
 
 function translatable(cpu: Cpu, u: usize): bool {
@@ -109,7 +117,7 @@ function translatable(cpu: Cpu, u: usize): bool {
 
 /** Ask for a region at micro-op `u` of the present code page at once; false = there is none to be had. */
 export function want(cpu: Cpu, u: usize): bool {
-  return enabled && translatable(cpu, u) && ask(cpu, uop_pos(u));
+  return enabled && translatable(cpu, u) && ask(cpu, uop_pos(u), cpu.code, cpu.page_va);
 }
 
 function claim(): Request | null {
@@ -121,15 +129,15 @@ function claim(): Request | null {
   return null;
 }
 
-function ask(cpu: Cpu, offset: u32): bool {
+function ask(cpu: Cpu, offset: u32, code: u32, page_va: u64): bool {
   const r = claim();
   if (r == null) return false;
   r.pcpu = pcpu;
   r.mode = cpu.mode & MODE_CODE_KEY;
   r.tlb = cpu.tlb;
-  r.code = cpu.code;
+  r.code = code;
   r.offset = offset;
-  r.page_va = cpu.page_va;
+  r.page_va = page_va;
   r.epoch = region_epoch();
   atomic.store<u32>(changetype<usize>(r), SLOT_READY);
   const posted = translator_area() + AREA_POSTED;

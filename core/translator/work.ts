@@ -26,6 +26,9 @@ const BODY: usize = NODES + NODES_SIZE;
 export const BODY_SIZE: usize = 0x200000;
 const MODULE: usize = BODY + BODY_SIZE;
 export const MODULE_SIZE: usize = 0x208000;
+const SEEN: usize = MODULE + MODULE_SIZE;
+/** A power of 2. */
+export const SEEN_SLOTS: usize = 0x10000;
 
 @inline function work(offset: usize): usize {
   return translator_area() + AREA_WORK + offset;
@@ -68,6 +71,9 @@ export function work_body(): usize {
 }
 export function work_module(): usize {
   return work(MODULE);
+}
+export function work_seen(): usize {
+  return work(SEEN);
 }
 /** Make page `i`'s tables empty. */
 export function work_clear_page(i: u32): void {
