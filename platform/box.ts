@@ -3,8 +3,9 @@
 // the service's mailbox data, whose addresses in the service's space begin at WINDOW.
 import type { Mailbox } from './mailbox.ts';
 
-/** core/hypervisor/service.ts. */
-export const OP = { hypercall: 1, read: 2, write: 3, events: 4 } as const;
+/** core/hypervisor/service.ts; `unless` is the gate's own: the batch goes on only if so many (`len`) 16-bit words of the window are 0, from `nr` on,
+ * `args[0]` bytes apart. Its result is 0, or 1 if the calls behind it were left out. */
+export const OP = { hypercall: 1, read: 2, write: 3, events: 4, unless: 5 } as const;
 /** core/hypervisor/guest_access.ts (MAILBOX_GPA), core/shared/host.ts (MAILBOX_DATA). */
 export const WINDOW = 2 ** 42;
 export const WINDOW_SIZE = 0x40000;

@@ -1,7 +1,7 @@
 // The gate: the thread that carries out service workers' calls. They have no machine memory; it has, and copies between their boxes and their
 // mailboxes. A worker may end at any moment, also in the middle of a call: the call is finished all the same, under the host's lock.
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { BOX, CALL, CALLS_AT, GATE_BELL, HEAP_AT, IDLE, POSTED, RANGE, RANGES_AT, WINDOW_SIZE } from './box.ts';
+import { BOX, CALL, CALLS_AT, GATE_BELL, HEAP_AT, IDLE, OP, POSTED, RANGE, RANGES_AT, WINDOW_SIZE } from './box.ts';
 import { clockSince, instantiate, type Core } from './core.ts';
 
 export interface GateData {
@@ -47,7 +47,11 @@ class Served {
     const calls = Math.min(Atomics.load(w, BOX.calls) >>> 0, CALL.max);
     const ranges = Math.min(Atomics.load(w, BOX.ranges) >>> 0, RANGE.max);
     this.#copy(ranges, false);
-    for (let i = 0; i < calls; i++) this.#call(CALLS_AT + CALL.size * i);
+    for (let i = 0; i < calls; i++) {
+      const at = CALLS_AT + CALL.size * i;
+      if (this.#view.getUint32(at + CALL.op, true) !== OP.unless) this.#call(at);
+      else if (!this.#goesOn(at)) break;
+    }
     this.#copy(ranges, true);
     Atomics.store(w, BOX.state, IDLE);
     Atomics.notify(w, BOX.state);
@@ -59,6 +63,15 @@ class Served {
     const rc = this.#core.service_call(this.#domid);
     if (rc !== 0) this.#view.setBigInt64(at + CALL.result, BigInt(rc), true);
     else this.#box.set(this.#mailbox.subarray(CALL.result, CALL.size), at + CALL.result);
+  }
+
+  #goesOn(at: number): boolean {
+    const v = this.#view;
+    const [count, from, stride] = [v.getUint32(at + CALL.len, true), v.getUint32(at + CALL.nr, true), v.getUint32(at + CALL.args, true)]; // prettier-ignore
+    let holds = stride > 0 && from + stride * count <= WINDOW_SIZE;
+    for (let i = 0; holds && i < count; i++) holds = this.#data[from + stride * i]! === 0 && this.#data[from + stride * i + 1]! === 0; // prettier-ignore
+    v.setBigUint64(at + CALL.result, holds ? 0n : 1n, true);
+    return holds;
   }
 
   #copy(ranges: number, out: boolean): void {

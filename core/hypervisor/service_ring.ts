@@ -24,6 +24,7 @@ import {
   service_ring_take__list,
   service_ring_take__max,
   service_ring_take__more,
+  service_ring_take__quiet,
   service_ring_take__status,
   service_ring_take__taken,
   service_slot__sequence,
@@ -168,7 +169,7 @@ function ring_take(d: Domain, a: usize): i32 {
       n++;
       cons++;
     }
-    if (cons != prod || rc) break;
+    if (cons != prod || rc || load<u32>(a, service_ring_take__quiet) != 0) break;
     // Nothing is left: ask for an event with the next one, and look once more, since it may have come before the front end could see that.
     atomic.store<u32>(prod_word + <usize>REQ_EVENT, cons + 1);
     prod = atomic.load<u32>(prod_word);

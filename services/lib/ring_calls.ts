@@ -13,6 +13,7 @@ const operation = (hypercall: string, name: string): { nr: number; cmd: number }
 const TAKE = operation('service_op', 'SERVICEOP_ring_take');
 const PUT = operation('service_op', 'SERVICEOP_ring_put');
 const COPY = operation('grant_table_op', 'GNTTABOP_copy');
+export const OPERATIONS = { take: TAKE, put: PUT, copy: COPY } as const;
 
 /** The heap's beginning stands for the window's: structures and lists. Behind it, the window takes the bytes of copies. */
 export const ARGUMENTS = 0x10000;
@@ -119,6 +120,7 @@ export class RingCalls {
       this.#u64(at + offsets.journal, ring.journal);
       this.#u64(at + offsets.list, WINDOW + list);
       view.setUint32(at + offsets.max, max, true);
+      view.setUint32(at + offsets.quiet, 0, true);
       lists.push(list);
       list += max * strideOf(ring.entrySize);
     });

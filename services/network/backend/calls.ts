@@ -1,18 +1,22 @@
-// What the back end needs of its service domain: rings worked on in batches of calls (services/lib/ring_calls.ts is it).
-import type { Copy, RingAt, TakeResult } from '../../lib/ring_calls.ts';
+// What the back end needs of its service domain: a round's work in one batch of calls (services/lib/ring_batch.ts is it).
+import type { Done, GrantPart } from '../../lib/ring_batch.ts';
+import type { RingAt } from '../../lib/ring_calls.ts';
 
 export interface Calls {
   readonly view: DataView;
-  take(rings: readonly RingAt[], max: number): { ports: number[]; taken: TakeResult[] };
-  copy(copies: readonly Copy[], failed: (i: number) => void): void;
-  put(ring: RingAt, slots: readonly number[], write: (i: number, at: number) => void): number;
+  copy(domid: number, parts: readonly GrantPart[], heap: number, length: number, toGuest: boolean): number | undefined;
+  put(ring: RingAt, slots: readonly number[], write: (i: number, at: number) => void): void;
+  take(ring: RingAt, quiet: boolean): void;
+  go(): Done;
 }
 
-/** How much one call takes. */
+/** How much one batch takes. */
 export interface Limits {
-  /** Rings that one `take` serves, of so many entries each. */
-  rings: number;
-  entries: number;
-  /** Answers of one `put`. */
+  /** Rings that it looks at. */
+  takes: number;
+  /** Bytes that it copies. */
+  bytes: number;
+  /** Rings that it answers, and answers to all of them. */
+  puts: number;
   answers: number;
 }

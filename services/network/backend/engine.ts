@@ -1,14 +1,21 @@
-// netif's back end: requests of all front ends are taken in one call, their bytes come in few, and go on as frames to the
-// switch; frames for guests go into the buffers that these have set aside. One of it in the service's worker; it does no I/O but
-// by the calls it is given, so tests drive it with front ends of their own.
-import type { Copy, RingAt, TakeResult } from '../../lib/ring_calls.ts';
+// netif's back end: what all front ends have in their rings goes on as frames to the switch, and frames for guests go into the buffers that these
+// have set aside. It works in rounds, each one batch of calls: bytes of requests that the round before took, bytes for guests, answers to both,
+// and what is new in the rings. One of it in the service's worker; it does no I/O but by the calls it is given, so tests drive it with front ends
+// of their own.
+import type { Done } from '../../lib/ring_batch.ts';
+import type { RingAt, TakeResult } from '../../lib/ring_calls.ts';
 import type { Frame } from '../protocol/frame.ts';
-import { BrokenRing, buffersFor, place, readBuffer, refusedStatus, STATUS, writeRxAnswer, writeTxAnswer, type RxAnswer, type TxPacket } from '../protocol/netif.ts'; // prettier-ignore
+import { answerStatus, BrokenRing, buffersFor, place, readBuffer, STATUS, writeRxAnswer, writeTxAnswer, type RxAnswer, type TxAnswer, type TxPacket } from '../protocol/netif.ts'; // prettier-ignore
 import type { Calls, Limits } from './calls.ts';
 import type { Connection, Queue, Vif } from './vif.ts';
 
-/** Times that rings are looked at before others have their turn. */
+/** Rounds before others have their turn. */
 const MOST_ROUNDS = 8;
+/** A guest for which so many bytes go at once is not asked to tell of its acknowledgements: they are looked for with the next bytes, or soon. */
+const BULK = 16384;
+const SOON_MS = 1;
+/** Buffers that are taken before they are needed, of a guest for which frames come. */
+const AHEAD = 64;
 
 export interface EngineEvents {
   /** A front end broke the protocol: it is served no more. */
@@ -27,6 +34,21 @@ interface Arrived {
   heap: number;
 }
 
+/** What one round does, kept until it is known that all its copies were done. */
+interface Round {
+  fetched: Arrived[];
+  /** Answers to requests. */
+  sent: { queue: Queue; list: readonly TxAnswer[] }[];
+  /** Answers for frames that guests are given. */
+  placed: Map<Queue, RxAnswer[]>;
+  /** By a copy's number: what is told if it fails. */
+  onFailure: (() => void)[];
+  /** Rings that are looked at. */
+  receive: Queue[];
+  transmit: Queue[];
+  quiet: Set<Queue>;
+}
+
 export class Engine {
   readonly vifs = new Set<Vif>();
   readonly #calls: Calls;
@@ -35,7 +57,16 @@ export class Engine {
   readonly #in: number;
   readonly #out: number;
   readonly #events: EngineEvents;
+  /** Requests taken whose bytes are still to come. */
+  #arrived: Arrived[] = [];
+  /** Transmit rings to be looked at. */
+  #due = new Set<Queue>();
+  /** Transmit rings whose guests have not been asked to tell of more. */
+  #quiet = new Set<Queue>();
+  #soon: NodeJS.Timeout | undefined;
   #scheduled = false;
+  /** Who is given frames first in the next round. */
+  #first = 0;
 
   constructor(calls: Calls, limits: Limits, heap: Heap, events: EngineEvents) {
     this.#calls = calls;
@@ -58,9 +89,7 @@ export class Engine {
       const { view, taken } = journal(queue.description.rx);
       for (const { slot, at } of taken) queue.buffers.push(readBuffer(view, at, slot));
       const due = journal(queue.description.tx);
-      const arrived: Arrived[] = [];
-      this.#assemble(queue, due.view, due.taken, arrived);
-      this.#arrive(arrived);
+      this.#assemble(queue, due.view, due.taken);
     }
     this.work();
   }
@@ -76,53 +105,200 @@ export class Engine {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      this.#flush();
+      this.#run();
     });
   }
 
-  /** Takes what is new in all rings, until there is nothing more; the pending events are cleared. */
+  /** Guests have told that there is something new. */
   work(): void {
-    const all = [...this.#queues()];
-    this.#flushAnswers(all);
-    // At least one call, which clears the events.
-    let due: Queue[] = all.filter(({ vif }) => !vif.paused);
-    for (let round = 0; round === 0 || due.length > 0; round++) {
-      // The host's sockets have their turn, too, however much guests send.
-      if (round === MOST_ROUNDS) return void setImmediate(() => this.work());
-      const again: Queue[] = [];
-      for (let i = 0; i === 0 || i < due.length; i += this.#limits.rings)
-        again.push(...this.#takeFrom(due.slice(i, i + this.#limits.rings)));
-      this.#flush();
-      due = again.filter(({ vif }) => !vif.broken && !vif.paused && vif.connection);
+    for (const queue of this.#queues()) {
+      queue.starved = false;
+      if (!queue.vif.paused) this.#due.add(queue);
     }
+    this.#run();
   }
 
   *#queues(): Generator<Queue> {
     for (const vif of this.vifs) if (!vif.broken) yield* vif.queues;
   }
 
-  // ---- from guests
-
-  /** Gives the queues that have more. */
-  #takeFrom(queues: readonly Queue[]): Queue[] {
-    const { taken } = this.#calls.take(queues.map(({ description }) => description.tx), this.#limits.entries); // prettier-ignore
-    const arrived: Arrived[] = [];
-    const more: Queue[] = [];
-    taken.forEach((result, i) => {
-      const queue = queues[i]!;
-      this.#assemble(queue, this.#calls.view, result.requests, arrived);
-      if (result.status !== 0) this.#break(queue.vif, `its transmit ring cannot be read (${result.status})`);
-      else if (result.more) more.push(queue);
-    });
-    this.#arrive(arrived);
-    return more;
+  #run(): void {
+    for (const queue of this.#quiet) if (!queue.vif.paused) this.#due.add(queue);
+    this.#quiet.clear();
+    let rounds = 0;
+    let more = true;
+    // The host's sockets have their turn, too, however much guests send.
+    while (more && rounds++ < MOST_ROUNDS) more = this.#round();
+    if (more) this.schedule();
+    if (this.#quiet.size === 0) return;
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      this.#run();
+    }, SOON_MS);
   }
 
-  #assemble(queue: Queue, view: DataView, requests: TakeResult['requests'], arrived: Arrived[]): void {
+  /** True if there is more to do at once. */
+  #round(): boolean {
+    const round: Round = { fetched: [], sent: [], placed: new Map(), onFailure: [], receive: [], transmit: [], quiet: new Set() }; // prettier-ignore
+    this.#fetch(round);
+    this.#place(round);
+    this.#answers(round);
+    this.#choose(round);
+    let done = this.#commit(round);
+    if (done.failed.length > 0) {
+      // The others were done: now the answers say which ones were not.
+      for (const copy of done.failed) round.onFailure[copy]!();
+      done = this.#commit(round);
+    }
+    this.#put(round, done.put);
+    this.#taken(round, done.taken);
+    this.#pass(round);
+    if (this.#arrived.length > 0 || this.#due.size > 0) return true;
+    return [...this.#queues()].some(({ answers, waiting, ready, starved }) => answers.length > 0 || ready || (waiting.length > 0 && !starved)); // prettier-ignore
+  }
+
+  // ---- what a round does
+
+  /** Bytes of taken requests, as many as there is room for: half of it if frames for guests wait. */
+  #fetch(round: Round): void {
+    const most = [...this.#queues()].some(({ ready }) => ready) ? this.#limits.bytes >> 1 : Infinity;
+    let heap = this.#in;
+    let n = 0;
+    for (; n < this.#arrived.length; n++) {
+      const arrived = this.#arrived[n]!;
+      const { queue, packet } = arrived;
+      if (!queue.live) continue;
+      if (!packet.bad) {
+        const room = heap + packet.size <= this.#out && heap - this.#in < most;
+        const copy = room ? this.#calls.copy(queue.vif.connection!.domid, packet.parts, heap, packet.size, false) : undefined; // prettier-ignore
+        if (copy === undefined) break;
+        round.onFailure[copy] = () => (packet.bad = true);
+        arrived.heap = heap;
+        heap += (packet.size + 7) & ~7;
+        this.#limit(queue.vif, packet.size);
+        if (!queue.vif.paused) this.#due.add(queue);
+      }
+      for (const { slot, id } of packet.slots) queue.answers.push({ slot, id, packet });
+      round.fetched.push(arrived);
+    }
+    this.#arrived.splice(0, n);
+  }
+
+  /** Bytes for guests that have buffers, each of them first in turn. */
+  #place(round: Round): void {
+    const queues = [...this.#queues()].filter(({ ready }) => ready);
+    this.#first = queues.length > 0 ? (this.#first + 1) % queues.length : 0;
+    let heap = this.#out;
+    let answers = 0;
+    for (let i = 0; i < queues.length && i < this.#limits.puts >> 1; i++) {
+      const queue = queues[(this.#first + i) % queues.length]!;
+      const list: RxAnswer[] = [];
+      let [taken, used] = [0, 0];
+      const before = heap;
+      for (; taken < queue.waiting.length; taken++) {
+        const frame = queue.waiting[taken]!;
+        const { length } = frame.bytes;
+        const need = buffersFor(frame);
+        if (used + need > queue.buffers.length || heap + length > this.#heap.length) break;
+        if (answers + need > this.#limits.answers >> 1) break;
+        const { answers: own, parts } = place(frame, queue.buffers.slice(used, used + need));
+        const copy = this.#calls.copy(queue.vif.connection!.domid, parts, heap, length, true);
+        if (copy === undefined) break;
+        // Which of its buffers was no good is not looked for: it is the guest's own mistake.
+        round.onFailure[copy] = () => own.forEach((answer) => (answer.status = STATUS.error));
+        this.#heap.set(frame.bytes, heap);
+        heap += (length + 7) & ~7;
+        used += need;
+        answers += need;
+        queue.bytes -= length;
+        list.push(...own);
+      }
+      if (taken === 0) continue;
+      queue.waiting.splice(0, taken);
+      queue.buffers.splice(0, used);
+      round.placed.set(queue, list);
+      if (heap - before >= BULK) this.#bulk(queue.vif);
+    }
+  }
+
+  #bulk(vif: Vif): void {
+    vif.bulk = performance.now();
+    for (const queue of vif.queues) this.#due.add(queue);
+  }
+
+  /** Which rings are looked at. */
+  #choose(round: Round): void {
+    const { takes } = this.#limits;
+    for (const queue of this.#queues()) {
+      if (round.receive.length >= takes >> 1) break;
+      const wanted = queue.waiting.length > 0 ? !queue.ready : round.placed.has(queue) && queue.buffers.length < AHEAD;
+      if (wanted && !queue.starved) round.receive.push(queue);
+    }
+    for (const queue of this.#due) {
+      if (round.transmit.length + round.receive.length >= takes) break;
+      this.#due.delete(queue);
+      if (!queue.live || queue.vif.paused) continue;
+      round.transmit.push(queue);
+      if (performance.now() - queue.vif.bulk < SOON_MS) round.quiet.add(queue);
+    }
+  }
+
+  /** Of each ring's answers as many as there is room for. */
+  #answers(round: Round): void {
+    let room = this.#limits.answers >> 1;
+    for (const queue of this.#queues()) {
+      if (queue.answers.length === 0) continue;
+      if (room === 0 || round.sent.length === this.#limits.puts >> 1) break;
+      const list = queue.answers.splice(0, room);
+      room -= list.length;
+      round.sent.push({ queue, list });
+    }
+  }
+
+  #commit({ sent, placed, receive, transmit, quiet }: Round): Done {
+    const calls = this.#calls;
+    const slots = (list: readonly { slot: number }[]): number[] => list.map(({ slot }) => slot);
+    for (const { queue, list } of sent)
+      calls.put(queue.description.tx, slots(list), (i, at) => writeTxAnswer(calls.view, at, list[i]!));
+    for (const [queue, list] of placed)
+      calls.put(queue.description.rx, slots(list), (i, at) => writeRxAnswer(calls.view, at, list[i]!));
+    // Who needs buffers now waits for them.
+    for (const queue of receive) calls.take(queue.description.rx, queue.waiting.length === 0);
+    for (const queue of transmit) calls.take(queue.description.tx, quiet.has(queue));
+    return calls.go();
+  }
+
+  #put({ sent, placed }: Round, statuses: readonly number[]): void {
+    const queues = [...sent.map(({ queue }) => queue), ...placed.keys()];
+    queues.forEach(({ vif }, i) => {
+      const which = i < sent.length ? 'transmit' : 'receive';
+      if (statuses[i] !== 0) this.#break(vif, `its ${which} ring cannot be written (${statuses[i]})`);
+    });
+    for (const { vif } of placed.keys()) vif.taken();
+  }
+
+  #taken({ receive, transmit, quiet }: Round, taken: readonly TakeResult[]): void {
+    const { view } = this.#calls;
+    receive.forEach((queue, i) => {
+      const { requests, status } = taken[i]!;
+      for (const { slot, at } of requests) queue.buffers.push(readBuffer(view, at, slot));
+      queue.starved = queue.waiting.length > 0 && !queue.ready;
+      if (status !== 0) this.#break(queue.vif, `its receive ring cannot be read (${status})`);
+    });
+    transmit.forEach((queue, i) => {
+      const { requests, more, status } = taken[receive.length + i]!;
+      this.#assemble(queue, view, requests);
+      if (status !== 0) this.#break(queue.vif, `its transmit ring cannot be read (${status})`);
+      else if (more) this.#due.add(queue);
+      else if (quiet.has(queue)) this.#quiet.add(queue);
+    });
+  }
+
+  #assemble(queue: Queue, view: DataView, requests: TakeResult['requests']): void {
     try {
       for (const { slot, at } of requests) {
         const packet = queue.assembler.add(view, at, slot);
-        if (packet) arrived.push({ queue, packet, heap: 0 });
+        if (packet) this.#arrived.push({ queue, packet, heap: 0 });
       }
     } catch (error) {
       if (!(error instanceof BrokenRing)) throw error;
@@ -136,154 +312,31 @@ export class Engine {
     this.#events.broken(vif, why);
   }
 
-  /** Whole packets: their bytes come, they are answered, and go on. */
-  #arrive(arrived: readonly Arrived[]): void {
-    for (let i = 0; i < arrived.length; ) {
-      let heap = this.#in;
-      const from = i;
-      for (; i < arrived.length && heap + arrived[i]!.packet.size <= this.#out; i++) {
-        arrived[i]!.heap = heap;
-        heap += (arrived[i]!.packet.size + 7) & ~7;
-      }
-      this.#fetch(arrived.slice(from, i));
-    }
-  }
-
-  #fetch(batch: readonly Arrived[]): void {
-    const copies: Copy[] = [];
-    const owners: TxPacket[] = [];
-    for (const { queue, packet, heap } of batch) {
-      if (packet.bad || !queue.vif.connection) continue;
-      const { domid } = queue.vif.connection;
-      let at = heap;
-      for (const { gref, offset, length } of packet.parts) {
-        copies.push({ domid, gref, offset, length, heap: at, toGuest: false });
-        owners.push(packet);
-        at += length;
-      }
-    }
-    if (copies.length > 0) this.#calls.copy(copies, (i) => (owners[i]!.bad = true));
+  /** What has come goes on to the switch. */
+  #pass({ fetched }: Round): void {
     const frames = new Map<Vif, Frame[]>();
-    const queues = new Set<Queue>();
-    for (const { queue, packet, heap } of batch) {
+    for (const { queue, packet, heap } of fetched) {
       const { vif } = queue;
-      queues.add(queue);
-      const status = packet.bad ? refusedStatus(packet) : STATUS.okay;
-      if (status !== STATUS.okay) vif.statistics.errors++;
-      for (const slot of packet.slots) queue.answers.push({ ...slot, status });
       for (const { add, mac } of packet.groups) vif.group(add, mac);
-      if (packet.bad || !vif.connection) continue;
+      if (answerStatus(packet) !== STATUS.okay) vif.statistics.errors++;
+      if (packet.bad || !queue.live) continue;
       const { size, checksum, gso, segment } = packet;
       let list = frames.get(vif);
       if (!list) frames.set(vif, (list = []));
       list.push({ bytes: this.#heap.slice(heap, heap + size), checksum, gso, segment });
     }
-    this.#flushAnswers(queues);
-    for (const [vif, list] of frames) {
-      this.#limit(vif, list.reduce((sum, { bytes }) => sum + bytes.length, 0)); // prettier-ignore
-      vif.port.send(list);
-    }
+    for (const [vif, list] of frames) vif.port.send(list);
   }
 
-  /** Who has sent more than its rate allows is not looked at for a while. */
+  /** Who has sent more than its rate allows is not looked at until that is made up for. */
   #limit(vif: Vif, bytes: number): void {
-    const ms = vif.sent(bytes);
-    if (ms === 0 || vif.paused) return;
-    vif.paused = setTimeout(() => {
-      vif.paused = undefined;
-      this.work();
-    }, ms);
+    vif.sent(bytes);
+    if (!vif.paused) this.#pause(vif);
   }
 
-  #flushAnswers(queues: Iterable<Queue>): void {
-    for (const queue of queues) {
-      const { answers, vif } = queue;
-      if (answers.length === 0) continue;
-      queue.answers = [];
-      for (let i = 0; i < answers.length && !vif.broken; i += this.#limits.answers) {
-        const part = answers.slice(i, i + this.#limits.answers);
-        const status = this.#calls.put(queue.description.tx, part.map(({ slot }) => slot), (n, at) => {
-          const { slot, id, status: said } = part[n]!;
-          writeTxAnswer(this.#calls.view, at, { slot, id }, said);
-        }); // prettier-ignore
-        if (status !== 0) this.#break(vif, `its transmit ring cannot be written (${status})`);
-      }
-    }
-  }
-
-  // ---- to guests
-
-  /** Gives guests what waits for them, as far as they have buffers. */
-  #flush(): void {
-    let going = true;
-    while (going) {
-      going = false;
-      this.#refill();
-      for (const vif of this.vifs) if (!vif.broken) going = this.#flushVifs([...vif.queues].filter(({ ready }) => ready)) || going; // prettier-ignore
-    }
-  }
-
-  /** Takes buffers for those that have fewer than their next frame needs. */
-  #refill(): void {
-    const empty = [...this.#queues()].filter(({ waiting, ready }) => waiting.length > 0 && !ready);
-    for (let i = 0; i < empty.length; i += this.#limits.rings) {
-      const part = empty.slice(i, i + this.#limits.rings);
-      const { taken } = this.#calls.take(part.map(({ description }) => description.rx), this.#limits.entries); // prettier-ignore
-      taken.forEach(({ requests, status }, n) => {
-        const queue = part[n]!;
-        for (const { slot, at } of requests) queue.buffers.push(readBuffer(this.#calls.view, at, slot));
-        if (status !== 0) this.#break(queue.vif, `its receive ring cannot be read (${status})`);
-      });
-    }
-  }
-
-  /** One batch of copies and answers; true if there was any. */
-  #flushVifs(queues: readonly Queue[]): boolean {
-    const copies: Copy[] = [];
-    const owners: RxAnswer[] = [];
-    const answers = new Map<Queue, RxAnswer[]>();
-    let heap = this.#out;
-    for (const queue of queues) {
-      const list: RxAnswer[] = [];
-      const { domid } = queue.vif.connection!;
-      let taken = 0;
-      let used = 0;
-      for (; taken < queue.waiting.length; taken++) {
-        const frame = queue.waiting[taken]!;
-        const need = buffersFor(frame);
-        if (used + need > queue.buffers.length || heap + frame.bytes.length > this.#heap.length) break;
-        const { answers: own, parts } = place(frame, queue.buffers.slice(used, used + need));
-        used += need;
-        this.#heap.set(frame.bytes, heap);
-        const data = own.filter(({ gso }) => !gso);
-        parts.forEach(({ gref, from, length }, i) => {
-          copies.push({ domid, gref, offset: 0, length, heap: heap + from, toGuest: true });
-          owners.push(data[i]!);
-        });
-        heap += (frame.bytes.length + 7) & ~7;
-        queue.bytes -= frame.bytes.length;
-        list.push(...own);
-      }
-      queue.waiting.splice(0, taken);
-      queue.buffers.splice(0, used);
-      if (list.length > 0) answers.set(queue, list);
-    }
-    if (copies.length === 0) return false;
-    this.#calls.copy(copies, (i) => {
-      owners[i]!.status = STATUS.error;
-    });
-    for (const [queue, list] of answers) this.#putRx(queue, list);
-    for (const { vif } of answers.keys()) vif.taken();
-    return true;
-  }
-
-  #putRx(queue: Queue, list: readonly RxAnswer[]): void {
-    for (let i = 0; i < list.length && !queue.vif.broken; i += this.#limits.answers) {
-      const part = list.slice(i, i + this.#limits.answers);
-      const status = this.#calls.put(queue.description.rx, part.map(({ slot }) => slot), (n, at) => {
-        writeRxAnswer(this.#calls.view, at, part[n]!);
-      }); // prettier-ignore
-      if (status !== 0) this.#break(queue.vif, `its receive ring cannot be written (${status})`);
-    }
+  #pause(vif: Vif): boolean {
+    const ms = vif.owes();
+    vif.paused = ms === 0 ? undefined : setTimeout(() => this.#pause(vif) || this.work(), ms);
+    return ms > 0;
   }
 }

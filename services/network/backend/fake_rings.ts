@@ -1,10 +1,13 @@
 // Front ends for tests of the back end: rings, grants and a journal in memory, worked on by the calls that a service domain makes.
-import type { Copy, RingAt, TakeResult } from '../../lib/ring_calls.ts';
+import assert from 'node:assert/strict';
+import type { Done, GrantPart } from '../../lib/ring_batch.ts';
+import type { RingAt, TakeResult } from '../../lib/ring_calls.ts';
 import { TX, RX } from '../protocol/netif.ts';
 import type { Calls } from './calls.ts';
 
 const LIST_AT = 4096;
 const ANSWERS_AT = 0x8000;
+const ENTRIES = 64;
 
 class Ring {
   readonly at: RingAt;
@@ -54,13 +57,63 @@ export class FakeRings implements Calls {
     return { view: new DataView(bytes.buffer), taken };
   };
 
-  take(rings: readonly RingAt[], max: number): { ports: number[]; taken: TakeResult[] } {
+  #copies: { run: () => boolean }[] = [];
+  #puts: (() => number)[] = [];
+  #takes: { ring: RingAt; quiet: boolean }[] = [];
+  /** Rings that were last looked at without asking to be told. */
+  readonly quiet = new Set<number>();
+
+  copy(domid: number, parts: readonly GrantPart[], heap: number, length: number, toGuest: boolean): number | undefined {
+    if (this.#copies.length === 60) return undefined;
+    assert.equal(length, parts.reduce((sum, part) => sum + part.length, 0)); // prettier-ignore
+    const run = (): boolean => {
+      let at = heap;
+      for (const { gref, offset, length } of parts) {
+        const page = this.#pages.get(`${domid} ${gref}`);
+        if (!page || offset + length > 4096 || length === 0) return false;
+        if (toGuest) page.set(this.heap.subarray(at, at + length), offset);
+        else this.heap.set(page.subarray(offset, offset + length), at);
+        at += length;
+      }
+      return true;
+    };
+    return this.#copies.push({ run }) - 1;
+  }
+
+  put({ journal }: RingAt, slots: readonly number[], write: (i: number, at: number) => void): void {
+    const ring = this.#rings.get(journal)!;
+    const bytes = slots.map((slot, i) => {
+      write(i, ANSWERS_AT);
+      return { slot, answer: this.heap.slice(ANSWERS_AT, ANSWERS_AT + ring.at.answerSize) };
+    });
+    this.#puts.push(() => {
+      for (const { slot, answer } of bytes) {
+        if (!ring.journal.delete(slot)) throw new Error(`slot ${slot} is answered twice`);
+        ring.answers.push(answer);
+      }
+      return ring.broken;
+    });
+  }
+
+  take(ring: RingAt, quiet: boolean): void {
+    this.#takes.push({ ring, quiet });
+  }
+
+  go(): Done {
     this.calls++;
+    const [copies, puts, takes] = [this.#copies, this.#puts, this.#takes];
+    this.#copies = [];
+    this.#puts = [];
+    this.#takes = [];
+    const failed = copies.flatMap(({ run }, i) => (run() ? [] : [i]));
+    if (failed.length > 0) return { failed, put: [], taken: [] };
+    const put = puts.map((run) => run());
     let at = LIST_AT;
-    const taken = rings.map(({ journal, entries }): TakeResult => {
+    const taken = takes.map(({ ring: { journal, entries }, quiet }): TakeResult => {
       const ring = this.#rings.get(journal)!;
       const requests: TakeResult['requests'] = [];
-      while (requests.length < max && ring.requests.length > 0 && ring.broken === 0) {
+      const room = () => requests.length < ENTRIES && ring.journal.size < entries;
+      while (room() && ring.requests.length > 0 && ring.broken === 0) {
         const bytes = ring.requests.shift()!;
         const slot = Array.from({ length: entries }, (_, i) => i).find((i) => !ring.journal.has(i))!;
         const sequence = ++ring.sequence;
@@ -69,30 +122,11 @@ export class FakeRings implements Calls {
         requests.push({ slot, sequence, at });
         at += 16;
       }
+      if (quiet) this.quiet.add(journal);
+      else this.quiet.delete(journal);
       return { requests, more: ring.requests.length > 0, status: ring.broken };
     });
-    return { ports: [], taken };
-  }
-
-  copy(copies: readonly Copy[], failed: (i: number) => void): void {
-    this.calls++;
-    copies.forEach(({ domid, gref, offset, length, heap, toGuest }, i) => {
-      const page = this.#pages.get(`${domid} ${gref}`);
-      if (!page || offset + length > 4096 || length === 0) return failed(i);
-      if (toGuest) page.set(this.heap.subarray(heap, heap + length), offset);
-      else this.heap.set(page.subarray(offset, offset + length), heap);
-    });
-  }
-
-  put({ journal }: RingAt, slots: readonly number[], write: (i: number, at: number) => void): number {
-    this.calls++;
-    const ring = this.#rings.get(journal)!;
-    slots.forEach((slot, i) => {
-      if (!ring.journal.delete(slot)) throw new Error(`slot ${slot} is answered twice`);
-      write(i, ANSWERS_AT);
-      ring.answers.push(this.heap.slice(ANSWERS_AT, ANSWERS_AT + ring.at.answerSize));
-    });
-    return ring.broken;
+    return { failed: [], put, taken };
   }
 }
 

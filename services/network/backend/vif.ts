@@ -1,7 +1,7 @@
 // A virtual interface in the service's worker: what stands between its front end's rings and its port of the switch.
 import type { RingAt } from '../../lib/ring_calls.ts';
 import { macAt, parseIp, u16, u32, type Frame, type Offload } from '../protocol/frame.ts';
-import { buffersFor, TxAssembler, type Buffer } from '../protocol/netif.ts';
+import { buffersFor, TxAssembler, type Buffer, type TxAnswer } from '../protocol/netif.ts';
 import { Bucket, type Rate } from '../switch/rate.ts';
 import { MOST_GROUPS, type Port } from '../switch/switch.ts';
 
@@ -38,14 +38,19 @@ export class Queue {
   readonly buffers: Buffer[] = [];
   readonly waiting: Frame[] = [];
   bytes = 0;
-  /** Another request in the ring than was taken. */
-  more = false;
   /** Answers not yet put. */
-  answers: { slot: number; id: number | undefined; status: number }[] = [];
+  readonly answers: TxAnswer[] = [];
+  /** Has no buffers for what waits, and its guest has been asked to tell of some. */
+  starved = false;
 
   constructor(vif: Vif, description: QueueDescription) {
     this.vif = vif;
     this.description = description;
+  }
+
+  /** Still one of a front end's that is served. */
+  get live(): boolean {
+    return !this.vif.broken && this.vif.queues.includes(this);
   }
 
   /** Whether the frame that is next has its buffers. */
@@ -73,12 +78,17 @@ export class Vif {
   #bucket: Bucket | undefined;
   /** Nothing is taken before. */
   paused: NodeJS.Timeout | undefined;
+  /** When many bytes last went to the guest at once. */
+  bulk = -Infinity;
   readonly #groups = new Set<number>();
 
-  constructor(id: number, port: Port, rate: Rate | undefined) {
+  readonly #now: () => number;
+
+  constructor(id: number, port: Port, rate: Rate | undefined, now: () => number = () => performance.now()) {
     this.id = id;
     this.port = port;
-    this.#bucket = rate && new Bucket(rate, performance.now());
+    this.#now = now;
+    this.#bucket = rate && new Bucket(rate, now());
   }
 
   connect(connection: Connection): void {
@@ -133,12 +143,14 @@ export class Vif {
     else if (this.#groups.size < MOST_GROUPS) this.#groups.add(mac);
   }
 
-  /** The guest has sent so many bytes: how many milliseconds until it may again. */
-  sent(bytes: number): number {
-    if (!this.#bucket) return 0;
-    const now = performance.now();
-    this.#bucket.take(bytes, now);
-    return this.#bucket.wait(now);
+  /** The guest has sent so many bytes. */
+  sent(bytes: number): void {
+    this.#bucket?.take(bytes, this.#now());
+  }
+
+  /** How many milliseconds until it may send again. */
+  owes(): number {
+    return this.#bucket?.wait(this.#now()) ?? 0;
   }
 }
 

@@ -2,23 +2,12 @@
 import { parentPort } from 'node:worker_threads';
 import { Box, type BoxData } from '../../../platform/box.ts';
 import { whenBegun } from '../../../platform/service_domain.ts';
-import {
-  ARGUMENTS,
-  JOURNAL_HEAD,
-  RingCalls,
-  SLOT_SIZE,
-  strideOf,
-  type RingAt,
-  type TakeResult,
-} from '../../lib/ring_calls.ts';
+import { ARGUMENTS, JOURNAL_HEAD, SLOT_SIZE, strideOf, type RingAt, type TakeResult } from '../../lib/ring_calls.ts';
+import { MOST, RingBatch } from '../../lib/ring_batch.ts';
 import { ForwardError } from '../nat/forward.ts';
-import { TX } from '../protocol/netif.ts';
 import { Engine } from './engine.ts';
 import type { FromWorker, Order, ToWorker } from './messages.ts';
 import { Networks } from './networks.ts';
-
-/** Requests taken of a ring at a time. */
-const ENTRIES = 64;
 
 /** What was taken and not answered by who was here before, in the order in which it was taken. */
 function journal(
@@ -40,12 +29,7 @@ function journal(
 function main(data: BoxData): void {
   const box = new Box(data);
   const tell = (message: FromWorker): void => parentPort!.postMessage(message);
-  const limits = {
-    rings: RingCalls.ringsAtOnce(TX.entry, ENTRIES),
-    entries: ENTRIES,
-    answers: RingCalls.answersAtOnce(TX.entry),
-  };
-  const engine = new Engine(new RingCalls(box), limits, { bytes: box.heap, from: ARGUMENTS }, {
+  const engine = new Engine(new RingBatch(box), MOST, { bytes: box.heap, from: ARGUMENTS }, {
     broken: (vif, why) => tell({ broken: vif.id, why }),
   }); // prettier-ignore
   const networks = new Networks(engine, (ring) => journal(box, ring), tell);

@@ -133,12 +133,18 @@ export class TxAssembler {
   }
 }
 
-/** The status of a packet that was not sent on: an error, unless it only said something. */
-export const refusedStatus = ({ groups }: TxPacket): number => (groups.length > 0 ? STATUS.okay : STATUS.error);
+/** What is answered for a slot of a packet. */
+export interface TxAnswer extends Slot {
+  packet: Pick<TxPacket, 'bad' | 'groups'>;
+}
 
-export function writeTxAnswer(v: DataView, at: number, { id }: Slot, status: number): void {
+/** An error for a packet that was not sent on, unless it only said something. */
+export const answerStatus = ({ bad, groups }: TxAnswer['packet']): number =>
+  bad && groups.length === 0 ? STATUS.error : STATUS.okay;
+
+export function writeTxAnswer(v: DataView, at: number, { id, packet }: TxAnswer): void {
   v.setUint16(at + txAnswer.offsets.id, id ?? 0, true);
-  v.setInt16(at + txAnswer.offsets.status, id === undefined ? STATUS.nothing : status, true);
+  v.setInt16(at + txAnswer.offsets.status, id === undefined ? STATUS.nothing : answerStatus(packet), true);
 }
 
 // ---- to the guest
@@ -173,8 +179,8 @@ export interface RxAnswer {
 
 export interface Placed {
   answers: RxAnswer[];
-  /** Which bytes of the frame go to which buffer. */
-  parts: { gref: number; from: number; length: number }[];
+  /** Where the frame's bytes go, one part behind the other. */
+  parts: Part[];
 }
 
 /** Lays a frame into its buffers: buffersFor(frame) of them, in the order in which they were taken. */
@@ -189,7 +195,7 @@ export function place(frame: Frame, buffers: readonly Buffer[]): Placed {
     let flags = from + part < length ? abi.NETRXF_more_data : 0;
     if (from === 0 && frame.checksum === CHECKSUM.blank) flags |= abi.NETRXF_csum_blank | abi.NETRXF_data_validated;
     if (from === 0 && frame.checksum === CHECKSUM.validated) flags |= abi.NETRXF_data_validated;
-    parts.push({ gref, from, length: part });
+    parts.push({ gref, offset: 0, length: part });
     answers.push({ slot, id, flags, status: part });
     if (from === 0 && frame.gso !== GSO.none) {
       answers[0]!.flags |= abi.NETRXF_extra_info;

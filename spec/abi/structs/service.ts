@@ -36,6 +36,9 @@ export const service = structs({
     more: u32,
     /** Out: 0 or a negative errno. -EBADMSG: the front end's index cannot be. */
     status: i32,
+    /** Not 0: no event is asked for with the next request, since the caller looks again anyhow. */
+    quiet: u32,
+    reserved: u32,
   },
   service_ring_put: {
     journal: u64,

@@ -1,0 +1,214 @@
+// One round of a back end's work in one batch of calls: bytes between front ends' granted pages and the heap, then answers into their rings, then
+// what is new there. The answers go only if every copy was done; the caller hears which ones were not, and sends other answers.
+import { DOMID_SELF, GNTCOPY_dest_gref, GNTCOPY_source_gref } from '../../spec/abi/constants.ts';
+import { grantTable } from '../../spec/abi/structs/grant_table.ts';
+import { service } from '../../spec/abi/structs/service.ts';
+import { OP, RANGE, WINDOW, WINDOW_SIZE, type Box } from '../../platform/box.ts';
+import { ARGUMENTS, OPERATIONS, SLOT_SIZE, strideOf, type RingAt, type Taken, type TakeResult } from './ring_calls.ts';
+
+const PAGE = 4096;
+const take = service.service_ring_take;
+const put = service.service_ring_put;
+const copy = grantTable.gnttab_copy;
+const end = grantTable.gnttab_copy_ptr;
+const GREF = { source: copy.offsets.source + end.offsets.u, dest: copy.offsets.dest + end.offsets.u } as const;
+const DOMID = { source: copy.offsets.source + end.offsets.domid, dest: copy.offsets.dest + end.offsets.domid } as const;
+const OFFSET = { source: copy.offsets.source + end.offsets.offset, dest: copy.offsets.dest + end.offsets.offset } as const; // prettier-ignore
+
+/** Places in the window, and in the heap's beginning, which stands for it. */
+const EVENTS_AT = 0;
+const EVENTS_SIZE = PAGE;
+const TAKES_AT = EVENTS_AT + EVENTS_SIZE;
+const PUTS_AT = 0x6000;
+const COPIES_AT = 0xb000;
+/** The window's rest is for bytes. */
+const PAYLOAD_AT = ARGUMENTS;
+
+/** What one batch takes. */
+export const MOST = {
+  takes: 12,
+  entries: 64,
+  puts: 48,
+  answers: 1024,
+  copies: Math.floor((PAYLOAD_AT - COPIES_AT) / copy.size),
+  bytes: WINDOW_SIZE - PAYLOAD_AT,
+} as const;
+const MOST_RANGES = RANGE.max - 8;
+
+/** A part of a page that a front end has granted. */
+export interface GrantPart {
+  gref: number;
+  offset: number;
+  length: number;
+}
+
+export interface Done {
+  /** The copies that could not be done, by their numbers; if there are any nothing was put or taken. */
+  failed: number[];
+  /** For each ring that was answered: 0, or a negative errno. */
+  put: number[];
+  /** For each ring that was looked at. */
+  taken: TakeResult[];
+}
+
+export class RingBatch {
+  readonly view: DataView;
+  readonly #box: Box;
+  #structs = 0;
+  #owners: number[] = [];
+  #copies = 0;
+  #window = PAYLOAD_AT;
+  #ranges = 0;
+  #puts: { at: number }[] = [];
+  #list = PUTS_AT + MOST.puts * put.size;
+  #takes: RingAt[] = [];
+
+  constructor(box: Box) {
+    this.#box = box;
+    this.view = box.heapView;
+  }
+
+  #u64(at: number, value: number): void {
+    this.view.setUint32(at, value, true);
+    this.view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
+  }
+
+  /** Adds the copying of what lies together in the heap; undefined if this batch has no more room, else its number. */
+  copy(domid: number, parts: readonly GrantPart[], heap: number, length: number, toGuest: boolean): number | undefined {
+    // What fills pages begins with one, so that each part is one element; small ones do not cross a page's end.
+    const rest = PAGE - (this.#window % PAGE);
+    const window = length > rest ? this.#window + (rest % PAGE) : this.#window;
+    const room = window + length <= WINDOW_SIZE && this.#structs + 2 * parts.length + 1 <= MOST.copies;
+    if (!room || this.#ranges >= MOST_RANGES) return undefined;
+    this.#ranges++;
+    this.#box.copy(heap, window, length, !toGuest);
+    let at = window;
+    for (const part of parts)
+      for (let done = 0; done < part.length; ) {
+        const n = Math.min(part.length - done, PAGE - (at % PAGE));
+        this.#element(domid, part.gref, part.offset + done, n, at, toGuest);
+        at += n;
+        done += n;
+      }
+    this.#window = (at + 7) & ~7;
+    return this.#copies++;
+  }
+
+  #element(domid: number, gref: number, offset: number, length: number, window: number, toGuest: boolean): void {
+    const at = COPIES_AT + this.#structs++ * copy.size;
+    const { view } = this;
+    const [guest, own] = toGuest ? (['dest', 'source'] as const) : (['source', 'dest'] as const);
+    this.#owners.push(this.#copies);
+    this.#u64(at + GREF[guest], gref);
+    view.setUint16(at + DOMID[guest], domid, true);
+    view.setUint16(at + OFFSET[guest], offset, true);
+    this.#u64(at + GREF[own], Math.floor((WINDOW + window) / PAGE));
+    view.setUint16(at + DOMID[own], DOMID_SELF, true);
+    view.setUint16(at + OFFSET[own], window % PAGE, true);
+    view.setUint16(at + copy.offsets.len, length, true);
+    view.setUint16(at + copy.offsets.flags, toGuest ? GNTCOPY_dest_gref : GNTCOPY_source_gref, true);
+    view.setInt16(at + copy.offsets.status, -1, true);
+  }
+
+  /** Adds answers to a ring, in all at most MOST.answers to MOST.puts rings: `write` writes the i-th one's bytes at an offset of `view`. */
+  put(ring: RingAt, slots: readonly number[], write: (i: number, at: number) => void): void {
+    const { view } = this;
+    const at = PUTS_AT + this.#puts.length * put.size;
+    this.#u64(at + put.offsets.journal, ring.journal);
+    this.#u64(at + put.offsets.list, WINDOW + this.#list);
+    view.setUint32(at + put.offsets.count, slots.length, true);
+    const stride = strideOf(ring.answerSize);
+    for (let i = 0; i < slots.length; i++) {
+      view.setUint32(this.#list, slots[i]!, true);
+      write(i, this.#list + SLOT_SIZE);
+      this.#list += stride;
+    }
+    if (this.#list > COPIES_AT || this.#puts.length === MOST.puts) throw new RangeError('too many answers at once');
+    this.#puts.push({ at });
+  }
+
+  /** Looks at a ring, at most MOST.takes of them; `quiet`: the front end need not tell of what comes next. */
+  take(ring: RingAt, quiet: boolean): void {
+    if (this.#takes.length === MOST.takes) throw new RangeError('too many rings at once');
+    const at = TAKES_AT + this.#takes.length * take.size;
+    this.#u64(at + take.offsets.journal, ring.journal);
+    this.view.setUint32(at + take.offsets.max, MOST.entries, true);
+    this.view.setUint32(at + take.offsets.quiet, quiet ? 1 : 0, true);
+    this.#takes.push(ring);
+  }
+
+  /** Has it all done; what `taken` names is there until the next batch is. */
+  go(): Done {
+    const [box, view] = [this.#box, this.view];
+    const [structs, owners, puts, takes, lists] = [this.#structs, this.#owners, this.#puts, this.#takes, this.#list];
+    this.#reset();
+    box.add(OP.events, EVENTS_SIZE, 0);
+    let stop = -1;
+    if (structs > 0) {
+      box.copy(COPIES_AT, COPIES_AT, structs * copy.size, false);
+      box.add(OP.hypercall, 0, OPERATIONS.copy.nr, OPERATIONS.copy.cmd, WINDOW + COPIES_AT, structs);
+      stop = box.add(OP.unless, structs, COPIES_AT + copy.offsets.status, copy.size);
+    }
+    if (puts.length > 0) {
+      box.copy(PUTS_AT, PUTS_AT, lists - PUTS_AT, false);
+      box.add(OP.hypercall, 0, OPERATIONS.put.nr, OPERATIONS.put.cmd, WINDOW + PUTS_AT, puts.length);
+      box.copy(PUTS_AT, PUTS_AT, puts.length * put.size, true);
+    }
+    const taken = this.#addTakes(takes);
+    box.go();
+    if (stop >= 0 && box.result(stop) !== 0) return { failed: this.#failed(structs, owners), put: [], taken: [] };
+    const statuses = puts.map(({ at }) => view.getInt32(at + put.offsets.status, true));
+    return { failed: [], put: statuses, taken: taken.map((list, i) => this.#result(takes[i]!, i, list)) };
+  }
+
+  #reset(): void {
+    this.#structs = this.#copies = this.#ranges = 0;
+    this.#owners = [];
+    this.#window = PAYLOAD_AT;
+    this.#puts = [];
+    this.#list = PUTS_AT + MOST.puts * put.size;
+    this.#takes = [];
+  }
+
+  /** Where each one's list begins. */
+  #addTakes(takes: readonly RingAt[]): number[] {
+    if (takes.length === 0) return [];
+    const { view } = this;
+    let list = TAKES_AT + takes.length * take.size;
+    const lists = takes.map(({ entrySize }, i) => {
+      const at = list;
+      this.#u64(TAKES_AT + i * take.size + take.offsets.list, WINDOW + at);
+      // Nothing was taken, should the batch end before.
+      view.setUint32(TAKES_AT + i * take.size + take.offsets.taken, 0, true);
+      list += MOST.entries * strideOf(entrySize);
+      return at;
+    });
+    if (list > PUTS_AT) throw new RangeError('entries of this size do not fit');
+    this.#box.copy(TAKES_AT, TAKES_AT, takes.length * take.size, false);
+    this.#box.add(OP.hypercall, 0, OPERATIONS.take.nr, OPERATIONS.take.cmd, WINDOW + TAKES_AT, takes.length);
+    this.#box.copy(TAKES_AT, TAKES_AT, list - TAKES_AT, true);
+    return lists;
+  }
+
+  #result({ entrySize }: RingAt, index: number, list: number): TakeResult {
+    const { view } = this;
+    const at = TAKES_AT + index * take.size;
+    const requests: Taken[] = [];
+    const stride = strideOf(entrySize);
+    let slot = list;
+    for (let n = view.getUint32(at + take.offsets.taken, true); n > 0; n--, slot += stride)
+      requests.push({ slot: view.getUint32(slot, true), sequence: view.getUint32(slot + 4, true), at: slot + SLOT_SIZE }); // prettier-ignore
+    const status = view.getInt32(at + take.offsets.status, true);
+    return { requests, more: view.getUint32(at + take.offsets.more, true) !== 0, status };
+  }
+
+  #failed(structs: number, owners: readonly number[]): number[] {
+    const { view } = this;
+    this.#box.copy(COPIES_AT, COPIES_AT, structs * copy.size, true);
+    this.#box.go();
+    const failed = new Set<number>();
+    for (let i = 0; i < structs; i++)
+      if (view.getInt16(COPIES_AT + i * copy.size + copy.offsets.status, true) !== 0) failed.add(owners[i]!);
+    return [...failed];
+  }
+}
