@@ -4,9 +4,10 @@
 // of their own.
 import type { Done } from '../../lib/ring_batch.ts';
 import type { RingAt, TakeResult } from '../../lib/ring_calls.ts';
-import type { Frame } from '../protocol/frame.ts';
+import type { Frame, Kept } from '../protocol/frame.ts';
 import { answerStatus, BrokenRing, buffersFor, place, readBuffer, STATUS, writeRxAnswer, writeTxAnswer, type RxAnswer, type TxAnswer, type TxPacket } from '../protocol/netif.ts'; // prettier-ignore
 import type { Calls, Limits } from './calls.ts';
+import { FrameRoom } from './room.ts';
 import type { Connection, Queue, Vif } from './vif.ts';
 
 /** Rounds before others have their turn. */
@@ -22,7 +23,10 @@ export interface EngineEvents {
   broken(vif: Vif, why: string): void;
 }
 
-/** A part of the heap for frames on their way: the front half for what comes, the other for what goes. */
+/** Of the heap, for what comes and for what goes in one round; the rest is for frames on their way. */
+const SCRATCH = 0x40000;
+
+/** The heap is the engine's from `from` on. */
 export interface Heap {
   bytes: Uint8Array;
   from: number;
@@ -32,6 +36,7 @@ interface Arrived {
   queue: Queue;
   packet: TxPacket;
   heap: number;
+  kept: Kept | undefined;
 }
 
 /** What one round does, kept until it is known that all its copies were done. */
@@ -41,6 +46,7 @@ interface Round {
   sent: { queue: Queue; list: readonly TxAnswer[] }[];
   /** Answers for frames that guests are given. */
   placed: Map<Queue, RxAnswer[]>;
+  given: Frame[];
   /** By a copy's number: what is told if it fails. */
   onFailure: (() => void)[];
   /** Rings that are looked at. */
@@ -56,6 +62,8 @@ export class Engine {
   readonly #heap: Uint8Array;
   readonly #in: number;
   readonly #out: number;
+  /** Room for a frame. */
+  readonly room: (length: number) => Kept | undefined;
   readonly #events: EngineEvents;
   /** Requests taken whose bytes are still to come. */
   #arrived: Arrived[] = [];
@@ -73,7 +81,9 @@ export class Engine {
     this.#limits = limits;
     this.#heap = heap.bytes;
     this.#in = heap.from;
-    this.#out = heap.from + ((heap.bytes.length - heap.from) >> 1);
+    this.#out = heap.from + SCRATCH;
+    const room = new FrameRoom(heap.bytes, this.#out + SCRATCH);
+    this.room = (length) => room.take(length);
     this.#events = events;
   }
 
@@ -139,7 +149,7 @@ export class Engine {
 
   /** True if there is more to do at once. */
   #round(): boolean {
-    const round: Round = { fetched: [], sent: [], placed: new Map(), onFailure: [], receive: [], transmit: [], quiet: new Set() }; // prettier-ignore
+    const round: Round = { fetched: [], sent: [], placed: new Map(), given: [], onFailure: [], receive: [], transmit: [], quiet: new Set() }; // prettier-ignore
     this.#fetch(round);
     this.#place(round);
     this.#answers(round);
@@ -152,6 +162,7 @@ export class Engine {
     }
     this.#put(round, done.put);
     this.#taken(round, done.taken);
+    for (const { kept } of round.given) kept?.release();
     this.#pass(round);
     if (this.#arrived.length > 0 || this.#due.size > 0) return true;
     return [...this.#queues()].some(({ answers, waiting, ready, starved }) => answers.length > 0 || ready || (waiting.length > 0 && !starved)); // prettier-ignore
@@ -163,18 +174,26 @@ export class Engine {
   #fetch(round: Round): void {
     const most = [...this.#queues()].some(({ ready }) => ready) ? this.#limits.bytes >> 1 : Infinity;
     let heap = this.#in;
-    let n = 0;
+    let [n, sum] = [0, 0];
     for (; n < this.#arrived.length; n++) {
       const arrived = this.#arrived[n]!;
       const { queue, packet } = arrived;
       if (!queue.live) continue;
       if (!packet.bad) {
-        const room = heap + packet.size <= this.#out && heap - this.#in < most;
-        const copy = room ? this.#calls.copy(queue.vif.connection!.domid, packet.parts, heap, packet.size, false) : undefined; // prettier-ignore
-        if (copy === undefined) break;
+        if (sum >= most) break;
+        const kept = this.room(packet.size);
+        const at = kept?.at ?? heap;
+        const room = kept !== undefined || heap + packet.size <= this.#out;
+        const copy = room ? this.#calls.copy(queue.vif.connection!.domid, packet.parts, at, packet.size, false) : undefined; // prettier-ignore
+        if (copy === undefined) {
+          kept?.release();
+          break;
+        }
         round.onFailure[copy] = () => (packet.bad = true);
-        arrived.heap = heap;
-        heap += (packet.size + 7) & ~7;
+        arrived.kept = kept;
+        arrived.heap = at;
+        if (!kept) heap += (packet.size + 7) & ~7;
+        sum += packet.size;
         this.#limit(queue.vif, packet.size);
         if (!queue.vif.paused) this.#due.add(queue);
       }
@@ -193,31 +212,33 @@ export class Engine {
     for (let i = 0; i < queues.length && i < this.#limits.puts >> 1; i++) {
       const queue = queues[(this.#first + i) % queues.length]!;
       const list: RxAnswer[] = [];
-      let [taken, used] = [0, 0];
-      const before = heap;
+      let [taken, used, sum] = [0, 0, 0];
       for (; taken < queue.waiting.length; taken++) {
         const frame = queue.waiting[taken]!;
         const { length } = frame.bytes;
         const need = buffersFor(frame);
-        if (used + need > queue.buffers.length || heap + length > this.#heap.length) break;
+        const at = frame.kept?.at ?? heap;
+        if (used + need > queue.buffers.length || (!frame.kept && heap + length > this.#out + SCRATCH)) break;
         if (answers + need > this.#limits.answers >> 1) break;
         const { answers: own, parts } = place(frame, queue.buffers.slice(used, used + need));
-        const copy = this.#calls.copy(queue.vif.connection!.domid, parts, heap, length, true);
+        const copy = this.#calls.copy(queue.vif.connection!.domid, parts, at, length, true);
         if (copy === undefined) break;
         // Which of its buffers was no good is not looked for: it is the guest's own mistake.
         round.onFailure[copy] = () => own.forEach((answer) => (answer.status = STATUS.error));
-        this.#heap.set(frame.bytes, heap);
-        heap += (length + 7) & ~7;
+        if (!frame.kept) {
+          this.#heap.set(frame.bytes, heap);
+          heap += (length + 7) & ~7;
+        }
         used += need;
         answers += need;
-        queue.bytes -= length;
+        sum += length;
         list.push(...own);
       }
       if (taken === 0) continue;
-      queue.waiting.splice(0, taken);
+      round.given.push(...queue.shift(taken));
       queue.buffers.splice(0, used);
       round.placed.set(queue, list);
-      if (heap - before >= BULK) this.#bulk(queue.vif);
+      if (sum >= BULK) this.#bulk(queue.vif);
     }
   }
 
@@ -298,7 +319,7 @@ export class Engine {
     try {
       for (const { slot, at } of requests) {
         const packet = queue.assembler.add(view, at, slot);
-        if (packet) this.#arrived.push({ queue, packet, heap: 0 });
+        if (packet) this.#arrived.push({ queue, packet, heap: 0, kept: undefined });
       }
     } catch (error) {
       if (!(error instanceof BrokenRing)) throw error;
@@ -315,7 +336,7 @@ export class Engine {
   /** What has come goes on to the switch. */
   #pass({ fetched }: Round): void {
     const frames = new Map<Vif, Frame[]>();
-    for (const { queue, packet, heap } of fetched) {
+    for (const { queue, packet, heap, kept } of fetched) {
       const { vif } = queue;
       for (const { add, mac } of packet.groups) vif.group(add, mac);
       if (answerStatus(packet) !== STATUS.okay) vif.statistics.errors++;
@@ -323,9 +344,10 @@ export class Engine {
       const { size, checksum, gso, segment } = packet;
       let list = frames.get(vif);
       if (!list) frames.set(vif, (list = []));
-      list.push({ bytes: this.#heap.slice(heap, heap + size), checksum, gso, segment });
+      list.push({ bytes: kept?.bytes ?? this.#heap.slice(heap, heap + size), checksum, gso, segment, kept });
     }
     for (const [vif, list] of frames) vif.port.send(list);
+    for (const { kept } of fetched) kept?.release();
   }
 
   /** Who has sent more than its rate allows is not looked at until that is made up for. */

@@ -99,7 +99,7 @@ export class Networks {
     const net = new Switch();
     const planned = nat && plan(nat);
     if (typeof planned === 'string') throw new Error(planned);
-    const gateway = planned && new Gateway(net, planned);
+    const gateway = planned && new Gateway(net, planned, this.#engine.room);
     this.#networks.set(id, { net, gateway, forwards: gateway && new Forwards(gateway) });
     return null;
   }

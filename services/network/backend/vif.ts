@@ -11,6 +11,8 @@ const MOST_BYTES = 32 << 20;
 const FULL_BYTES = 4 << 20;
 const DRAINED_BYTES = 1 << 20;
 const MOST_FRAMES = 8192;
+/** Of it, what may take up room that others need, too. */
+const MOST_KEPT = 1 << 20;
 
 /** A ring pair as the control side tells of it. */
 export interface QueueDescription {
@@ -38,6 +40,8 @@ export class Queue {
   readonly buffers: Buffer[] = [];
   readonly waiting: Frame[] = [];
   bytes = 0;
+  /** Bytes of those whose place is held. */
+  kept = 0;
   /** Answers not yet put. */
   readonly answers: TxAnswer[] = [];
   /** Has no buffers for what waits, and its guest has been asked to tell of some. */
@@ -46,6 +50,29 @@ export class Queue {
   constructor(vif: Vif, description: QueueDescription) {
     this.vif = vif;
     this.description = description;
+  }
+
+  add(frame: Frame): void {
+    const { bytes, kept } = frame;
+    this.bytes += bytes.length;
+    if (!kept) this.waiting.push(frame);
+    else if (this.kept + bytes.length > MOST_KEPT)
+      this.waiting.push({ ...frame, bytes: bytes.slice(), kept: undefined });
+    else {
+      kept.hold();
+      this.kept += bytes.length;
+      this.waiting.push(frame);
+    }
+  }
+
+  /** Takes the first frames out of the line; who takes them releases them. */
+  shift(count: number): Frame[] {
+    const frames = this.waiting.splice(0, count);
+    for (const { bytes, kept } of frames) {
+      this.bytes -= bytes.length;
+      if (kept) this.kept -= bytes.length;
+    }
+    return frames;
   }
 
   /** Still one of a front end's that is served. */
@@ -101,6 +128,7 @@ export class Vif {
 
   disconnect(): void {
     this.connection = undefined;
+    for (const queue of this.queues) for (const { kept } of queue.shift(Infinity)) kept?.release();
     this.queues = [];
     this.#groups.clear();
     clearTimeout(this.paused);
@@ -133,8 +161,7 @@ export class Vif {
         this.statistics.dropped++;
         continue;
       }
-      queue.waiting.push(frame);
-      queue.bytes += frame.bytes.length;
+      queue.add(frame);
     }
   }
 

@@ -24,12 +24,14 @@ IMPORT(gone) void host_gone(u32_t id, s32_t error);
 IMPORT(timer) void host_timer(void);
 
 #define CONNECTIONS 4096
-#define LARGEST 33000 // of a packet with its headers: two of them fit a window that has not grown yet
-#define STAGE 65536
+#define LARGE 33000 // of a packet with its headers: two of them fit a window that has not grown yet
+#define LARGEST 65500 // once the window has
+#define STAGE 131072
 
 struct connection {
   struct tcp_pcb *pcb;
   u16_t segment; // what the peer takes in one packet
+  u8_t enlarged; // its packets may carry many segments
   u8_t acknowledge;
   u8_t ended; // the peer has sent its FIN
   u8_t finished; // we have
@@ -143,12 +145,18 @@ static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t length) {
   return id_of(arg) >= CONNECTIONS || connections[id_of(arg)].pcb == pcb ? ERR_OK : ERR_ABRT;
 }
 
+static void size_packets(u32_t id, struct tcp_pcb *pcb) {
+  u32_t header = IP_IS_V6(&pcb->remote_ip) ? 60 : 40, segment = connections[id].segment;
+  u32_t most = pcb->snd_wnd_max >= 4 * LARGEST ? LARGEST : LARGE;
+  if (connections[id].enlarged) pcb->mss = (u16_t)((most - header) / segment * segment);
+}
+
 // From now on a write may become one packet for many segments, where the peer's port takes such.
 static void enlarge(u32_t id, struct tcp_pcb *pcb) {
   connections[id].segment = pcb->mss;
-  u32_t header = IP_IS_V6(&pcb->remote_ip) ? 60 : 40;
-  if (pcb->mss < 536 || !(large & (IP_IS_V6(&pcb->remote_ip) ? 2 : 1))) return;
-  pcb->mss = (u16_t)((LARGEST - header) / pcb->mss * pcb->mss);
+  connections[id].enlarged = pcb->mss >= 536 && (large & (IP_IS_V6(&pcb->remote_ip) ? 2 : 1));
+  if (!connections[id].enlarged) return;
+  size_packets(id, pcb);
   // The way to the guest is memory: nothing is to be found out by and by.
   pcb->cwnd = TCP_SND_BUF;
   pcb->ssthresh = TCP_SND_BUF;
@@ -292,15 +300,16 @@ EXPORT(connect) s32_t connect(u32_t id, u32_t version, u32_t from_port, u32_t to
 EXPORT(writable) u32_t writable(u32_t id) {
   struct tcp_pcb *pcb = id < CONNECTIONS ? connections[id].pcb : NULL;
   if (!pcb || pcb->snd_queuelen + 8 >= TCP_SND_QUEUELEN) return 0;
-  return tcp_sndbuf(pcb); // as a u16: below STAGE
+  return pcb->snd_buf;
 }
 
 // Sends bytes of the stage, if they go as a whole: no more than writable() said.
 EXPORT(write) s32_t write(u32_t id, u32_t length) {
   struct tcp_pcb *pcb = id < CONNECTIONS ? connections[id].pcb : NULL;
   if (!pcb || length > STAGE) return ERR_CONN;
+  size_packets(id, pcb);
   for (u32_t at = 0; at < length;) {
-    u32_t part = length - at > 0x8000 ? 0x8000 : length - at; // a u16 of lwIP's
+    u32_t part = length - at > pcb->mss ? pcb->mss : length - at; // a u16 of lwIP's
     s32_t error = tcp_write(pcb, stage + at, (u16_t)part, TCP_WRITE_FLAG_COPY | (at + part < length ? TCP_WRITE_FLAG_MORE : 0));
     if (error != ERR_OK) return at ? (s32_t)at : error;
     at += part;

@@ -7,7 +7,9 @@ import { join } from 'node:path';
 /** Connection numbers are below it. */
 export const CONNECTIONS = 4096;
 /** Most bytes of one write. */
-const STAGE = 65536;
+const STAGE = 131072;
+/** Bytes of all connections together that the peers have not acknowledged: half of the memory that an instance may have. */
+const MOST_OUT = 32 << 20;
 const TICK_MS = 100;
 const SLOW_MS = 2 * TICK_MS;
 
@@ -63,6 +65,11 @@ export class Stack {
   #memory: Uint8Array;
   #timer: NodeJS.Timeout | undefined;
   #ticked = 0;
+  /** Bytes of each connection that are out, and of all. */
+  readonly #out: number[] = [];
+  #allOut = 0;
+  /** Connections with new bytes, which go when this turn of the loop is over: together. */
+  readonly #dirty = new Set<number>();
   #closed = false;
 
   constructor(events: StackEvents, options: StackOptions = {}) {
@@ -74,8 +81,14 @@ export class Stack {
       opened: (id: number) => events.opened(id),
       received: (id: number, pointer: number, length: number) =>
         events.received(id, length === 0 ? undefined : at(pointer, length)),
-      sent: (id: number, length: number) => events.sent(id, length),
-      gone: (id: number, error: number) => events.gone(id, error),
+      sent: (id: number, length: number) => {
+        this.#acknowledged(id, length);
+        events.sent(id, length);
+      },
+      gone: (id: number, error: number) => {
+        this.#acknowledged(id, this.#out[id] ?? 0);
+        events.gone(id, error);
+      },
     };
     this.#lwip = new WebAssembly.Instance(lwip(), { host }).exports as unknown as Exports;
     this.#memory = new Uint8Array(this.#lwip.memory.buffer);
@@ -133,22 +146,49 @@ export class Stack {
     return this.#lwip.connect(id, from.length === 4 ? 4 : 6, fromPort, toPort);
   }
 
-  /** Sends what fits; gives how many bytes that is. More fits after `sent`. */
+  #acknowledged(id: number, length: number): void {
+    this.#out[id] = (this.#out[id] ?? 0) - length;
+    this.#allOut -= length;
+  }
+
+  /** Bytes of a connection that its peer has not acknowledged. */
+  unacknowledged(id: number): number {
+    return this.#out[id] ?? 0;
+  }
+
+  /** How many bytes fit. More do after `sent`: of this connection, or of another if it has none out. */
+  writable(id: number): number {
+    return Math.max(0, Math.min(this.#lwip.writable(id) >>> 0, MOST_OUT - this.#allOut));
+  }
+
+  /** Sends what fits; gives how many bytes that is. */
   write(id: number, bytes: Uint8Array): number {
     let done = 0;
     while (done < bytes.length) {
-      const fits = Math.min(this.#lwip.writable(id), bytes.length - done, STAGE);
+      const fits = Math.min(this.writable(id), bytes.length - done, STAGE);
       if (fits === 0) break;
       this.#bytes().set(bytes.subarray(done, done + fits), this.#stage);
       const taken = this.#lwip.write(id, fits);
       if (taken <= 0) break;
       done += taken;
+      this.#out[id] = (this.#out[id] ?? 0) + taken;
+      this.#allOut += taken;
     }
-    if (done > 0) {
-      this.#lwip.push(id);
-      this.#arm();
-    }
+    if (done > 0) this.#push(id);
     return done;
+  }
+
+  #push(id: number): void {
+    if (this.#dirty.size === 0) setImmediate(() => this.#pushAll());
+    this.#dirty.add(id);
+  }
+
+  #pushAll(): void {
+    const ids = [...this.#dirty];
+    this.#dirty.clear();
+    if (this.#closed) return;
+    for (const id of ids) this.#lwip.push(id);
+    this.#arm();
   }
 
   /** So many bytes of `received` have gone on. */
@@ -164,6 +204,7 @@ export class Stack {
 
   /** Resets the connection; no event follows. */
   abort(id: number): void {
+    this.#acknowledged(id, this.#out[id] ?? 0);
     this.#lwip.abort(id);
   }
 

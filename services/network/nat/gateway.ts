@@ -4,7 +4,7 @@
 import type { Socket } from 'node:net';
 import { arpFrame, ARP_OP, fragments, framed, icmpFrame, udpFrame, type Ends } from '../protocol/build.ts';
 import { blank, checksumAt, fillV4Header, holds, v4HeaderHolds } from '../protocol/checksum.ts';
-import { CHECKSUM, ETHER, FULL_OFFLOAD, GSO, macAt, macBytes, MAC_BROADCAST, parseIp, PROTOCOL, u16, u32, type Frame, type Packet } from '../protocol/frame.ts'; // prettier-ignore
+import { CHECKSUM, ETHER, FULL_OFFLOAD, GSO, macAt, macBytes, MAC_BROADCAST, parseIp, PROTOCOL, u16, u32, type Frame, type Kept, type Packet } from '../protocol/frame.ts'; // prettier-ignore
 import type { Port, Switch } from '../switch/switch.ts';
 import { addressText, hexOf, inside, same, special } from './addresses.ts';
 import { Dhcp4 } from './dhcp4.ts';
@@ -67,7 +67,11 @@ export class Gateway {
   #nextPort = FIRST_PORT;
   readonly #returns = new Map<number, { size: number; answer: (data: Uint8Array) => void }>();
 
-  constructor(net: Switch, plan: Plan) {
+  readonly #room: (length: number) => Kept | undefined;
+
+  /** `room`: where large frames can be made. */
+  constructor(net: Switch, plan: Plan, room: (length: number) => Kept | undefined = () => undefined) {
+    this.#room = room;
     this.#switch = net;
     this.plan = plan;
     this.leases4 = new Leases(FIRST_LEASE, 2 ** (32 - plan.subnet4.bits) - 2);
@@ -196,6 +200,7 @@ export class Gateway {
     const batch = this.#out;
     this.#out = [];
     this.port.send(batch);
+    for (const { kept } of batch) kept?.release();
   }
 
   #macOf(guest: Guest, address: Uint8Array): number | undefined {
@@ -218,12 +223,13 @@ export class Gateway {
     const v4 = packet[0]! >> 4 === 4;
     const mac = this.#macOf(guest, v4 ? packet.subarray(16, 20) : packet.subarray(24, 40));
     if (mac === undefined) return;
-    const bytes = framed(packet, mac, GATEWAY_MAC);
+    const kept = this.#room(ETHER.size + packet.length);
+    const bytes = framed(packet, mac, GATEWAY_MAC, kept?.bytes);
     const parsed = parseIp(bytes)!;
     if (v4) fillV4(bytes);
     blank(bytes, parsed);
     const gso = segment === 0 ? GSO.none : v4 ? GSO.tcpv4 : GSO.tcpv6;
-    this.#queue({ bytes, checksum: CHECKSUM.blank, gso, segment });
+    this.#queue({ bytes, checksum: CHECKSUM.blank, gso, segment, kept });
   }
 
   #datagram(guest: Guest, { from, fromPort, to, toPort, data }: Datagram): void {

@@ -12,6 +12,11 @@ const MOST_CONNECTIONS = 1024;
 /** Attempts whose answer is open. */
 const MOST_ATTEMPTS = 256;
 const ATTEMPT_MS = 30_000;
+/** The host's sockets are read into one place, which is free again when the stack has what was read. */
+const incoming = Buffer.allocUnsafeSlow(131_072);
+/** A socket is read while that much fits, and again when this does. */
+const LOW = incoming.length;
+const HIGH = 2 * LOW;
 
 export interface TcpOwner {
   /** Where a connection to this address and port goes, or undefined if nowhere. */
@@ -52,6 +57,8 @@ export class GuestTcp {
   readonly #free: number[] = [];
   /** Flows whose bytes wait until the guest has taken what was sent to it. */
   readonly #held = new Set<Flow>();
+  /** Flows that wait until others' bytes are acknowledged. */
+  readonly #crowded = new Set<Flow>();
   #attempts = 0;
 
   constructor(owner: TcpOwner, mtu: number, large: { v4: boolean; v6: boolean }, most = MOST_CONNECTIONS) {
@@ -62,7 +69,7 @@ export class GuestTcp {
         output: (packet, segment) => owner.packet(packet, segment),
         opened: (id) => this.#opened(id),
         received: (id, bytes) => this.#received(id, bytes),
-        sent: (id) => this.#feed(this.#byId[id]),
+        sent: (id) => this.#sent(id),
         gone: (id, error) => this.#gone(id, error),
       },
       { mtu, largeV4: large.v4, largeV6: large.v6 },
@@ -113,8 +120,12 @@ export class GuestTcp {
     if (this.#attempts >= MOST_ATTEMPTS) return; // the guest will try again
     const id = this.#take();
     if (id === undefined) return this.#refuse(bytes, packet);
-    const socket = connect({ host: to.address, port: to.port, allowHalfOpen: true, noDelay: true });
     const kept = bytes.slice(0, end);
+    const callback = (length: number, buffer: Uint8Array): boolean => {
+      this.#arrived(flow, buffer.subarray(0, length));
+      return true;
+    };
+    const socket = connect({ host: to.address, port: to.port, allowHalfOpen: true, noDelay: true, onread: { buffer: incoming, callback } }); // prettier-ignore
     const flow = this.#add(id, key, socket, kept, payload - ip);
     this.#attempts++;
     socket.setTimeout(ATTEMPT_MS, () => socket.destroy(new Error('no answer')));
@@ -145,10 +156,8 @@ export class GuestTcp {
     this.#flows.set(key, flow);
     this.#byId[id] = flow;
     socket.pause();
-    socket.on('data', (chunk: Buffer) => {
-      flow.rest = chunk;
-      this.#feed(flow);
-    });
+    // None come if it is read into `incoming`.
+    socket.on('data', (chunk: Buffer) => this.#arrived(flow, chunk));
     socket.on('end', () => {
       flow.ended = true;
       this.#feed(flow);
@@ -170,6 +179,7 @@ export class GuestTcp {
     this.#byId[flow.id] = undefined;
     this.#flows.delete(flow.key);
     this.#held.delete(flow);
+    this.#crowded.delete(flow);
     this.#free.push(flow.id);
   }
 
@@ -199,25 +209,41 @@ export class GuestTcp {
     });
   }
 
-  /** Gives the stack what it has room for of what the host has sent. */
+  /** The host has sent something: the stack has it, or as much as it takes. */
+  #arrived(flow: Flow, bytes: Uint8Array): void {
+    const waits = flow.rest !== undefined || this.#owner.full();
+    const taken = waits ? 0 : this.#stack.write(flow.id, bytes);
+    if (taken < bytes.length) {
+      const left = Buffer.from(bytes.subarray(taken));
+      flow.rest = flow.rest ? Buffer.concat([flow.rest, left]) : left;
+      this.#wait(flow);
+    } else if (this.#stack.writable(flow.id) < LOW) this.#wait(flow);
+  }
+
+  #wait(flow: Flow): void {
+    flow.socket.pause();
+    if (this.#owner.full()) this.#held.add(flow);
+    else if (this.#stack.unacknowledged(flow.id) === 0) this.#crowded.add(flow);
+  }
+
+  /** The guest has acknowledged bytes of a flow's: there is more room, for others too. */
+  #sent(id: number): void {
+    this.#feed(this.#byId[id]);
+    if (this.#crowded.size > 0) for (const flow of [...this.#crowded]) this.#feed(flow);
+  }
+
+  /** Gives the stack what it has room for of what the host has sent, and reads on. */
   #feed(flow: Flow | undefined): void {
     if (!flow || flow.syn) return;
-    if (flow.rest && this.#owner.full()) {
-      this.#held.add(flow);
-      flow.socket.pause();
-      return;
-    }
+    this.#crowded.delete(flow);
     if (flow.rest) {
-      const taken = this.#stack.write(flow.id, flow.rest);
-      if (taken < flow.rest.length) {
-        flow.rest = flow.rest.subarray(taken);
-        flow.socket.pause();
-        return;
-      }
-      flow.rest = undefined;
-      flow.socket.resume();
+      const taken = this.#owner.full() ? 0 : this.#stack.write(flow.id, flow.rest);
+      flow.rest = taken < flow.rest.length ? flow.rest.subarray(taken) : undefined;
+      if (flow.rest) return this.#wait(flow);
     }
     if (flow.ended) this.#stack.finish(flow.id);
+    else if (this.#stack.writable(flow.id) >= HIGH) flow.socket.resume();
+    else if (this.#stack.unacknowledged(flow.id) === 0) this.#crowded.add(flow);
   }
 
   /** The guest's port is full no more. */

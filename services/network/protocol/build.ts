@@ -18,10 +18,14 @@ const built = (bytes: Uint8Array, checksum: Checksum): Frame => ({ bytes, checks
 
 function ether(size: number, toMac: number, fromMac: number, type: number): Uint8Array {
   const bytes = new Uint8Array(ETHER.size + size);
+  header(bytes, toMac, fromMac, type);
+  return bytes;
+}
+
+function header(bytes: Uint8Array, toMac: number, fromMac: number, type: number): void {
   bytes.set(macBytes(toMac), 0);
   bytes.set(macBytes(fromMac), 6);
   put16(bytes, ETHER.type, type);
-  return bytes;
 }
 
 function writeIp(bytes: Uint8Array, { from, to }: Ends, protocol: number, hops: number): void {
@@ -53,8 +57,13 @@ export function ipFrame(ends: Ends, protocol: number, payload: Uint8Array, hops 
 }
 
 /** An IP packet from elsewhere in an Ethernet frame: `packet` begins with its IP header. */
-export function framed(packet: Uint8Array, toMac: number, fromMac: number): Uint8Array {
-  const bytes = ether(packet.length, toMac, fromMac, packet[0]! >> 4 === 4 ? ETHER.ipv4 : ETHER.ipv6);
+export function framed(
+  packet: Uint8Array,
+  toMac: number,
+  fromMac: number,
+  bytes: Uint8Array = new Uint8Array(ETHER.size + packet.length),
+): Uint8Array {
+  header(bytes, toMac, fromMac, packet[0]! >> 4 === 4 ? ETHER.ipv4 : ETHER.ipv6);
   bytes.set(packet, ETHER.size);
   return bytes;
 }

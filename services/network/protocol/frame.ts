@@ -9,6 +9,14 @@ export type Checksum = (typeof CHECKSUM)[keyof typeof CHECKSUM];
 export const GSO = { none: 0, tcpv4: 1, tcpv6: 2 } as const;
 export type Gso = (typeof GSO)[keyof typeof GSO];
 
+/** Where a frame's bytes are used again once nobody holds them. */
+export interface Kept {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+  hold(): void;
+  release(): void;
+}
+
 export interface Frame {
   /** The frame without its check sequence. Whoever has been given a frame does not change its bytes: others have it too. */
   readonly bytes: Uint8Array;
@@ -16,6 +24,8 @@ export interface Frame {
   /** Whether the frame stands for many, of `segment` bytes of TCP data each. */
   readonly gso: Gso;
   readonly segment: number;
+  /** The bytes' place, if they last only as long as the call that gives the frame: who needs them longer holds it. */
+  readonly kept?: Kept | undefined;
 }
 
 /** What the other side of a port does itself. */

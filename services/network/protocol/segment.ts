@@ -62,7 +62,7 @@ export function filled(frame: Frame): Frame {
   const bytes = frame.bytes.slice();
   const packet = parseIp(bytes);
   if (packet) fill(bytes, packet);
-  return { ...frame, bytes, checksum: CHECKSUM.validated };
+  return { ...frame, bytes, checksum: CHECKSUM.validated, kept: undefined };
 }
 
 const isV6 = (frame: Frame): boolean => u16(frame.bytes, ETHER.type) === ETHER.ipv6;

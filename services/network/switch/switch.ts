@@ -85,7 +85,7 @@ function untagged(frame: Frame): Frame {
   const bytes = new Uint8Array(frame.bytes.length - TAG);
   bytes.set(frame.bytes.subarray(0, 12));
   bytes.set(frame.bytes.subarray(12 + TAG), 12);
-  return { ...frame, bytes };
+  return { ...frame, bytes, kept: undefined };
 }
 
 function tagged(frame: Frame, vlan: number): Frame {
@@ -93,7 +93,7 @@ function tagged(frame: Frame, vlan: number): Frame {
   bytes.set(frame.bytes.subarray(0, 12));
   bytes.set([ETHER.vlan >> 8, ETHER.vlan & 255, vlan >> 8, vlan & 255], 12);
   bytes.set(frame.bytes.subarray(12), 12 + TAG);
-  return { ...frame, bytes };
+  return { ...frame, bytes, kept: undefined };
 }
 
 export class Switch {
