@@ -1,5 +1,6 @@
 // A service domain whose code is a worker thread, from the side that starts it. The domain outlives the worker: its mappings, ports and memory
 // stay, and a new worker goes on with them.
+import { fileURLToPath } from 'node:url';
 import { Worker, type MessagePort } from 'node:worker_threads';
 import { Box, newBox, GATE_BELL, WINDOW_SIZE, type BoxData } from './box.ts';
 import type { GateMessage } from './gate.ts';
@@ -37,15 +38,27 @@ export class Gate {
   }
 }
 
-/** A worker's first message: it begins to serve. Until then it has loaded its code and waits. */
+/** The first message to a worker: it begins to serve. Until then it has loaded its code and waits. */
 export interface Begin {
   begin: BoxData;
+}
+
+/** A worker's own first message. */
+export interface Loaded {
+  loaded: true;
 }
 
 /** In the worker: calls `main` once it is to serve. */
 export function whenBegun(port: MessagePort, main: (box: BoxData) => void): void {
   port.once('message', ({ begin }: Begin) => main(begin));
+  port.postMessage({ loaded: true } satisfies Loaded);
 }
+
+const LOADER = new URL('./worker_loader.cjs', import.meta.url);
+/** Bundles, and what V8 has compiled of them. */
+const BUNDLES = fileURLToPath(new URL('../build/cache/workers', import.meta.url));
+/** Far more than a service needs; V8 sets aside less for a heap that is bounded. */
+const HEAP_MB = 256;
 
 export class ServiceDomain {
   readonly domid: number;
@@ -75,15 +88,22 @@ export class ServiceDomain {
 
   /** A worker that loads its code and waits: who starts it serves at once. */
   prepare(file: URL): Worker {
-    return new Worker(file);
+    const name = `domain-${this.domid}`;
+    return new Worker(LOADER, {
+      workerData: { file: file.href, name, folder: BUNDLES },
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
+    });
   }
 
-  /** Has a worker serve, with a box of `heap` bytes. `ended` is called once nothing of it can have an effect any more. */
-  start(worker: Worker, heap: number, ended: (error: Error | undefined) => void): void {
+  /**
+   * Has a worker serve, with a box of `heap` bytes. `ended` is called when its thread has ended; what it had posted last may be carried out until
+   * `gone` resolves, but not once a box that is made after `ended` is served: the gate hears of both in this order.
+   */
+  start(worker: Worker, heap: number, ended: (error: Error | undefined, gone: Promise<void>) => void): void {
     const { box, id } = this.#box(heap);
     let failure: Error | undefined;
     worker.on('error', (error) => (failure = error as Error));
-    worker.on('exit', () => void this.#gate.remove(id).then(() => ended(failure)));
+    worker.on('exit', () => ended(failure, this.#gate.remove(id)));
     worker.postMessage({ begin: box } satisfies Begin);
   }
 }

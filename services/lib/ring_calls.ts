@@ -1,18 +1,20 @@
 // What a service worker does with front ends, in batches of calls: take what is new in rings, copy granted bytes, put answers.
 // docs/design/services.md; the structures are spec/abi/structs/service.ts and gnttab_copy.
 import { DOMID_SELF, GNTCOPY_dest_gref, GNTCOPY_source_gref, GNTST_okay } from '../../spec/abi/constants.ts';
-import { HYPERCALLS } from '../../spec/abi/hypercalls.ts';
+import { GRANT_TABLE, GRANT_TABLE_OP_NR } from '../../spec/abi/grant_table.ts';
+import type { SubOps } from '../../spec/abi/op.ts';
+import { SERVICE, SERVICE_OP_NR } from '../../spec/abi/service.ts';
 import { grantTable } from '../../spec/abi/structs/grant_table.ts';
 import { service } from '../../spec/abi/structs/service.ts';
 import { OP, RANGE, WINDOW, WINDOW_SIZE, type Box } from '../../platform/box.ts';
 
-const operation = (hypercall: string, name: string): { nr: number; cmd: number } => {
-  const row = HYPERCALLS.find((h) => h.name === hypercall)!;
-  return { nr: row.nr, cmd: row.subOps!.ops.find((op) => op.name === name)!.nr };
+/** Not by the table of all hypercalls: a service's worker is to load little. */
+const operation = (nr: number, { ops }: SubOps, name: string): { nr: number; cmd: number } => {
+  return { nr, cmd: ops.find((op) => op.name === name)!.nr };
 };
-const TAKE = operation('service_op', 'SERVICEOP_ring_take');
-const PUT = operation('service_op', 'SERVICEOP_ring_put');
-const COPY = operation('grant_table_op', 'GNTTABOP_copy');
+const TAKE = operation(SERVICE_OP_NR, SERVICE, 'SERVICEOP_ring_take');
+const PUT = operation(SERVICE_OP_NR, SERVICE, 'SERVICEOP_ring_put');
+const COPY = operation(GRANT_TABLE_OP_NR, GRANT_TABLE, 'GNTTABOP_copy');
 export const OPERATIONS = { take: TAKE, put: PUT, copy: COPY } as const;
 
 /** The heap's beginning stands for the window's: structures and lists. Behind it, the window takes the bytes of copies. */

@@ -30,9 +30,14 @@ export interface SupervisedBy<O, R> {
 /** A worker that ends again so soon after its start is started again after a pause, which grows. */
 const SOON_MS = 2000;
 const FIRST_PAUSE_MS = 100;
-/** After a start the next worker is got ready. */
-const STANDBY_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
+/**
+ * A worker in reserve has loaded its code (11 MB, 25 ms of a processor): it serves at once. There are two, so that the next end may come while another is
+ * being loaded; and where workers have ended lately, one more.
+ */
+const RESERVE = 2;
+const RESERVE_IN_TROUBLE = 3;
+const TROUBLE_MS = 60_000;
 
 export class Supervisor<O extends object, R> {
   readonly name: string;
@@ -46,8 +51,12 @@ export class Supervisor<O extends object, R> {
   readonly #heap: number;
   readonly #by: SupervisedBy<O, R>;
   #worker!: Worker;
-  /** The next one, whose code is loaded already. */
-  #standby: Worker | undefined;
+  /** The next ones, the first of them next, whose code is loaded already. */
+  readonly #reserve: Worker[] = [];
+  /** The last of the reserve, or the one that serves already, while its code is being loaded. */
+  #loading: Worker | undefined;
+  /** When a worker ended last. */
+  #trouble = -Infinity;
   #next = 1;
   #waiting = new Map<number, Waiting<O, R>>();
   #ready: Promise<void> = Promise.resolve();
@@ -65,29 +74,45 @@ export class Supervisor<O extends object, R> {
     this.#heap = heap;
     this.#by = by;
     this.#start();
-    this.#prepareNext();
   }
 
-  /** Not at once: who has just begun to serve has better things to do with the processor. */
-  #prepareNext(): void {
-    setTimeout(() => {
-      if (this.#stopping || this.#standby) return;
-      const next = this.domain.prepare(this.#file);
-      this.#standby = next;
-      const gone = (): void => {
-        if (this.#standby === next) this.#standby = undefined;
-      };
-      next.on('error', gone);
-      next.on('exit', gone);
-    }, STANDBY_MS).unref();
+  #load(): Worker {
+    const worker = this.domain.prepare(this.#file);
+    this.#loading = worker;
+    const over = (): void => {
+      if (this.#loading === worker) this.#loading = undefined;
+      const place = this.#reserve.indexOf(worker);
+      if (place >= 0) this.#reserve.splice(place, 1);
+    };
+    worker.on('error', over);
+    worker.on('exit', over);
+    return worker;
+  }
+
+  /** Loads what is missing of the reserve, one at a time, and after who has to serve. */
+  #fill(): void {
+    const wanted = performance.now() - this.#trouble < TROUBLE_MS ? RESERVE_IN_TROUBLE : RESERVE;
+    if (this.#stopping || this.#loading || this.#reserve.length >= wanted) return;
+    const next = this.#load();
+    this.#reserve.push(next);
+    next.once('message', () => this.#loaded(next));
+  }
+
+  #loaded(worker: Worker): void {
+    if (this.#loading !== worker) return;
+    this.#loading = undefined;
+    if (!this.#restoring) this.#fill();
   }
 
   #start(): void {
     this.started = performance.now();
-    this.#worker = this.#standby ?? this.domain.prepare(this.#file);
-    this.#standby = undefined;
-    this.domain.start(this.#worker, this.#heap, (error) => this.#ended(error));
-    this.#worker.on('message', (message: object) => this.#heard(message));
+    const worker = this.#reserve.shift() ?? this.#load();
+    this.#worker = worker;
+    this.domain.start(worker, this.#heap, (error, gone) => this.#ended(error, gone));
+    worker.on('message', (message: object) => {
+      if ('loaded' in message) this.#loaded(worker);
+      else this.#heard(message);
+    });
   }
 
   /** Has an order carried out; whatever becomes of workers meanwhile. */
@@ -116,10 +141,8 @@ export class Supervisor<O extends object, R> {
 
   async #stop(): Promise<void> {
     const ended = new Promise<void>((resolve) => (this.#stopping = resolve));
-    const standby = this.#standby;
-    this.#standby = undefined;
     void this.#worker.terminate();
-    await Promise.all([ended, standby?.terminate()]);
+    await Promise.all([ended, ...this.#reserve.splice(0).map((each) => each.terminate())]);
     for (const { reject } of this.#waiting.values()) reject(new Error(`the ${this.name} service has ended`));
     this.#waiting.clear();
   }
@@ -138,9 +161,10 @@ export class Supervisor<O extends object, R> {
     else waiting.resolve(answer.result as R);
   }
 
-  #ended(error: Error | undefined): void {
-    if (this.#stopping) return this.#stopping();
-    if (!this.#restoring && this.#asked === 0) this.#down = performance.now();
+  #ended(error: Error | undefined, gone: Promise<void>): void {
+    if (this.#stopping) return void gone.then(this.#stopping);
+    this.#trouble = performance.now();
+    if (!this.#restoring && this.#asked === 0) this.#down = this.#trouble;
     if (this.#asked > 0) [this.#down, this.#asked] = [this.#asked, 0];
     this.#restoring = true;
     this.#by.log(`the ${this.name} service has ended${error ? `: ${error.message}` : ''}; it is started again`);
@@ -169,7 +193,7 @@ export class Supervisor<O extends object, R> {
     this.#restoring = false;
     this.restarts++;
     this.gap = performance.now() - this.#down;
-    this.#prepareNext();
+    this.#fill();
     // What was asked for meanwhile has a number of its own already, and waits in the same table.
     for (const [call, waiting] of due) this.#waiting.set(call, waiting);
     for (const [call, { order }] of this.#waiting) worker.postMessage({ ...order, call });

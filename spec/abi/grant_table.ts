@@ -20,3 +20,6 @@ export const GRANT_TABLE = subOps('GNTTABOP_', { mask: 0xfff, unknown: 'ENOSYS',
   [11, 'swap_grant_ref', s.gnttab_swap_grant_ref, self, 'supported', 'continuable'],
   [12, 'cache_flush', s.gnttab_cache_flush, self, 'supported', 'continuable'],
 ]);
+
+/** __HYPERVISOR_grant_table_op, for those who need this number alone (services/lib/ring_calls.ts). */
+export const GRANT_TABLE_OP_NR = 20;

@@ -7,7 +7,7 @@ import { CONSOLE_IO } from './console_io.ts';
 import { DM_OP } from './dm_op.ts';
 import { DOMCTL } from './domctl.ts';
 import { EVENT_CHANNEL } from './event_channel.ts';
-import { GRANT_TABLE } from './grant_table.ts';
+import { GRANT_TABLE, GRANT_TABLE_OP_NR } from './grant_table.ts';
 import { HVM } from './hvm.ts';
 import { MEMORY } from './memory.ts';
 import { MMUEXT } from './mmuext.ts';
@@ -99,7 +99,7 @@ export const HYPERCALLS: readonly Hypercall[] = [
   row(17, 'xen_version', 'hvm pv arm', 'cmd:op arg:ptr', { ops: VERSION }),
   row(18, 'console_io', 'hvm pv arm', 'cmd:op count:u32 buffer:ptr', { ops: CONSOLE_IO }),
   row(19, 'physdev_op_compat', 'pv', 'op:ptr', own_cpu),
-  row(20, 'grant_table_op', 'hvm pv arm', 'cmd:op uop:ptr count:u32', { ops: GRANT_TABLE }),
+  row(GRANT_TABLE_OP_NR, 'grant_table_op', 'hvm pv arm', 'cmd:op uop:ptr count:u32', { ops: GRANT_TABLE }),
   row(21, 'vm_assist', 'hvm pv arm', 'cmd:u32 type:u32', { check: self }),
   row(22, 'update_va_mapping_otherdomain', 'pv', 'va:u64 val:u64 flags:u64 domid:domid', {
     check: xsm('update_va_mapping', 'TARGET'),

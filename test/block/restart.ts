@@ -1,6 +1,7 @@
 // The block service ended again and again under load: every answered write is on the disk, each request is answered once, no front end hears an
 // error, and its state in the store never changes.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OP } from '../../services/block/protocol/blkif.ts';
 import { random } from '../random.ts';
@@ -92,9 +93,32 @@ class Writer {
   }
 }
 
-/** `kills`: how often; gives how long nobody served, each time. */
-export async function killed(kills: number, seed: number, pause = 0): Promise<{ gaps: number[]; load: Load }> {
+/** Uses the processor while its starter lives. */
+const SPIN = `const { ppid } = process;
+(function spin() {
+  for (const end = Date.now() + 50; Date.now() < end; );
+  if (process.ppid === ppid) setImmediate(spin);
+})();`;
+
+export interface Killing {
+  kills: number;
+  seed: number;
+  /** Milliseconds from one end to the next, at least: these in turn. */
+  pauses: readonly number[];
+  /** Processes that use whatever processor they get meanwhile. */
+  busy: number;
+}
+
+/** Gives how long nobody served, each time, and the longest time for which the front end had no answer. */
+export async function killed({
+  kills,
+  seed,
+  pauses,
+  busy,
+}: Killing): Promise<{ gaps: number[]; longest: number; load: Load }> {
+  // prettier-ignore
   const b = new BlockBed();
+  const others = Array.from({ length: busy }, () => spawn(process.execPath, ['-e', SPIN], { stdio: 'ignore' }));
   try {
     const domain = b.domain(5);
     const front = await b.attach(domain, b.image('disk', SIZE), { number: 51712, order: 1 });
@@ -109,16 +133,22 @@ export async function killed(kills: number, seed: number, pause = 0): Promise<{ 
     let killing = true;
     const killer = (async (): Promise<void> => {
       for (let i = 0; i < kills; i++) {
-        await sleep(pause + next(25));
+        await sleep(pauses[i % pauses.length]! + next(25));
         await supervisor.restart();
         gaps.push(supervisor.gap);
       }
       killing = false;
     })();
     const late = Date.now() + 10_000 + 2000 * kills;
+    let [answered, longest] = [performance.now(), 0];
     while (killing || !writer.idle) {
       if (killing) writer.issue();
+      const { requests } = writer.load;
       writer.settle();
+      if (writer.load.requests > requests) {
+        longest = Math.max(longest, performance.now() - answered);
+        answered = performance.now();
+      }
       await sleep(0);
       assert.ok(Date.now() < late, 'requests are lost');
     }
@@ -129,8 +159,9 @@ export async function killed(kills: number, seed: number, pause = 0): Promise<{ 
       assert.equal(v.getUint32(block * PAGE, true), writer.expected[block], `block ${block}`);
     assert.equal(supervisor.restarts, kills);
     assert.ok(states.every((state) => state === '4'), String(states)); // prettier-ignore
-    return { gaps, load: writer.load };
+    return { gaps: gaps.sort((x, y) => x - y), longest, load: writer.load };
   } finally {
+    for (const each of others) each.kill();
     await b.close();
   }
 }

@@ -48,8 +48,11 @@ export class BlockService {
       devices.map(async (device) => {
         const { id, image, options } = device;
         try {
-          await call({ order: 'open', device: id, image, options });
-          for (const { description } of device.rings.values()) await call({ order: 'attach', ring: description });
+          // All at once: on a busy machine each answer that is waited for costs a turn of the processor.
+          const rings = [...device.rings.values()].map(({ description }) => description);
+          const due = [call({ order: 'open', device: id, image, options })];
+          for (const ring of rings) due.push(call({ order: 'attach', ring }));
+          await Promise.all(due);
         } catch (error) {
           const why = `its image cannot be opened again: ${(error as Error).message}`;
           this.#log(`block device ${image.path}: ${why}`);

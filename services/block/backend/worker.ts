@@ -3,9 +3,9 @@ import { parentPort } from 'node:worker_threads';
 import { Box, type BoxData } from '../../../platform/box.ts';
 import { whenBegun } from '../../../platform/service_domain.ts';
 import { open_image } from '../image/open.ts';
-import { Device } from './device.ts';
+import { Device, type DeviceOptions } from './device.ts';
 import { Engine } from './engine.ts';
-import type { DeviceFacts, FromWorker, Order, ToWorker } from './messages.ts';
+import type { DeviceFacts, FromWorker, ImageOptions, Order, ToWorker } from './messages.ts';
 
 function main(data: BoxData): void {
   const box = new Box(data);
@@ -14,34 +14,37 @@ function main(data: BoxData): void {
     broken: (ring, why) => tell({ broken: ring.id, why }),
     report: (text) => tell({ report: text }),
   });
-  const devices = new Map<number, Device>();
-  const find = (id: number): Device => {
+  /** Those that are being opened too: who comes with an order for one waits. */
+  const devices = new Map<number, Promise<Device>>();
+  const find = async (id: number): Promise<Device> => {
     const device = devices.get(id);
     if (!device) throw new Error(`there is no device ${id}`);
     return device;
   };
+  const opened = async ({ path, format, readonly }: ImageOptions, options: DeviceOptions): Promise<Device> =>
+    new Device(await open_image(path, { format, readonly }), options, engine);
 
   async function carryOut(order: Order): Promise<DeviceFacts | null> {
     switch (order.order) {
       case 'open': {
-        const { path, format, readonly } = order.image;
-        const image = await open_image(path, { format, readonly });
-        devices.set(order.device, new Device(image, order.options, engine));
-        return { size: image.size };
+        const opening = opened(order.image, order.options);
+        devices.set(order.device, opening);
+        opening.catch(() => devices.delete(order.device));
+        return { size: (await opening).image.size };
       }
       case 'close': {
-        const device = find(order.device);
+        const device = await find(order.device);
         devices.delete(order.device);
         await device.image.close();
         return null;
       }
       case 'resize': {
-        const { image } = find(order.device);
+        const { image } = await find(order.device);
         await image.resize(order.size);
         return { size: image.size };
       }
       case 'attach':
-        engine.add(order.ring, find(order.ring.device));
+        engine.add(order.ring, await find(order.ring.device));
         return null;
       case 'detach':
         await engine.stop(order.ring);

@@ -1,6 +1,5 @@
 // A qcow2 image as a whole: who waits for whom, what happens when it is opened, flushed and closed, its size and its snapshots. The disk's
 // contents are clusters.ts.
-import { randomInt } from 'node:crypto';
 import type { BlockFile } from '../file.ts';
 import {
   check_request,
@@ -130,7 +129,7 @@ export class Qcow2Image implements DiskImage, Snapshots {
   /** The bit stands on the disk before refcounts are changed; an image of somebody's dirty bit has been put in order when it was opened. */
   #markDirty(): Promise<void> {
     this.#marking ??= (async () => {
-      const token = this.#journal ? randomInt(1, 2 ** 32) : 0;
+      const token = this.#journal ? 1 + (crypto.getRandomValues(new Uint32Array(1))[0]! % (2 ** 32 - 1)) : 0;
       await this.#writeFlags(this.header.incompatible | INCOMPATIBLE.dirty, token);
       await this.#syncer.sync();
     })().catch((error: unknown) => {

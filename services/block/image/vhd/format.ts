@@ -1,5 +1,4 @@
 // The structures of a VHD image (Microsoft's "Virtual Hard Disk Image Format Specification", 1.0): read with bounds, and written.
-import { randomUUID } from 'node:crypto';
 import { ImageError, SECTOR } from '../image.ts';
 
 export const FOOTER = 512;
@@ -100,7 +99,7 @@ export function makeFooter(type: number, size: number): Buffer {
   bytes.writeUInt32BE(0x10003, 32);
   bytes.writeBigUInt64BE(BigInt(size), 40);
   bytes.writeUInt32BE(type, 60);
-  Buffer.from(randomUUID().replaceAll('-', ''), 'hex').copy(bytes, 68);
+  Buffer.from(crypto.randomUUID().replaceAll('-', ''), 'hex').copy(bytes, 68);
   return putSize(bytes, size);
 }
 
