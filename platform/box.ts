@@ -12,14 +12,15 @@ export const WINDOW_SIZE = 0x40000;
 
 /** The box: words, calls (each a ServiceCall of the core), ranges to be copied, heap. */
 export const BOX = { state: 0, calls: 1, ranges: 2, words: 64 } as const;
-export const CALL = { size: 64, max: 64, op: 0, len: 4, nr: 8, args: 16, result: 56 } as const;
-export const RANGE = { size: 16, max: 512, heap: 0, window: 4, len: 8, out: 12 } as const;
+export const CALL = { size: 64, max: 64, op: 0, len: 4, nr: 8, step: 12, args: 16, result: 56 } as const;
+/** `way`: its step, and whether it goes out of the window (the lowest bit). */
+export const RANGE = { size: 16, max: 512, heap: 0, window: 4, len: 8, way: 12 } as const;
 export const CALLS_AT = BOX.words;
 export const RANGES_AT = CALLS_AT + CALL.max * CALL.size;
 export const HEAP_AT = RANGES_AT + RANGE.max * RANGE.size;
 
+/** The state word: IDLE, or the number of the box's end that has posted, which is no other end's. */
 export const IDLE = 0;
-export const POSTED = 1;
 
 /** What the gate and all boxes share: a word that wakes the gate, one for each service's events. */
 export const BELLS = 1 + 16;
@@ -31,7 +32,9 @@ const GONE_MS = 30_000;
 const PAGE = 4096;
 
 export interface BoxData {
-  memory: SharedArrayBuffer;
+  memory: WebAssembly.Memory;
+  /** This end's number. */
+  id: number;
   bells: SharedArrayBuffer;
   domid: number;
   slot: number;
@@ -39,7 +42,11 @@ export interface BoxData {
   ram: number;
 }
 
-export const newBox = (heap: number): SharedArrayBuffer => new SharedArrayBuffer(HEAP_AT + heap);
+/** A memory of WebAssembly's, since the gate copies with its instructions (gate_copy.ts). */
+export function newBox(heap: number): WebAssembly.Memory {
+  const pages = Math.ceil((HEAP_AT + heap) / 0x10000);
+  return new WebAssembly.Memory({ shared: true, initial: pages, maximum: pages });
+}
 
 /** The end that posts. */
 export class Box implements Mailbox {
@@ -52,16 +59,19 @@ export class Box implements Mailbox {
   readonly #view: DataView;
   readonly #bells: Int32Array;
   readonly #bell: number;
+  readonly #id: number;
   #calls = 0;
   #ranges = 0;
+  #step = 0;
 
-  constructor({ memory, bells, domid, slot, ram }: BoxData) {
+  constructor({ memory: { buffer }, id, bells, domid, slot, ram }: BoxData) {
     this.domid = domid;
     this.ram = { gpa: 0, size: ram };
-    this.#words = new Int32Array(memory, 0, BOX.words / 4);
-    this.#view = new DataView(memory, 0, HEAP_AT);
-    this.heap = new Uint8Array(memory, HEAP_AT);
-    this.heapView = new DataView(memory, HEAP_AT);
+    this.#id = id;
+    this.#words = new Int32Array(buffer, 0, BOX.words / 4);
+    this.#view = new DataView(buffer, 0, HEAP_AT);
+    this.heap = new Uint8Array(buffer, HEAP_AT);
+    this.heapView = new DataView(buffer, HEAP_AT);
     this.#bells = new Int32Array(bells);
     this.#bell = bellOf(slot);
   }
@@ -84,6 +94,7 @@ export class Box implements Mailbox {
     v.setUint32(at + CALL.op, op, true);
     v.setUint32(at + CALL.len, len, true);
     v.setUint32(at + CALL.nr, nr, true);
+    v.setUint32(at + CALL.step, this.#step, true);
     for (let i = 0; i < 5; i++) {
       const arg = args[i] ?? 0;
       const place = at + CALL.args + 8 * i;
@@ -95,7 +106,12 @@ export class Box implements Mailbox {
     return this.#calls++;
   }
 
-  /** Before the batch's calls, bytes of the heap are copied into the window; or after them back (`out`). */
+  /** What is added from now on happens after all that was added before: a batch can use the window more than once. */
+  step(): void {
+    this.#step++;
+  }
+
+  /** Before the step's calls, bytes of the heap are copied into the window; or after them back (`out`). */
   copy(heap: number, window: number, len: number, out: boolean): void {
     if (this.#ranges === RANGE.max) throw new RangeError('too many ranges in a batch');
     const at = RANGES_AT + RANGE.size * this.#ranges++;
@@ -103,7 +119,7 @@ export class Box implements Mailbox {
     v.setUint32(at + RANGE.heap, heap, true);
     v.setUint32(at + RANGE.window, window, true);
     v.setUint32(at + RANGE.len, len, true);
-    v.setUint32(at + RANGE.out, out ? 1 : 0, true);
+    v.setUint32(at + RANGE.way, this.#step * 2 + (out ? 1 : 0), true);
   }
 
   /** Has the batch carried out, and begins a new one. */
@@ -111,12 +127,12 @@ export class Box implements Mailbox {
     const w = this.#words;
     Atomics.store(w, BOX.calls, this.#calls);
     Atomics.store(w, BOX.ranges, this.#ranges);
-    this.#calls = this.#ranges = 0;
-    Atomics.store(w, BOX.state, POSTED);
+    this.#calls = this.#ranges = this.#step = 0;
+    Atomics.store(w, BOX.state, this.#id);
     Atomics.add(this.#bells, GATE_BELL, 1);
     Atomics.notify(this.#bells, GATE_BELL);
-    while (Atomics.load(w, BOX.state) === POSTED)
-      if (Atomics.wait(w, BOX.state, POSTED, GONE_MS) === 'timed-out') throw new Error('the gate does not answer');
+    while (Atomics.load(w, BOX.state) === this.#id)
+      if (Atomics.wait(w, BOX.state, this.#id, GONE_MS) === 'timed-out') throw new Error('the gate does not answer');
   }
 
   /** What a call of the last batch gave. */

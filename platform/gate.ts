@@ -1,8 +1,9 @@
 // The gate: the thread that carries out service workers' calls. They have no machine memory; it has, and copies between their boxes and their
 // mailboxes. A worker may end at any moment, also in the middle of a call: the call is finished all the same, under the host's lock.
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { BOX, CALL, CALLS_AT, GATE_BELL, HEAP_AT, IDLE, OP, POSTED, RANGE, RANGES_AT, WINDOW_SIZE } from './box.ts';
+import { BOX, CALL, CALLS_AT, GATE_BELL, HEAP_AT, IDLE, OP, RANGE, RANGES_AT, WINDOW_SIZE } from './box.ts';
 import { clockSince, instantiate, type Core } from './core.ts';
+import { copier, type Copier } from './gate_copy.ts';
 
 export interface GateData {
   module: WebAssembly.Module;
@@ -13,49 +14,68 @@ export interface GateData {
 
 /** Boxes come and go in the order of these: once one is gone, nothing of what it had posted is carried out any more. */
 export type GateMessage =
-  | { add: number; memory: SharedArrayBuffer; domid: number }
+  | { add: number; memory: WebAssembly.Memory; domid: number }
   | { remove: number; done: SharedArrayBuffer };
 
 const MAILBOX_CALL = 64;
 
-/** One box, at the mailbox of its service. */
+/** One end of a box, at the mailbox of its service. */
 class Served {
   readonly #core: Core;
+  readonly #id: number;
   readonly #domid: number;
   readonly #words: Int32Array;
   readonly #box: Uint8Array;
   readonly #view: DataView;
   readonly #mailbox: Uint8Array;
+  /** The window's address in machine memory. */
+  readonly #window: number;
   readonly #data: Uint8Array;
+  readonly #copier: Copier;
 
-  constructor(core: Core, machine: WebAssembly.Memory, box: SharedArrayBuffer, domid: number) {
+  constructor(core: Core, machine: WebAssembly.Memory, id: number, box: WebAssembly.Memory, domid: number) {
     this.#core = core;
+    this.#id = id;
     this.#domid = domid;
-    this.#words = new Int32Array(box, 0, BOX.words / 4);
-    this.#box = new Uint8Array(box);
-    this.#view = new DataView(box, 0, HEAP_AT);
+    this.#words = new Int32Array(box.buffer, 0, BOX.words / 4);
+    this.#box = new Uint8Array(box.buffer);
+    this.#view = new DataView(box.buffer, 0, HEAP_AT);
     const at = core.service_mailbox(domid) >>> 0;
     if (at === 0) throw new Error(`domain ${domid} is no service`);
     this.#mailbox = new Uint8Array(machine.buffer, at, MAILBOX_CALL);
-    this.#data = new Uint8Array(machine.buffer, at + core.service_mailbox_data(), WINDOW_SIZE);
+    this.#window = at + core.service_mailbox_data();
+    this.#data = new Uint8Array(machine.buffer, this.#window, WINDOW_SIZE);
+    this.#copier = copier(machine, box);
   }
 
-  /** True if there was something to do. */
+  /** True if there was something to do. What another end of the box has left there is not its own. */
   serve(): boolean {
     const w = this.#words;
-    if (Atomics.load(w, BOX.state) !== POSTED) return false;
+    if (Atomics.load(w, BOX.state) !== this.#id) return false;
     const calls = Math.min(Atomics.load(w, BOX.calls) >>> 0, CALL.max);
     const ranges = Math.min(Atomics.load(w, BOX.ranges) >>> 0, RANGE.max);
-    this.#copy(ranges, false);
-    for (let i = 0; i < calls; i++) {
-      const at = CALLS_AT + CALL.size * i;
-      if (this.#view.getUint32(at + CALL.op, true) !== OP.unless) this.#call(at);
-      else if (!this.#goesOn(at)) break;
+    let over = false;
+    for (let call = 0, range = 0; !over && (call < calls || range < ranges); ) {
+      const step = Math.min(this.#stepOf(call, calls), this.#stepOf(range, ranges, true));
+      const first = range;
+      for (; range < ranges && this.#stepOf(range, ranges, true) <= step; range++) this.#copy(range, false);
+      for (; !over && call < calls && this.#stepOf(call, calls) <= step; call++) {
+        const at = CALLS_AT + CALL.size * call;
+        if (this.#view.getUint32(at + CALL.op, true) === OP.unless) over = !this.#goesOn(at);
+        else this.#call(at);
+      }
+      for (let i = first; i < range; i++) this.#copy(i, true);
     }
-    this.#copy(ranges, true);
     Atomics.store(w, BOX.state, IDLE);
     Atomics.notify(w, BOX.state);
     return true;
+  }
+
+  /** The step of a call, or of a range. */
+  #stepOf(i: number, count: number, range = false): number {
+    if (i >= count) return Infinity;
+    if (range) return this.#view.getUint32(RANGES_AT + RANGE.size * i + RANGE.way, true) >>> 1;
+    return this.#view.getUint32(CALLS_AT + CALL.size * i + CALL.step, true);
   }
 
   #call(at: number): void {
@@ -74,18 +94,16 @@ class Served {
     return holds;
   }
 
-  #copy(ranges: number, out: boolean): void {
+  #copy(range: number, out: boolean): void {
     const v = this.#view;
-    for (let i = 0; i < ranges; i++) {
-      const at = RANGES_AT + RANGE.size * i;
-      if ((v.getUint32(at + RANGE.out, true) !== 0) !== out) continue;
-      const window = v.getUint32(at + RANGE.window, true);
-      const heap = HEAP_AT + v.getUint32(at + RANGE.heap, true);
-      const len = v.getUint32(at + RANGE.len, true);
-      if (window + len > WINDOW_SIZE || heap + len > this.#box.length) continue;
-      if (out) this.#box.set(this.#data.subarray(window, window + len), heap);
-      else this.#data.set(this.#box.subarray(heap, heap + len), window);
-    }
+    const at = RANGES_AT + RANGE.size * range;
+    if ((v.getUint32(at + RANGE.way, true) & 1) !== (out ? 1 : 0)) return;
+    const window = v.getUint32(at + RANGE.window, true);
+    const heap = HEAP_AT + v.getUint32(at + RANGE.heap, true);
+    const len = v.getUint32(at + RANGE.len, true);
+    if (window + len > WINDOW_SIZE || heap + len > this.#box.length) return;
+    if (out) this.#copier.from(heap, this.#window + window, len);
+    else this.#copier.to(this.#window + window, heap, len);
   }
 }
 
@@ -97,7 +115,8 @@ function main({ module, memory, clockBase, bells: shared }: GateData): void {
     const seen = Atomics.load(bells, GATE_BELL);
     for (let m = receiveMessageOnPort(parentPort!); m; m = receiveMessageOnPort(parentPort!)) {
       const message = m.message as GateMessage;
-      if ('add' in message) boxes.set(message.add, new Served(core, memory, message.memory, message.domid));
+      if ('add' in message)
+        boxes.set(message.add, new Served(core, memory, message.add, message.memory, message.domid)); // prettier-ignore
       else {
         boxes.delete(message.remove);
         const done = new Int32Array(message.done);

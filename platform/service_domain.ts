@@ -18,7 +18,7 @@ export class Gate {
     this.#words = new Int32Array(bells);
   }
 
-  add(memory: SharedArrayBuffer, domid: number): number {
+  add(memory: WebAssembly.Memory, domid: number): number {
     this.#tell({ add: this.#next, memory, domid });
     return this.#next++;
   }
@@ -67,23 +67,21 @@ export class ServiceDomain {
   readonly #gate: Gate;
   readonly #slot: number;
   readonly #pages: number;
+  /** Of boxes of workers that have ended, once the gate has nothing to do with them any more. */
+  readonly #free: WebAssembly.Memory[] = [];
 
   constructor(gate: Gate, domid: number, slot: number, pages: number) {
     this.domid = domid;
     this.#gate = gate;
     this.#slot = slot;
     this.#pages = pages;
-    const { box } = this.#box(WINDOW_SIZE);
-    this.mailbox = new Box(box);
+    this.mailbox = new Box(this.#box(newBox(WINDOW_SIZE)));
   }
 
-  #box(heap: number): { box: BoxData; id: number } {
-    const memory = newBox(heap);
+  /** A new end of a box. */
+  #box(memory: WebAssembly.Memory): BoxData {
     const id = this.#gate.add(memory, this.domid);
-    return {
-      box: { memory, bells: this.#gate.bells, domid: this.domid, slot: this.#slot, ram: this.#pages * 4096 },
-      id,
-    };
+    return { memory, id, bells: this.#gate.bells, domid: this.domid, slot: this.#slot, ram: this.#pages * 4096 };
   }
 
   /** A worker that loads its code and waits: who starts it serves at once. */
@@ -96,14 +94,18 @@ export class ServiceDomain {
   }
 
   /**
-   * Has a worker serve, with a box of `heap` bytes. `ended` is called when its thread has ended; what it had posted last may be carried out until
+   * Has a worker serve, with a box of `heap` bytes, the same for all of this domain's. `ended` is called when its thread has ended; what it had posted last may be carried out until
    * `gone` resolves, but not once a box that is made after `ended` is served: the gate hears of both in this order.
    */
   start(worker: Worker, heap: number, ended: (error: Error | undefined, gone: Promise<void>) => void): void {
-    const { box, id } = this.#box(heap);
+    const memory = this.#free.pop() ?? newBox(heap);
+    const box = this.#box(memory);
     let failure: Error | undefined;
     worker.on('error', (error) => (failure = error as Error));
-    worker.on('exit', () => ended(failure, this.#gate.remove(id)));
+    worker.on('exit', () => {
+      const gone = this.#gate.remove(box.id).then(() => void this.#free.push(memory));
+      ended(failure, gone);
+    });
     worker.postMessage({ begin: box } satisfies Begin);
   }
 }

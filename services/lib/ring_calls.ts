@@ -6,7 +6,7 @@ import type { SubOps } from '../../spec/abi/op.ts';
 import { SERVICE, SERVICE_OP_NR } from '../../spec/abi/service.ts';
 import { grantTable } from '../../spec/abi/structs/grant_table.ts';
 import { service } from '../../spec/abi/structs/service.ts';
-import { OP, RANGE, WINDOW, WINDOW_SIZE, type Box } from '../../platform/box.ts';
+import { CALL, OP, RANGE, WINDOW, WINDOW_SIZE, type Box } from '../../platform/box.ts';
 
 /** Not by the table of all hypercalls: a service's worker is to load little. */
 const operation = (nr: number, { ops }: SubOps, name: string): { nr: number; cmd: number } => {
@@ -186,45 +186,59 @@ export class RingCalls {
 
   /** Carries out copies; calls `failed` with the index of each that cannot be. */
   copy(copies: readonly Copy[], failed: (i: number) => void): void {
-    for (let i = 0; i < copies.length; ) i = this.#batch(copies, i, failed);
+    const { box, view } = this;
+    const { size, offsets } = copyStruct;
+    for (let next = 0; next < copies.length; ) {
+      const owners: number[] = [];
+      do {
+        if (owners.length > 0) box.step();
+        next = this.#copies(copies, next, owners);
+      } while (next < copies.length && this.#roomFor(owners.length));
+      box.go();
+      let last = -1;
+      for (let s = 0; s < owners.length; s++) {
+        if (view.getInt16(s * size + offsets.status, true) === GNTST_okay || owners[s] === last) continue;
+        last = owners[s]!;
+        failed(last);
+      }
+    }
   }
 
-  /** As many from the `first` on as one batch takes; gives the next one's index. */
-  #batch(copies: readonly Copy[], first: number, failed: (i: number) => void): number {
+  /** Whether a batch with so many structures takes more copies; two structures and ranges are what one may need. */
+  #roomFor(structs: number): boolean {
     const { box } = this;
-    const owners: number[] = [];
-    let [window, structs, i] = [ARGUMENTS, 0, first];
+    return (structs + 2) * copyStruct.size <= ARGUMENTS && box.calls < CALL.max && box.ranges + 5 <= RANGE.max;
+  }
+
+  /** As many from the `first` on as the window takes, as a step of the batch; gives the next one's index. Their structures lie behind those of `owners`. */
+  #copies(copies: readonly Copy[], first: number, owners: number[]): number {
+    const { box } = this;
+    const { size } = copyStruct;
+    const from = owners.length;
+    let [window, i] = [ARGUMENTS, first];
     for (; i < copies.length; i++) {
       const c = copies[i]!;
       const before = i > first ? copies[i - 1] : undefined;
       // What lies together in the heap stays together: one range for all of it.
       const follows = before && before.heap + before.length === c.heap && before.toGuest === c.toGuest;
-      if (!follows) window = Math.ceil(window / 8) * 8;
+      if (!follows) window = align8(window);
       // A part of a page of the window at a time: one struct, or two.
-      const room = window + c.length <= ARGUMENTS + PAYLOAD && (structs + 2) * copyStruct.size <= ARGUMENTS;
-      if (!room || box.ranges + 2 > RANGE.max) break;
+      const room = window + c.length <= ARGUMENTS + PAYLOAD && (owners.length + 2) * size <= ARGUMENTS;
+      if (!room || box.ranges + 4 > RANGE.max) break;
       this.#range(c, window, follows === true);
       for (let done = 0; done < c.length; ) {
         const n = Math.min(c.length - done, PAGE - ((window + done) % PAGE));
-        this.#struct(structs++, c, done, n, window + done);
+        this.#struct(owners.length, c, done, n, window + done);
         owners.push(i);
         done += n;
       }
       window += c.length;
     }
     this.#flushRange();
-    const size = structs * copyStruct.size;
-    box.copy(0, 0, size, false);
-    box.add(OP.hypercall, 0, COPY.nr, COPY.cmd, WINDOW, structs);
-    box.copy(0, 0, size, true);
-    box.go();
-    const { status } = copyStruct.offsets;
-    let last = -1;
-    for (let s = 0; s < structs; s++) {
-      if (this.view.getInt16(s * copyStruct.size + status, true) === GNTST_okay || owners[s] === last) continue;
-      last = owners[s]!;
-      failed(last);
-    }
+    const [at, length] = [from * size, (owners.length - from) * size];
+    box.copy(at, 0, length, false);
+    box.add(OP.hypercall, 0, COPY.nr, COPY.cmd, WINDOW, owners.length - from);
+    box.copy(at, 0, length, true);
     return i;
   }
 

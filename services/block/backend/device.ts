@@ -9,6 +9,9 @@ export interface DeviceOptions {
   sectorSize: number;
 }
 
+/** Requests done as one are no longer, so that what they are made of is shared among the system's threads. */
+const MOST_MERGED = 512 << 10;
+
 /** What the worker does for a device. */
 export interface Carrier {
   /** The bytes of a request's place in the heap. */
@@ -42,13 +45,42 @@ export class Device {
     return at + length > this.image.size ? ERROR : undefined;
   }
 
-  /** Its bytes, if it writes any, are in the heap. */
-  submit(pending: Pending): void {
-    if (this.#barrier || this.#queue.length > 0) {
-      this.#queue.push(pending);
-      return;
+  /** Requests in the order in which they were taken; their bytes, if they write any, are in the heap. Those that lie one behind the other are done as one. */
+  submit(list: readonly Pending[]): void {
+    let run: Pending[] = [];
+    let bytes = 0;
+    for (const pending of list) {
+      const last = run.at(-1);
+      if (last && (bytes + pending.length > MOST_MERGED || !follows(last, pending))) {
+        this.#submit(run);
+        [run, bytes] = [[], 0];
+      }
+      run.push(pending);
+      bytes += pending.length;
     }
-    this.#start(pending);
+    if (run.length > 0) this.#submit(run);
+  }
+
+  #submit(run: readonly Pending[]): void {
+    if (this.#barrier || this.#queue.length > 0) this.#queue.push(...run);
+    else if (run.length === 1) this.#start(run[0]!);
+    else this.#startMany(run);
+  }
+
+  #startMany(run: readonly Pending[]): void {
+    this.#running += run.length;
+    const buffers = run.map((pending) => this.#carrier.bytes(pending));
+    const [first] = run as [Pending];
+    const at = 'sector' in first.request ? first.request.sector * SECTOR : 0;
+    const work = writes(first) ? this.image.write(at, buffers) : this.image.read(at, buffers);
+    work.then(
+      () => run.forEach((pending) => this.#end(pending, OKAY)),
+      // Which of them it was is found out one by one.
+      () => {
+        this.#running -= run.length;
+        for (const pending of run) this.#start(pending);
+      },
+    );
   }
 
   #start(pending: Pending): void {
@@ -110,3 +142,11 @@ export const writes = ({ request }: Pending): boolean =>
   request.op === 'write' || request.op === 'barrier' || (request.op === 'indirect' && request.write);
 export const reads = ({ request }: Pending): boolean =>
   request.op === 'read' || (request.op === 'indirect' && !request.write);
+
+/** Does the second one go on where the first one ends, in the same direction? */
+function follows(first: Pending, second: Pending): boolean {
+  const [a, b] = [first.request, second.request];
+  if (!('sector' in a && 'sector' in b) || a.op === 'discard' || b.op === 'discard') return false;
+  if (a.op === 'barrier' || b.op === 'barrier') return false;
+  return writes(first) === writes(second) && a.sector * SECTOR + first.length === b.sector * SECTOR;
+}

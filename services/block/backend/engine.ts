@@ -20,7 +20,6 @@ import { EOPNOTSUPP, ERROR, OKAY, Ring, type Pending, type RingDescription } fro
 /** Requests taken of a ring at a time; so many entries has a ring of two pages. */
 const TAKE = 64;
 const PAGE = 4096;
-
 /** Answers to be put in one batch with what is taken: rings of so many. */
 const MOST_PARTS = 32;
 
@@ -41,8 +40,10 @@ export class Engine implements Carrier {
   readonly #heap: Heap;
   readonly #events: EngineEvents;
   readonly rings = new Map<number, Ring>();
-  /** Taken, but without room in the heap yet. */
+  /** Taken, but not begun. */
   readonly #waiting: Pending[] = [];
+  /** While something waits nothing is taken: that has to be made good. */
+  #left = false;
   /** Carried out, to be answered. */
   #ended: { pending: Pending; status: number }[] = [];
   readonly #answering = new Set<Ring>();
@@ -93,19 +94,24 @@ export class Engine implements Carrier {
     this.rings.delete(id);
   }
 
-  /** Gives answers that are ready, and takes what is new, in all rings, until there is nothing or no room for it. */
+  /** Gives answers that are ready, takes what is new in all rings, and begins it as far as there is room. */
   work(): void {
     let answers = this.#answers();
     for (let again = true; again; ) {
       again = false;
-      const rings = [...this.rings.values()].filter((ring) => !ring.stopped && this.#waiting.length === 0);
+      const open = this.#waiting.length === 0;
+      this.#left = !open;
+      const rings = open ? [...this.rings.values()].filter((ring) => !ring.stopped) : [];
       const n = RingCalls.ringsAtOnce(ABI_64.entry, TAKE);
       // Pending ports are cleared even if no ring is served just now.
       for (let i = 0; i === 0 || i < rings.length; i += n) {
-        again = this.#takeFrom(rings.slice(i, i + n), answers) || again;
+        const more = this.#takeFrom(rings.slice(i, i + n), answers);
+        again ||= more && this.#waiting.length === 0;
+        this.#left ||= more;
         answers = [];
       }
     }
+    this.#begin();
   }
 
   #takeFrom(rings: readonly Ring[], answers: readonly Part[]): boolean {
@@ -121,7 +127,7 @@ export class Engine implements Carrier {
       else if (result.more) more = true;
     });
     this.#accept(fresh);
-    return more && this.#waiting.length === 0;
+    return more;
   }
 
   #break(ring: Ring, status: number): void {
@@ -134,48 +140,42 @@ export class Engine implements Carrier {
   // ---- what a request needs before it can be carried out
 
   #accept(fresh: readonly Pending[]): void {
-    const room: Pending[] = [];
     for (const pending of fresh) {
-      const { request, ring } = pending;
+      const { request } = pending;
       switch (request.op) {
         case 'read':
         case 'write':
         case 'barrier':
           pending.segments = request.segments;
           pending.length = request.segments.reduce((sum, { length }) => sum + length, 0);
-          room.push(pending);
+          this.#waiting.push(pending);
           break;
         case 'indirect':
-          room.push(pending);
-          break;
         case 'flush':
-          ring.device.submit(pending);
-          break;
         case 'discard':
-          this.#discard(pending, request.sector, request.sectors);
+          this.#waiting.push(pending);
           break;
         default:
           this.done(pending, request.op === 'unknown' ? EOPNOTSUPP : ERROR);
       }
     }
-    this.#allot(room);
   }
 
   #discard(pending: Pending, sector: number, sectors: number): void {
     const { device } = pending.ring;
     const refusal = device.options.discard ? device.refusal(sector, sectors * 512, true) : EOPNOTSUPP;
-    if (refusal === undefined) device.submit(pending);
+    if (refusal === undefined) device.submit([pending]);
     else this.done(pending, refusal);
   }
 
-  /** Who finds no room waits, and everybody behind him. */
-  #allot(wanting: readonly Pending[]): void {
-    const ready: Pending[] = [];
-    for (const pending of wanting) {
-      if (this.#waiting.length > 0 || !this.#room(pending)) this.#waiting.push(pending);
-      else ready.push(pending);
-    }
-    this.#fetch(ready);
+  /** Begins what waits, in its order. Who finds no room in the heap waits for others to end, and everybody behind him. */
+  #begin(): void {
+    const waiting = this.#waiting;
+    let count = 0;
+    while (count < waiting.length && this.#room(waiting[count]!)) count++;
+    if (count > 0) this.#fetch(waiting.splice(0, count));
+    // What was left in the rings meanwhile.
+    if (waiting.length === 0 && this.#left) this.#soon();
   }
 
   /** The room that it will need. Of an indirect request the segments are not known yet: as if each were a page. */
@@ -199,7 +199,7 @@ export class Engine implements Carrier {
     for (const pending of ready) {
       const { request, ring, length } = pending;
       if (bad.has(pending)) this.done(pending, ERROR);
-      else if (!('sector' in request)) good.push(pending);
+      else if (request.op === 'discard' || !('sector' in request)) good.push(pending);
       else {
         const refusal = ring.device.refusal(request.sector, length, writes(pending));
         if (refusal === undefined) good.push(pending);
@@ -207,10 +207,27 @@ export class Engine implements Carrier {
       }
     }
     const failed = this.#copy(good.filter((pending) => writes(pending) && pending.length > 0), false); // prettier-ignore
+    let run: Pending[] = [];
     for (const pending of good) {
-      if (failed.has(pending)) this.done(pending, ERROR);
-      else pending.ring.device.submit(pending);
+      if (failed.has(pending)) {
+        this.done(pending, ERROR);
+        continue;
+      }
+      if (run.length > 0 && run[0]!.ring.device !== pending.ring.device) run = this.#submit(run);
+      const { request } = pending;
+      if (request.op === 'discard') {
+        run = this.#submit(run);
+        this.#discard(pending, request.sector, request.sectors);
+      } else run.push(pending);
     }
+    this.#submit(run);
+  }
+
+  /** Requests of one device; gives what the next ones go into. */
+  #submit(run: Pending[]): Pending[] {
+    if (run.length === 0) return run;
+    run[0]!.ring.device.submit(run);
+    return [];
   }
 
   #fetchSegments(indirect: readonly Pending[], bad: Set<Pending>): void {
@@ -268,9 +285,13 @@ export class Engine implements Carrier {
 
   done(pending: Pending, status: number): void {
     this.#ended.push({ pending, status });
+    this.#soon();
+  }
+
+  /** What the system answers in one turn of the loop is answered together. */
+  #soon(): void {
     if (this.#due) return;
     this.#due = true;
-    // What the system answers in one turn of the loop is answered together.
     setImmediate(() => this.#finish());
   }
 
@@ -278,14 +299,14 @@ export class Engine implements Carrier {
     this.#due = false;
     const ended = this.#ended;
     this.#ended = [];
-    const failed = this.#copy(ended.filter(({ pending, status }) => status === OKAY && reads(pending)).map((e) => e.pending), true); // prettier-ignore
+    const read: Pending[] = [];
+    for (const { pending, status } of ended) if (status === OKAY && reads(pending)) read.push(pending);
+    const failed = this.#copy(read, true);
     for (const { pending, status } of ended) {
       if (pending.heap >= 0) this.#heap.give(pending.heap, pending.length);
       pending.ring.answer(pending, failed.has(pending) ? ERROR : status);
       this.#answering.add(pending.ring);
     }
-    const waiting = this.#waiting.splice(0);
-    if (waiting.length > 0) this.#allot(waiting);
     this.work();
   }
 
