@@ -9,6 +9,7 @@ import type { Port, Switch } from '../switch/switch.ts';
 import { addressText, hexOf, inside, same, special } from './addresses.ts';
 import { Dhcp4 } from './dhcp4.ts';
 import { Dhcp6 } from './dhcp6.ts';
+import { query4, query6, QUERY_SECONDS } from '../protocol/multicast.ts';
 import { Leases } from './leases.ts';
 import { advertisement, ND, routerAdvertisement, ROUTER_SECONDS, solicitation } from './ndp.ts';
 import { FIRST_LEASE, GATEWAY_MAC, way, type Plan } from './plan.ts';
@@ -61,6 +62,7 @@ export class Gateway {
   readonly #guests = new Map<number, Guest>();
   readonly #waiting = new Map<string, Waiting>();
   readonly #announce: NodeJS.Timeout;
+  readonly #asking: NodeJS.Timeout;
   #out: Frame[] = [];
   #flushing = false;
   #fragment = 1;
@@ -81,6 +83,9 @@ export class Gateway {
     this.port = net.attach({ name: 'gateway', offload: FULL_OFFLOAD, deliver: (frames, from) => this.#take(frames, from) }); // prettier-ignore
     this.#announce = setInterval(() => this.#advertise(ALL_NODES, ALL_NODES_MAC), (ROUTER_SECONDS * 1000) / 3);
     this.#announce.unref();
+    this.#asking = setInterval(() => this.#askForGroups(), QUERY_SECONDS * 1000);
+    this.#asking.unref();
+    this.#askForGroups();
   }
 
   // ---- guests
@@ -248,6 +253,12 @@ export class Gateway {
   #advertise(to: Uint8Array, toMac: number): void {
     const ends = { fromMac: GATEWAY_MAC, toMac, from: this.plan.gatewayLocal, to };
     this.#queue(routerAdvertisement(ends, this.plan, MTU));
+  }
+
+  /** Which multicast who wants to hear: the switch listens to the answers. */
+  #askForGroups(): void {
+    this.#queue(query4(GATEWAY_MAC, this.plan.gateway4));
+    this.#queue(query6(GATEWAY_MAC, this.plan.gatewayLocal));
   }
 
   // ---- frames in
@@ -431,6 +442,7 @@ export class Gateway {
 
   close(): void {
     clearInterval(this.#announce);
+    clearInterval(this.#asking);
     for (const waiting of this.#waiting.values()) {
       clearTimeout(waiting.timer);
       for (const call of waiting.calls) call(undefined, 0);

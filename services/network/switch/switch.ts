@@ -1,7 +1,18 @@
 // A learning switch: one network. Ports give batches of frames and are given such; a frame that both ends can take as it
 // is passes as it is.
-import { ETHER, isGroup, macAt, u16, FULL_OFFLOAD, type Frame, type Offload } from '../protocol/frame.ts';
+import {
+  ETHER,
+  isGroup,
+  macAt,
+  MAC_BROADCAST,
+  u16,
+  FULL_OFFLOAD,
+  type Frame,
+  type Offload,
+} from '../protocol/frame.ts';
+import { groupsIn } from '../protocol/multicast.ts';
 import { adapt, sound } from '../protocol/segment.ts';
+import { Groups } from './groups.ts';
 import { permitted, type Lock } from './lock.ts';
 import { MacTable } from './macs.ts';
 
@@ -98,6 +109,7 @@ function tagged(frame: Frame, vlan: number): Frame {
 
 export class Switch {
   readonly macs = new MacTable();
+  readonly #groups = new Groups();
   readonly ports = new Map<number, Port>();
   readonly taps = new Set<Tap>();
   readonly #now: () => number;
@@ -118,6 +130,7 @@ export class Switch {
     this.ports.delete(port.id);
     this.#touched.delete(port);
     this.macs.forget(port.id);
+    this.#groups.forget(port.id);
   }
 
   /** A batch comes in by a port; each other port is given its share at once, in order. */
@@ -151,10 +164,17 @@ export class Switch {
       if (port && port !== from) this.#leave(port, frame, vlan);
       return;
     }
-    for (const port of this.ports.values()) {
-      if (port === from || (port.groups && isGroup(to) && !port.groups.has(to))) continue;
-      this.#leave(port, frame, vlan);
-    }
+    const wants = this.#listeners(from, frame, to, vlan, now);
+    for (const port of this.ports.values()) if (port !== from && wants(port)) this.#leave(port, frame, vlan);
+  }
+
+  /** Which ports are given a frame that is for more than one. */
+  #listeners(from: Port, { bytes }: Frame, to: number, vlan: number, now: number): (port: Port) => boolean {
+    if (!isGroup(to) || to === MAC_BROADCAST) return ({ groups }) => !groups || !isGroup(to) || groups.has(to);
+    const said = groupsIn(bytes);
+    if (said) this.#groups.heard(said, vlan, from.id, now);
+    if (said?.kind === 'report') return ({ id }) => this.#groups.asks(vlan, id, now);
+    return ({ id, groups }) => (!groups || groups.has(to)) && this.#groups.wants(to, vlan, id, now);
   }
 
   /** The frame without a tag and its VLAN; undefined if the port may not send it. */
