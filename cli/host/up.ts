@@ -14,6 +14,7 @@ import { dumpToFile } from '../../toolstack/host/core_dump.ts';
 import { Domains } from '../../toolstack/host/domains.ts';
 import { LifeCycle } from '../../toolstack/host/lifecycle.ts';
 import { domainMethods } from '../../toolstack/host/methods.ts';
+import { restoreNetworks } from '../../toolstack/host/nics.ts';
 import { endAll, hostMethods } from '../../toolstack/host/service.ts';
 import { paths, State, tooLong, type Kept } from '../../toolstack/host/state.ts';
 import { EXIT } from '../options.ts';
@@ -181,6 +182,7 @@ async function run(
     rmSync(state.paths.xenstore, { force: true });
     store = await listenStore(host.store, state.paths.xenstore);
     log.write(`host ${VERSION} up: process ${process.pid}, ${options.memory} MiB`);
+    await restoreNetworks(domains);
     api = await serveXenApi(domains, options, state, log);
     ready(api ? welcome(api, options.xenapi!.host, state.paths.folder) : []);
     await host.run(() => failure !== undefined, stop.signal);

@@ -55,8 +55,8 @@ export class NetGuest {
     await this.run(`( (${command} >/run/out 2>&1; : >/run/done) </dev/null & )`);
   }
 
-  finished(): Promise<string> {
-    return this.run('while [ ! -e /run/done ]; do sleep 0.1; done; rm /run/done; cat /run/out');
+  finished(ms = LONG_MS): Promise<string> {
+    return this.run('while [ ! -e /run/done ]; do sleep 0.1; done; rm /run/done; cat /run/out', ms);
   }
 
   /** An address of an interface by DHCP. */

@@ -72,7 +72,7 @@ export class Domains {
   readonly host: Host;
   readonly calls: ControlCalls;
   readonly store: LocalClient;
-  readonly #state: State;
+  readonly state: State;
   readonly #log: (text: string) => void;
   readonly #endings: Endings;
   readonly #byId = new Map<number, Domain>();
@@ -84,7 +84,7 @@ export class Domains {
     this.host = host;
     this.calls = new ControlCalls(host.dom0.mailbox);
     this.store = new LocalClient(host.store);
-    this.#state = state;
+    this.state = state;
     this.#log = log;
     this.#endings = new Endings(this.calls, host.dom0Port);
     host.onTurn = () => this.#turn();
@@ -161,7 +161,7 @@ export class Domains {
     };
     this.#byId.set(domid, domain);
     if (config.maxMemory > config.memory) this.calls.maxMemory(domid, config.maxMemory * KIB + extra);
-    this.#state.keep({ domid, config: whole, source });
+    this.state.keep({ domid, config: whole, source });
     this.log(`domain ${domid} '${config.name}' created: ${config.memory / KIB} MiB, ${loaded.kernel}`);
     if (!paused) this.unpause(domid);
     return domain;
@@ -214,7 +214,7 @@ export class Domains {
     domain.guest.destroy();
     domain.console.end();
     if (domain.console.unseen) this.#rememberConsole(domain);
-    this.#state.forget(domid);
+    this.state.forget(domid);
     this.log(`domain ${domid} '${domain.name}' destroyed`);
     this.tell({ domid, what: 'destroyed', again });
   }
@@ -272,7 +272,7 @@ export class Domains {
 
   /** A configuration for the next time; what the domain is called stays. */
   keep(domain: Domain): void {
-    this.#state.keep({ domid: domain.domid, config: domain.config, source: domain.source });
+    this.state.keep({ domid: domain.domid, config: domain.config, source: domain.source });
   }
 
   /** Where the guest's balloon is to go; it cannot take more than that from now on. */

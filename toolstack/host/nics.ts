@@ -15,6 +15,7 @@ import { ERROR, Refused } from '../control/refused.ts';
 import type { Call } from '../control/server.ts';
 import { createWithDisks } from './disks.ts';
 import type { Creation, Domain, Domains } from './domains.ts';
+import type { KeptNetwork } from './state.ts';
 
 /** What libxl gives a guest to let go of a device. */
 const DETACH_MS = 10_000;
@@ -137,7 +138,30 @@ export async function createNetwork(domains: Domains, given: NewNetwork): Promis
     throw new Refused(`a network's name has 1 to 15 letters, digits and . : _ -, not '${name}'.`, ERROR.INVAL);
   const free = await freeSubnets(domains);
   const nat = { ...DEFAULTS, ...free, ...(subnet4 !== undefined && { subnet4 }), ...(subnet6 !== undefined && { subnet6 }), hostLoopback, outside, ...(dns && { dns }) }; // prettier-ignore
-  await told(() => domains.host.vifs.add(name, { nat: isolated ? undefined : nat }));
+  const options = { nat: isolated ? undefined : nat };
+  await told(() => domains.host.vifs.add(name, options));
+  keepNetwork(domains, { name, options, forwards: [] });
+}
+
+/** Like a bridge in /etc/network/interfaces, what a person has made is there again with the next host of this folder. */
+function keepNetwork({ state }: Domains, network: KeptNetwork): void {
+  state.keepNetworks([...state.networks().filter(({ name }) => name !== network.name), network]);
+}
+
+const keptNetwork = ({ state }: Domains, name: string): KeptNetwork | undefined =>
+  state.networks().find((network) => network.name === name) ?? (name === DEFAULT_NETWORK ? { name, options: null, forwards: [] } : undefined); // prettier-ignore
+
+/** Makes the networks of the folder's last host; what cannot be made again, such as a port that somebody has taken, is logged. */
+export async function restoreNetworks(domains: Domains): Promise<void> {
+  const { vifs } = domains.host;
+  for (const { name, options, forwards } of domains.state.networks())
+    try {
+      const network = options ? await vifs.add(name, options) : await vifs.network(name);
+      for (const text of forwards)
+        await vifs.service!.forward(network, forwardOf(text)).catch((error: Error) => domains.log(`network ${name}: ${error.message}`)); // prettier-ignore
+    } catch (error) {
+      domains.log(`the network ${name} cannot be made again: ${(error as Error).message}`);
+    }
 }
 
 /** 10.0.2.0/24 is the default network's; further ones follow it. */
@@ -150,8 +174,10 @@ async function freeSubnets(domains: Domains): Promise<{ subnet4: string; subnet6
   throw new Refused('there are too many networks to find addresses for another: give it --subnet and --subnet6.');
 }
 
-export const removeNetwork = (domains: Domains, name: string): Promise<void> =>
-  told(() => domains.host.vifs.drop(name));
+export async function removeNetwork(domains: Domains, name: string): Promise<void> {
+  await told(() => domains.host.vifs.drop(name));
+  domains.state.keepNetworks(domains.state.networks().filter((network) => network.name !== name));
+}
 
 /** All networks; the default one is there whether it has been used or not. */
 export async function listNetworks(domains: Domains): Promise<NetworkDescription[]> {
@@ -190,7 +216,10 @@ export async function forward(domains: Domains, name: string, text: string): Pro
   const wanted = forwardOf(text);
   return told(async () => {
     const network = await domains.host.vifs.network(name);
-    return forwardText(await domains.host.vifs.service!.forward(network, wanted));
+    const made = forwardText(await domains.host.vifs.service!.forward(network, wanted));
+    const kept = keptNetwork(domains, name);
+    if (kept) keepNetwork(domains, { ...kept, forwards: [...kept.forwards, made] });
+    return made;
   });
 }
 
@@ -199,6 +228,8 @@ export async function unforward(domains: Domains, name: string, text: string): P
   const network = await told(() => domains.host.vifs.network(name));
   if (!(await domains.host.vifs.service!.unforward(network, wanted)))
     throw new Refused(`nothing like ${text} is forwarded into ${name}.`, ERROR.INVAL);
+  const kept = keptNetwork(domains, name);
+  if (kept) keepNetwork(domains, { ...kept, forwards: kept.forwards.filter((each) => each !== forwardText(wanted)) });
 }
 
 /** What passes a network, as the call's data: until the caller ends it, or `count` frames. */

@@ -11,6 +11,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { NetworkOptions } from '../../services/network/backend/messages.ts';
 import type { DomainConfig } from '../config/domain.ts';
 
 export const paths = (folder: string) => ({
@@ -25,6 +26,8 @@ export const paths = (folder: string) => ({
   domains: join(folder, 'domains'),
   /** Configurations of domains that went with a host. */
   lost: join(folder, 'lost'),
+  /** Networks that people have made, and forwarded ports. */
+  networks: join(folder, 'networks.json'),
   /** Where crashed domains' cores go. */
   dump: join(folder, 'dump'),
 });
@@ -41,6 +44,14 @@ export interface Kept {
   config: DomainConfig;
   /** The file it came from, as it was. */
   source: string;
+}
+
+/** A network as it was asked for; `options` is null for the default one, which is there anyhow. */
+export interface KeptNetwork {
+  name: string;
+  options: NetworkOptions | null;
+  /** As people write them. */
+  forwards: string[];
 }
 
 export class State {
@@ -76,6 +87,19 @@ export class State {
 
   forget(domid: number): void {
     rmSync(this.#file(domid), { force: true });
+  }
+
+  keepNetworks(networks: readonly KeptNetwork[]): void {
+    write(this.paths.networks, `${JSON.stringify(networks, undefined, 2)}\n`);
+  }
+
+  /** None if the file is none; it is the host's own, and written as a whole. */
+  networks(): KeptNetwork[] {
+    try {
+      return JSON.parse(readFileSync(this.paths.networks, 'utf8')) as KeptNetwork[];
+    } catch {
+      return [];
+    }
   }
 
   writePid(): void {
