@@ -1,7 +1,7 @@
-// Verbs of disks: block-attach, -list, -detach, cd-insert, cd-eject.
+// Verbs of disks: block-attach, -list, -detach, -resize, cd-insert, cd-eject.
 import { resolve } from 'node:path';
 import { ConfigError } from '../../toolstack/config/index.ts';
-import { parseDisk, type DiskConfig } from '../../toolstack/config/disk.ts';
+import { amount, parseDisk, type DiskConfig } from '../../toolstack/config/disk.ts';
 import type { DiskFacts } from '../../services/xenops/disks.ts';
 import type { Xl } from './context.ts';
 import { Failure, type Given, type Verb } from './verb.ts';
@@ -72,6 +72,15 @@ async function eject(xl: Xl, { args }: Given): Promise<number> {
   return 0;
 }
 
+async function resize(xl: Xl, { args }: Given): Promise<number> {
+  const [given, vdev, text] = args as [string, string, string];
+  const size = amount(text);
+  if (size === undefined) throw new Failure(`xl: '${text}' is no size: a number of bytes, or with K, M, G, T.`);
+  const domid = await xl.domid(given);
+  if (!xl.global.dryRun) await xl.must('disk.resize', { domid, vdev, size });
+  return 0;
+}
+
 export const BLOCK: Verb[] = [
   {
     name: 'block-list',
@@ -97,6 +106,14 @@ export const BLOCK: Verb[] = [
     needs: 2,
     completes: 'domain',
     run: detach,
+  },
+  {
+    name: 'block-resize',
+    usage: '<Domain> <VirtualDevice> <size>',
+    about: 'Make a disk larger while the guest has it (Xenolith only)',
+    needs: 3,
+    completes: 'domain',
+    run: resize,
   },
   {
     name: 'cd-insert',

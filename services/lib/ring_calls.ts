@@ -103,11 +103,12 @@ export class RingCalls {
     return answers.reduce(size, 0) <= ARGUMENTS - PUTS_AT;
   }
 
-  /** Puts `answers`, then takes up to `max` requests of each ring, and the pending ports. Bounded by fitTogether and ringsAtOnce. */
+  /** Puts `answers`, then takes up to `max` requests of each ring (`most`: of the i-th one fewer), and the pending ports. Bounded by fitTogether and ringsAtOnce. */
   take(
     rings: readonly RingAt[],
     max: number,
     answers: readonly Answers[] = [],
+    most?: (i: number) => number,
   ): { ports: number[]; taken: TakeResult[] } {
     const { box, view } = this;
     let at = PUTS_AT;
@@ -121,7 +122,7 @@ export class RingCalls {
       const at = PAGE + i * take.size;
       this.#u64(at + offsets.journal, ring.journal);
       this.#u64(at + offsets.list, WINDOW + list);
-      view.setUint32(at + offsets.max, max, true);
+      view.setUint32(at + offsets.max, most ? Math.min(max, most(i)) : max, true);
       view.setUint32(at + offsets.quiet, 0, true);
       lists.push(list);
       list += max * strideOf(ring.entrySize);

@@ -5,6 +5,7 @@ import { ABI_32, ABI_64 } from '../block/protocol/blkif.ts';
 import type { DomainDescription } from '../xenstore/domain_tree.ts';
 import type { ImageOptions } from '../block/backend/messages.ts';
 import { Vbd } from '../block/backend/vbd.ts';
+import type { Limits } from '../block/backend/limiter.ts';
 import type { Hypercalls } from '../lib/hypercalls.ts';
 import { backPath, frontPath, XenbusBackend, type Address } from '../xenbus/backend.ts';
 import { closeDevice, goneWithin, removeDevice, serviceNodes, writeDevice } from '../xenbus/devices.ts';
@@ -20,6 +21,9 @@ export interface DiskOptions {
   cdrom: boolean;
   discard: boolean;
   sectorSize: number;
+  limits?: Limits;
+  /** What becomes of the guest's writes when the disk below is full; an error unless said. */
+  whenFull?: 'error' | 'wait';
 }
 
 /** An image that is open, for a device to come. */
@@ -91,8 +95,9 @@ export class Disks {
     const opened: OpenDisk[] = [];
     try {
       for (const options of list) {
-        const { image, discard, sectorSize } = options;
-        opened.push({ options, device: await service.open(image, { discard, sectorSize }) });
+        const { image, discard, sectorSize, limits, whenFull } = options;
+        const how = { discard, sectorSize, ...(limits && { limits }), ...(whenFull && { whenFull }) };
+        opened.push({ options, device: await service.open(image, how) });
       }
       return opened;
     } catch (error) {
@@ -197,7 +202,12 @@ export class Disks {
     }
   }
 
-  /** A new size, which the guest hears of. */
+  /** Its size in bytes; undefined: there is no such disk. */
+  size(domid: number, number: number): number | undefined {
+    return this.#byDomain.get(domid)?.get(number)?.device.size;
+  }
+
+  /** A new size, which the guest hears of. Throws OrderError, whose message is a sentence. */
   async resize(domid: number, number: number, size: number): Promise<void> {
     const disk = this.#byDomain.get(domid)?.get(number);
     if (!disk) throw new Error(`domain ${domid} has no disk ${number}`);

@@ -75,11 +75,17 @@ export function withDisks(type: 'pvh' | 'pv'): void {
     assert.match(out, /^NAME .*\nblock +32515 +running +1 +[5-9] +\d+ ms\n$/);
 
     // Hot plug, and what is refused.
-    await b.ok('block-attach', type, `${more},raw,xvdb,w`);
+    await b.ok('block-attach', type, `${more},raw,xvdb,w,sector-size=4096,iops-total=5000,werror=enospc`);
     await c.does(
       'while [ ! -b /dev/xvdb ]; do sleep 1; done; dd if=/dev/zero bs=64k count=16 | tr "\\0" x >/dev/xvdb; sync',
     );
     assert.ok(readFileSync(more).every((byte) => byte === 0x78));
+    const sector = 'cat /sys/block/xvdb/queue/logical_block_size /sys/block/xvdb/size';
+    assert.match(await c.does(sector), /^4096\r?\n2048\r?$/m);
+    await b.ok('block-resize', type, 'xvdb', '2M');
+    assert.match(await c.does(`while ! grep -q 4096 /sys/block/xvdb/size; do sleep 1; done; ${sector}`), /^4096\r?\n4096\r?$/m); // prettier-ignore
+    assert.match((await b.xl('block-resize', type, 'xvdb', '1M')).err, /can only grow/);
+    assert.match((await b.xl('block-resize', type, 'xvdb', '2097153')).err, /a multiple of 4096 bytes/);
     assert.match((await b.xl('block-attach', type, `${more},raw,xvdb,w`)).err, /has a xvdb already/);
     assert.match((await b.xl('block-attach', type, `${data},raw,xvdd,w`)).err, /another guest or program has it open/);
     assert.match((await b.xl('block-attach', type, `${data}.none,raw,xvdd,w`)).err, /there is no such file/);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { checkDisks, parseDisk, vdevNumber } from './disk.ts';
+import { checkDisks, isDisk, parseDisk, vdevNumber } from './disk.ts';
 import { ConfigError } from './syntax.ts';
 
 const absolute = (path: string): string => (path.startsWith('/') ? path : `/here/${path}`);
@@ -24,8 +24,17 @@ test('the forms of xl-disk-configuration(5)', () => {
     ['/a.iso,,hdc:cdrom,r', { target: '/a.iso', vdev: 'hdc', number: 5632, readonly: true, cdrom: true }],
     [',,hdc,cdrom', { target: null, vdev: 'hdc', number: 5632, readonly: true, cdrom: true }],
     ['vdev=hdc,devtype=cdrom,access=ro', { target: null, vdev: 'hdc', number: 5632, readonly: true, cdrom: true }],
+    // Xenolith's own.
+    ['/a.img,raw,xvda,w,sector-size=4096,werror=enospc', { target: '/a.img', sectorSize: 4096, waitsForRoom: true }],
+    ['/a.img,raw,xvda,w,sector-size=512,werror=report', { target: '/a.img' }],
+    ['vdev=xvda,iops-total=2k,bps-total=10M,target=/a.img', { target: '/a.img', iops: 2048, bps: 10 << 20 }],
   ];
-  for (const [text, wanted] of rows) assert.deepEqual(parse(text), { ...plain, ...wanted }, text);
+  for (const [text, wanted] of rows) {
+    const disk = parse(text);
+    assert.deepEqual(disk, { ...plain, ...wanted }, text);
+    assert.ok(isDisk(JSON.parse(JSON.stringify(disk))));
+  }
+  assert.ok(!isDisk({ ...parse('/a.img,raw,xvda,w'), iops: -1 }));
 });
 
 test('what cannot be had is told', () => {
@@ -42,6 +51,10 @@ test('what cannot be had is told', () => {
     ['/a,raw,xvda,w,specification=virtio', /virtio disks/],
     [',raw,xvda,w', /no target/],
     ['/a,raw,xvda,w,format=raw', /format is given twice/],
+    ['/a,raw,xvda,w,sector-size=1024', /sector-size is 512 or 4096/],
+    ['/a,raw,xvda,w,werror=stop', /werror is report or enospc/],
+    ['/a,raw,xvda,w,iops-total=0', /iops-total=0 is no number above 0/],
+    ['/a,raw,xvda,w,bps-total=10X', /bps-total=10X is no number/],
     ['/a,raw,xvda:tape,w', /devtype is cdrom or disk/],
   ];
   for (const [text, wanted] of rows) {

@@ -14,6 +14,13 @@ export interface DiskConfig {
   readonly: boolean;
   cdrom: boolean;
   discard: boolean;
+  /** Xenolith's own: 512 unless said. */
+  sectorSize?: 4096;
+  /** Limits: requests and bytes a second. */
+  iops?: number;
+  bps?: number;
+  /** Writes wait while the disk below is full; else the guest gets an error. */
+  waitsForRoom?: true;
 }
 
 const fail = (text: string, why: string): never => {
@@ -31,6 +38,8 @@ const WORDS: Readonly<Record<string, readonly [key: string, value: string]>> = {
 const ACCESS: Readonly<Record<string, boolean>> = { ro: true, r: true, w: false, rw: false, '!': false };
 const FORMATS: Readonly<Record<string, DiskFormat>> = { raw: 'raw', aio: 'raw', qcow2: 'qcow2', vhd: 'vhd' };
 const KEYS = ['format', 'vdev', 'access', 'devtype', 'backend', 'backendtype', 'script', 'specification', 'transport'];
+/** Xenolith's own, named as QEMU names such (docs/SUPPORT.md). */
+const OWN_KEYS = ['sector-size', 'iops-total', 'bps-total', 'werror'];
 /** Old prefixes of the target that name a format or nothing at all. */
 const PREFIX = /^(tap2?|phy|file|raw|aio|qcow2|vhd):/;
 /** Those that name a script of domain 0's. */
@@ -59,7 +68,7 @@ export function parseDisk(text: string, absolute: (path: string) => string): Dis
     rest = rest.slice(part.length + 1);
     const word = part.trim();
     const [, key, value] = /^([a-z-]+)=(.*)$/s.exec(word) ?? [];
-    if (key !== undefined && KEYS.includes(key)) set(key, value!.trim());
+    if (key !== undefined && [...KEYS, ...OWN_KEYS].includes(key)) set(key, value!.trim());
     else if (WORDS[word]) set(...(WORDS[word] as [string, string]));
     else if (place < places.length && !(key !== undefined && place > 0)) {
       const name = places[place++]!;
@@ -95,6 +104,37 @@ function checked(text: string, given: Map<string, string>, absolute: (path: stri
     readonly: access === undefined ? cdrom : ACCESS[access]!,
     cdrom,
     discard: given.get('discard') !== '0',
+    ...own(text, given),
+  };
+}
+
+const UNITS = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 } as const;
+
+/** A whole number above 0, with K, M, G or T as in `xl mem-set`; undefined: it is none. */
+export function amount(text: string): number | undefined {
+  const [, digits, unit = ''] = /^(\d{1,15})([KMGT]?)$/.exec(text.toUpperCase()) ?? [];
+  const value = Number(digits) * UNITS[unit as keyof typeof UNITS];
+  return Number.isSafeInteger(value) && value > 0 ? value : undefined;
+}
+
+function own(
+  text: string,
+  given: Map<string, string>,
+): Pick<DiskConfig, 'sectorSize' | 'iops' | 'bps' | 'waitsForRoom'> {
+  const rate = (key: string): number | undefined => {
+    const value = given.get(key);
+    return value === undefined ? undefined : (amount(value) ?? fail(text, `${key}=${value} is no number above 0, or one with K, M, G, T.`)); // prettier-ignore
+  };
+  const sector = given.get('sector-size') ?? '512';
+  if (sector !== '512' && sector !== '4096') fail(text, `sector-size is 512 or 4096, not '${sector}'.`);
+  const werror = given.get('werror') ?? 'report';
+  if (werror !== 'report' && werror !== 'enospc') fail(text, `werror is report or enospc, not '${werror}'.`);
+  const [iops, bps] = [rate('iops-total'), rate('bps-total')];
+  return {
+    ...(sector === '4096' && { sectorSize: 4096 }),
+    ...(iops !== undefined && { iops }),
+    ...(bps !== undefined && { bps }),
+    ...(werror === 'enospc' && { waitsForRoom: true }),
   };
 }
 
@@ -172,6 +212,9 @@ export function isDisk(given: unknown): given is DiskConfig {
     DISK_FORMATS.includes(d.format as DiskFormat) &&
     typeof d.vdev === 'string' &&
     vdevNumber(d.vdev) === d.number &&
-    [d.readonly, d.cdrom, d.discard].every((flag) => typeof flag === 'boolean')
+    [d.readonly, d.cdrom, d.discard].every((flag) => typeof flag === 'boolean') &&
+    (d.sectorSize === undefined || d.sectorSize === 4096) &&
+    (d.waitsForRoom === undefined || d.waitsForRoom === true) &&
+    [d.iops, d.bps].every((rate) => rate === undefined || (Number.isSafeInteger(rate) && rate > 0))
   );
 }

@@ -16,7 +16,12 @@ const SECTOR_SIZE = 512;
 function optionsOf(disk: DiskConfig): DiskOptions | undefined {
   const { target, format, vdev, number, readonly, cdrom, discard } = disk;
   if (target === null) return undefined;
-  return { vdev, number, image: { path: target, format, readonly }, cdrom, discard, sectorSize: SECTOR_SIZE };
+  const { sectorSize = SECTOR_SIZE, iops = 0, bps = 0, waitsForRoom } = disk;
+  return {
+    ...{ vdev, number, image: { path: target, format, readonly }, cdrom, discard, sectorSize },
+    ...(iops + bps > 0 && { limits: { iops, bps } }),
+    ...(waitsForRoom && { whenFull: 'wait' }),
+  };
 }
 
 /** The boot loader reads a folder, too; that is no disk for the guest. */
@@ -149,4 +154,25 @@ export async function changeCd(
 export function listDisks(domains: Domains, domid: number): DiskFacts[] {
   domains.find(domid);
   return domains.host.disks.list(domid);
+}
+
+/** A disk grows while the guest runs, and the guest is told. Smaller it does not get: what lies behind would be gone. */
+export async function resizeDisk(domains: Domains, domid: number, vdev: string, size: number): Promise<number> {
+  const { disks } = domains.host;
+  const disk = configured(domains.find(domid), vdev);
+  const now = disks.size(domid, disk.number);
+  if (now === undefined) throw new Refused(`${disk.vdev} of domain ${domid} has no medium.`, ERROR.INVAL);
+  if (disk.readonly) throw new Refused(`${disk.vdev} of domain ${domid} is read-only.`, ERROR.INVAL);
+  const unit = disk.sectorSize ?? SECTOR_SIZE;
+  if (!Number.isSafeInteger(size) || size % unit !== 0)
+    throw new Refused(`a size of ${disk.vdev} is a multiple of ${unit} bytes, not ${size}.`, ERROR.INVAL);
+  if (size < now)
+    throw new Refused(`${disk.vdev} of domain ${domid} has ${now} bytes: it can only grow while a guest has it.`, ERROR.INVAL); // prettier-ignore
+  try {
+    await disks.resize(domid, disk.number, size);
+  } catch (error) {
+    if (!(error instanceof OrderError)) throw error;
+    throw new Refused(`disk ${disk.vdev}: ${disk.target}: ${error.message}`, ERROR.FAIL);
+  }
+  return size;
 }

@@ -4,7 +4,7 @@ import { ERROR, Refused } from '../control/refused.ts';
 import { checkConfig, ConfigError, configJson } from '../config/index.ts';
 import { DOM0_NAME, type Domains, type Happening } from './domains.ts';
 import { dumpCore } from './core_dump.ts';
-import { attachDisk, changeCd, checkedDisk, detachDisk, listDisks } from './disks.ts';
+import { attachDisk, changeCd, checkedDisk, detachDisk, listDisks, resizeDisk } from './disks.ts';
 import { requestShutdown, sendSysrq } from './guest_control.ts';
 import { attachNic, capture, checkedVif, createNetwork, createWithDevices, detachNic, forward, listNetworks, listNics, removeNetwork, unforward, type NewNetwork } from './nics.ts'; // prettier-ignore
 import { prepare } from './images.ts';
@@ -177,6 +177,7 @@ export function domainMethods(domains: Domains): Methods {
       pinVcpu(domains, domidOf(params), number(params, 'vcpu'), mask(params, 'hard'), mask(params, 'soft')),
     'disk.attach': (params) => attachDisk(domains, domidOf(params), checkedDisk(params.disk)),
     'disk.detach': (params) => detachDisk(domains, domidOf(params), text(params, 'vdev'), params.force === true),
+    'disk.resize': (params) => resizeDisk(domains, domidOf(params), text(params, 'vdev'), number(params, 'size')),
     'disk.list': (params) => listDisks(domains, domidOf(params)),
     'disk.change': (params) =>
       changeCd(domains, domidOf(params), text(params, 'vdev'), params.disk === null ? null : checkedDisk(params.disk)),

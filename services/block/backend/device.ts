@@ -1,13 +1,21 @@
 // A block device in the service's worker: its image, and in which order requests of all its rings are carried out.
-import type { DiskImage } from '../image/image.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ImageError, type DiskImage } from '../image/image.ts';
+import { Limiter, type Limits } from './limiter.ts';
 import { SECTOR } from '../protocol/blkif.ts';
-import { EOPNOTSUPP, ERROR, OKAY, type Pending } from './ring.ts';
+import { EOPNOTSUPP, ERROR, OKAY, type Pending, type Ring } from './ring.ts';
 
 export interface DeviceOptions {
   discard: boolean;
   /** Of the sectors that the guest is told of. */
   sectorSize: number;
+  limits?: Limits;
+  /** What becomes of a write when the disk below is full: the guest gets an error, or waits until there is room. */
+  whenFull?: 'error' | 'wait';
 }
+
+/** A full disk is tried again so often. */
+const RETRY_MS = 250;
 
 /** Requests done as one are no longer, so that what they are made of is shared among the system's threads. */
 const MOST_MERGED = 512 << 10;
@@ -30,8 +38,15 @@ export class Device {
   /** A barrier waits for all before it, and all behind it wait for the barrier. */
   #queue: Pending[] = [];
   #barrier = false;
+  readonly limiter: Limiter | undefined;
+  /** Those for which there was no room. */
+  #held: Pending[] = [];
+  #full = false;
 
   constructor(image: DiskImage, options: DeviceOptions, carrier: Carrier) {
+    if (image.size % options.sectorSize !== 0)
+      throw new ImageError('range', `its size of ${image.size} bytes is no multiple of its sectors of ${options.sectorSize}.`); // prettier-ignore
+    if (options.limits) this.limiter = new Limiter(options.limits);
     this.image = image;
     this.options = options;
     this.#carrier = carrier;
@@ -92,13 +107,45 @@ export class Device {
       this.#barrier = true;
     }
     this.#running++;
-    this.#carryOut(pending).then(
+    void this.#attempt(pending);
+  }
+
+  #attempt(pending: Pending): Promise<void> {
+    return this.#carryOut(pending).then(
       () => this.#end(pending, OKAY),
       (error: Error & { kind?: string }) => {
-        if (error.kind !== 'range') this.#carrier.report(error.message);
+        if (error.kind === 'no_space' && this.#hold(pending)) return;
+        if (error.kind !== 'range') this.#carrier.report(`${this.image.path}: ${error.message}`);
         this.#end(pending, pending.request.op === 'discard' && error.kind === 'unsupported' ? EOPNOTSUPP : ERROR);
       },
     );
+  }
+
+  /** Keeps it until there is room, if that is what is wanted and its front end is still there. */
+  #hold(pending: Pending): boolean {
+    if (this.options.whenFull !== 'wait' || pending.ring.stopped) return false;
+    this.#held.push(pending);
+    if (this.#full) return true;
+    this.#full = true;
+    this.#carrier.report(`${this.image.path}: the disk is full; the guest's writes wait until there is room.`);
+    void this.#untilRoom();
+    return true;
+  }
+
+  async #untilRoom(): Promise<void> {
+    while (this.#held.length > 0) {
+      await sleep(RETRY_MS);
+      await Promise.all(this.#held.splice(0).map((pending) => this.#attempt(pending)));
+    }
+    this.#full = false;
+    this.#carrier.report(`${this.image.path}: no write waits for room any more.`);
+  }
+
+  /** The ring goes: what is kept for it gets an error. */
+  giveUp(ring: Ring): void {
+    const kept = this.#held.filter((pending) => pending.ring === ring);
+    this.#held = this.#held.filter((pending) => pending.ring !== ring);
+    for (const pending of kept) this.#end(pending, ERROR);
   }
 
   #end(pending: Pending, status: number): void {

@@ -19,6 +19,8 @@ import { EOPNOTSUPP, ERROR, OKAY, Ring, type Pending, type RingDescription } fro
 
 /** Requests taken of a ring at a time; so many entries has a ring of two pages. */
 const TAKE = 64;
+/** Of a ring whose device has a limit: what is taken has to be begun, whatever the limit says. */
+const TAKE_LIMITED = 4;
 const PAGE = 4096;
 /** Answers to be put in one batch with what is taken: rings of so many. */
 const MOST_PARTS = 32;
@@ -44,6 +46,8 @@ export class Engine implements Carrier {
   readonly #waiting: Pending[] = [];
   /** While something waits nothing is taken: that has to be made good. */
   #left = false;
+  /** Devices that wait for what their limits allow. */
+  readonly #later = new Map<Device, NodeJS.Timeout>();
   /** Carried out, to be answered. */
   #ended: { pending: Pending; status: number }[] = [];
   readonly #answering = new Set<Ring>();
@@ -90,6 +94,7 @@ export class Engine implements Carrier {
     const ring = this.rings.get(id);
     if (!ring) return;
     ring.stopped = true;
+    ring.device.giveUp(ring);
     if (ring.inFlight > 0) await new Promise<void>((resolve) => (ring.onIdle = resolve));
     this.rings.delete(id);
   }
@@ -101,7 +106,7 @@ export class Engine implements Carrier {
       again = false;
       const open = this.#waiting.length === 0;
       this.#left = !open;
-      const rings = open ? [...this.rings.values()].filter((ring) => !ring.stopped) : [];
+      const rings = open ? [...this.rings.values()].filter((ring) => !ring.stopped && this.#allowed(ring)) : [];
       const n = RingCalls.ringsAtOnce(ABI_64.entry, TAKE);
       // Pending ports are cleared even if no ring is served just now.
       for (let i = 0; i === 0 || i < rings.length; i += n) {
@@ -114,9 +119,24 @@ export class Engine implements Carrier {
     this.#begin();
   }
 
+  /** A device that has used up what its limit allows is looked at again when more may be. */
+  #allowed({ device }: Ring): boolean {
+    const seconds = device.limiter?.wait ?? 0;
+    if (seconds === 0) return true;
+    if (!this.#later.has(device)) {
+      const again = setTimeout(() => {
+        this.#later.delete(device);
+        this.#soon();
+      }, seconds * 1000);
+      this.#later.set(device, again);
+    }
+    return false;
+  }
+
   #takeFrom(rings: readonly Ring[], answers: readonly Part[]): boolean {
     const places = rings.map((ring) => ring.description.at);
-    const { taken } = this.#calls.take(places, TAKE, answers);
+    const most = (i: number): number => (rings[i]!.device.limiter ? TAKE_LIMITED : TAKE);
+    const { taken } = this.#calls.take(places, TAKE, answers, most);
     for (const { of, slots } of answers) of.settled(slots.length);
     const fresh: Pending[] = [];
     let more = false;
@@ -132,6 +152,7 @@ export class Engine implements Carrier {
 
   #break(ring: Ring, status: number): void {
     ring.stopped = true;
+    ring.device.giveUp(ring);
     const why =
       status === -ERRNO.EBADMSG ? 'its ring has more requests than entries' : `its ring cannot be read (${status})`;
     this.#events.broken(ring.description, why);
@@ -205,6 +226,7 @@ export class Engine implements Carrier {
         if (refusal === undefined) good.push(pending);
         else this.done(pending, refusal);
       }
+      ring.device.limiter?.begun(length);
     }
     const failed = this.#copy(good.filter((pending) => writes(pending) && pending.length > 0), false); // prettier-ignore
     let run: Pending[] = [];

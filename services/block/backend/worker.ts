@@ -21,8 +21,15 @@ function main(data: BoxData): void {
     if (!device) throw new Error(`there is no device ${id}`);
     return device;
   };
-  const opened = async ({ path, format, readonly }: ImageOptions, options: DeviceOptions): Promise<Device> =>
-    new Device(await open_image(path, { format, readonly }), options, engine);
+  const opened = async ({ path, format, readonly }: ImageOptions, options: DeviceOptions): Promise<Device> => {
+    const image = await open_image(path, { format, readonly });
+    try {
+      return new Device(image, options, engine);
+    } catch (error) {
+      await image.close();
+      throw error;
+    }
+  };
 
   async function carryOut(order: Order): Promise<DeviceFacts | null> {
     switch (order.order) {
