@@ -39,6 +39,10 @@ export class Device {
   #queue: Pending[] = [];
   #barrier = false;
   readonly limiter: Limiter | undefined;
+  /** Taken, and not begun yet. */
+  readonly waiting: Pending[] = [];
+  /** Bytes of the heap that its requests have. */
+  held = 0;
   /** Those for which there was no room. */
   #held: Pending[] = [];
   #full = false;

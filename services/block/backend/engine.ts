@@ -22,6 +22,13 @@ const TAKE = 64;
 /** Of a ring whose device has a limit: what is taken has to be begun, whatever the limit says. */
 const TAKE_LIMITED = 4;
 const PAGE = 4096;
+/**
+ * Begun in one turn of the loop, by all devices together: those that have something to begin share it, so that one with giant requests, or with many that cannot be,
+ * does not keep the others waiting.
+ */
+const BYTES_A_TURN = 4 << 20;
+const REQUESTS_A_TURN = 256;
+
 /** Answers to be put in one batch with what is taken: rings of so many. */
 const MOST_PARTS = 32;
 
@@ -42,9 +49,9 @@ export class Engine implements Carrier {
   readonly #heap: Heap;
   readonly #events: EngineEvents;
   readonly rings = new Map<number, Ring>();
-  /** Taken, but not begun. */
-  readonly #waiting: Pending[] = [];
-  /** While something waits nothing is taken: that has to be made good. */
+  /** Devices for which something was taken that is not begun. Those are looked at first that were last. */
+  readonly #waiting = new Set<Device>();
+  /** While something waits nothing is taken for that device: that has to be made good. */
   #left = false;
   /** Devices that wait for what their limits allow. */
   readonly #later = new Map<Device, NodeJS.Timeout>();
@@ -102,25 +109,25 @@ export class Engine implements Carrier {
   /** Gives answers that are ready, takes what is new in all rings, and begins it as far as there is room. */
   work(): void {
     let answers = this.#answers();
-    for (let again = true; again; ) {
-      again = false;
-      const open = this.#waiting.length === 0;
-      this.#left = !open;
-      const rings = open ? [...this.rings.values()].filter((ring) => !ring.stopped && this.#allowed(ring)) : [];
-      const n = RingCalls.ringsAtOnce(ABI_64.entry, TAKE);
-      // Pending ports are cleared even if no ring is served just now.
-      for (let i = 0; i === 0 || i < rings.length; i += n) {
-        const more = this.#takeFrom(rings.slice(i, i + n), answers);
-        again ||= more && this.#waiting.length === 0;
-        this.#left ||= more;
-        answers = [];
-      }
+    this.#left = false;
+    const rings = [...this.rings.values()].filter((ring) => this.#open(ring));
+    const n = RingCalls.ringsAtOnce(ABI_64.entry, TAKE);
+    // Pending ports are cleared even if no ring is served just now.
+    for (let i = 0; i === 0 || i < rings.length; i += n) {
+      const more = this.#takeFrom(rings.slice(i, i + n), answers);
+      this.#left ||= more;
+      answers = [];
     }
     this.#begin();
   }
 
-  /** A device that has used up what its limit allows is looked at again when more may be. */
-  #allowed({ device }: Ring): boolean {
+  /** Whether something is to be taken of the ring now. A device that has used up what its limit allows is looked at again when more may be. */
+  #open({ device, stopped }: Ring): boolean {
+    if (stopped) return false;
+    if (this.#waiting.has(device)) {
+      this.#left = true;
+      return false;
+    }
     const seconds = device.limiter?.wait ?? 0;
     if (seconds === 0) return true;
     if (!this.#later.has(device)) {
@@ -162,23 +169,13 @@ export class Engine implements Carrier {
 
   #accept(fresh: readonly Pending[]): void {
     for (const pending of fresh) {
-      const { request } = pending;
-      switch (request.op) {
-        case 'read':
-        case 'write':
-        case 'barrier':
-          pending.segments = request.segments;
-          pending.length = request.segments.reduce((sum, { length }) => sum + length, 0);
-          this.#waiting.push(pending);
-          break;
-        case 'indirect':
-        case 'flush':
-        case 'discard':
-          this.#waiting.push(pending);
-          break;
-        default:
-          this.done(pending, request.op === 'unknown' ? EOPNOTSUPP : ERROR);
+      const { request, ring } = pending;
+      if (request.op === 'read' || request.op === 'write' || request.op === 'barrier') {
+        pending.segments = request.segments;
+        for (const { length } of request.segments) pending.length += length;
       }
+      ring.device.waiting.push(pending);
+      this.#waiting.add(ring.device);
     }
   }
 
@@ -189,26 +186,45 @@ export class Engine implements Carrier {
     else this.done(pending, refusal);
   }
 
-  /** Begins what waits, in its order. Who finds no room in the heap waits for others to end, and everybody behind him. */
+  /** Begins what waits, each device's in its order. Who finds no room in the heap waits for others to end. */
   #begin(): void {
-    const waiting = this.#waiting;
-    let count = 0;
-    while (count < waiting.length && this.#room(waiting[count]!)) count++;
-    if (count > 0) this.#fetch(waiting.splice(0, count));
-    // What was left in the rings meanwhile.
-    if (waiting.length === 0 && this.#left) this.#soon();
+    const devices = [...this.#waiting];
+    const [most, bytes] = [REQUESTS_A_TURN / devices.length, BYTES_A_TURN / devices.length];
+    const ready: Pending[] = [];
+    for (const device of devices) {
+      const { waiting } = device;
+      let [count, sum] = [0, 0];
+      for (; count < waiting.length && (count === 0 || (count < most && sum < bytes)); count++) {
+        if (!this.#room(waiting[count]!)) break;
+        sum += waiting[count]!.length;
+      }
+      for (const pending of waiting.splice(0, count)) ready.push(pending);
+      this.#waiting.delete(device);
+      if (waiting.length > 0) this.#waiting.add(device);
+    }
+    if (ready.length > 0) this.#fetch(ready);
+    // What is over goes on by itself; else what was left waits for this turn alone.
+    if (ready.length > 0 ? this.#waiting.size > 0 || this.#left : this.#waiting.size === 0 && this.#left) this.#soon();
   }
 
   /** The room that it will need. Of an indirect request the segments are not known yet: as if each were a page. */
   #room(pending: Pending): boolean {
-    const { request } = pending;
+    const { request, ring } = pending;
     const need = request.op === 'indirect' ? PAGE * (request.count + request.grefs.length) : pending.length;
     if (need === 0) return true;
+    const { device } = ring;
+    if (device.held > 0 && device.held + need > this.#mostHeld) return false;
     const at = this.#heap.take(need);
     if (at < 0) return false;
+    device.held += need;
     pending.heap = at;
     pending.length = need;
     return true;
+  }
+
+  /** Of the heap, by one device: others find room too, however slow its image is. */
+  get #mostHeld(): number {
+    return this.#box.heap.length / 2;
   }
 
   /** Segments of indirect requests, then the bytes of those that write; each in as few batches as can be. */
@@ -219,7 +235,8 @@ export class Engine implements Carrier {
     const good: Pending[] = [];
     for (const pending of ready) {
       const { request, ring, length } = pending;
-      if (bad.has(pending)) this.done(pending, ERROR);
+      if (request.op === 'unknown') this.done(pending, EOPNOTSUPP);
+      else if (request.op === 'bad' || bad.has(pending)) this.done(pending, ERROR);
       else if (request.op === 'discard' || !('sector' in request)) good.push(pending);
       else {
         const refusal = ring.device.refusal(request.sector, length, writes(pending));
@@ -275,6 +292,7 @@ export class Engine implements Carrier {
         // What was set aside for whole pages is given back as far as it is not needed.
         const length = segments.reduce((sum, segment) => sum + segment.length, 0);
         this.#heap.give(pending.heap, pending.length);
+        pending.ring.device.held += length - pending.length;
         pending.heap = this.#heap.take(length);
         pending.length = length;
         pending.segments = segments;
@@ -325,7 +343,10 @@ export class Engine implements Carrier {
     for (const { pending, status } of ended) if (status === OKAY && reads(pending)) read.push(pending);
     const failed = this.#copy(read, true);
     for (const { pending, status } of ended) {
-      if (pending.heap >= 0) this.#heap.give(pending.heap, pending.length);
+      if (pending.heap >= 0) {
+        this.#heap.give(pending.heap, pending.length);
+        pending.ring.device.held -= pending.length;
+      }
       pending.ring.answer(pending, failed.has(pending) ? ERROR : status);
       this.#answering.add(pending.ring);
     }
