@@ -27,12 +27,12 @@ export const sourcesOf = (folder: string, accept: RegExp): string[] =>
     .sort()
     .map((file) => join(folder, file));
 
-/** The guests' names: `unikernel`, `tick`; `pv` and `pv32`, which are; `fuzz`, and the same in 32-bit code; and `asm/NAME` for each file of `guests/asm`. */
+/** The guests' names: `unikernel`, `tick`, `blk`; `pv` and `pv32`, which are; `fuzz`, and the same in 32-bit code; and `asm/NAME` for each file of `guests/asm`. */
 export function guestNames(): string[] {
   const assembly = sourcesOf(join(HERE, 'asm'), /\.S$/).map(
     (file) => `asm/${file.slice(join(HERE, 'asm').length + 1, -2)}`,
   );
-  return ['unikernel', 'tick', 'fuzz', 'fuzz32', 'pv', 'pv32', ...assembly];
+  return ['unikernel', 'tick', 'blk', 'fuzz', 'fuzz32', 'pv', 'pv32', ...assembly];
 }
 
 /** The path of a compiled file that is made when missing: `name` with a hash of the options and of the sources' contents. */

@@ -41,6 +41,9 @@ export class Device {
   readonly limiter: Limiter | undefined;
   /** Taken, and not begun yet. */
   readonly waiting: Pending[] = [];
+  /** When something waited last, and what it may begin still: the engine's. */
+  turn = 0;
+  credit = 0;
   /** Bytes of the heap that its requests have. */
   held = 0;
   /** Those for which there was no room. */

@@ -23,11 +23,14 @@ const TAKE = 64;
 const TAKE_LIMITED = 4;
 const PAGE = 4096;
 /**
- * Begun in one turn of the loop, by all devices together: those that have something to begin share it, so that one with giant requests, or with many that cannot be,
- * does not keep the others waiting.
+ * What devices begin in one turn of the loop, in bytes; each request counts for so many more. Those that had something to do lately share the turn (a deficit
+ * round robin), so that one with giant requests, or with many that cannot be, does not keep the others waiting.
  */
-const BYTES_A_TURN = 4 << 20;
-const REQUESTS_A_TURN = 256;
+const TURN_ALONE = 4 << 20;
+const TURN_SHARED = 1 << 20;
+const LEAST_SHARE = 32 << 10;
+const REQUEST_COST = 4096;
+const LATELY = 16;
 
 /** Answers to be put in one batch with what is taken: rings of so many. */
 const MOST_PARTS = 32;
@@ -51,6 +54,7 @@ export class Engine implements Carrier {
   readonly rings = new Map<number, Ring>();
   /** Devices for which something was taken that is not begun. Those are looked at first that were last. */
   readonly #waiting = new Set<Device>();
+  #turn = LATELY;
   /** While something waits nothing is taken for that device: that has to be made good. */
   #left = false;
   /** Devices that wait for what their limits allow. */
@@ -188,31 +192,54 @@ export class Engine implements Carrier {
 
   /** Begins what waits, each device's in its order. Who finds no room in the heap waits for others to end. */
   #begin(): void {
-    const devices = [...this.#waiting];
-    const [most, bytes] = [REQUESTS_A_TURN / devices.length, BYTES_A_TURN / devices.length];
+    this.#turn++;
+    for (const device of this.#waiting) device.turn = this.#turn;
+    const share = this.#share();
     const ready: Pending[] = [];
-    for (const device of devices) {
-      const { waiting } = device;
-      let [count, sum] = [0, 0];
-      for (; count < waiting.length && (count === 0 || (count < most && sum < bytes)); count++) {
-        if (!this.#room(waiting[count]!)) break;
-        sum += waiting[count]!.length;
-      }
-      for (const pending of waiting.splice(0, count)) ready.push(pending);
-      this.#waiting.delete(device);
-      if (waiting.length > 0) this.#waiting.add(device);
+    for (let full = false; ready.length === 0 && !full && this.#waiting.size > 0; ) {
+      for (const device of [...this.#waiting]) full = !this.#beginOf(device, share, ready) || full;
     }
     if (ready.length > 0) this.#fetch(ready);
     // What is over goes on by itself; else what was left waits for this turn alone.
     if (ready.length > 0 ? this.#waiting.size > 0 || this.#left : this.#waiting.size === 0 && this.#left) this.#soon();
   }
 
-  /** The room that it will need. Of an indirect request the segments are not known yet: as if each were a page. */
+  #share(): number {
+    const lately = new Set<Device>();
+    for (const { device } of this.rings.values()) if (this.#turn - device.turn < LATELY) lately.add(device);
+    return lately.size <= 1 ? TURN_ALONE : Math.max(LEAST_SHARE, TURN_SHARED / lately.size);
+  }
+
+  /** As much as the device's share allows; false if there was no room in the heap. */
+  #beginOf(device: Device, share: number, ready: Pending[]): boolean {
+    const { waiting } = device;
+    device.credit += share;
+    let [count, room] = [0, true];
+    for (; count < waiting.length; count++) {
+      const cost = REQUEST_COST + this.#need(waiting[count]!);
+      if (cost > device.credit) break;
+      room = this.#room(waiting[count]!);
+      if (!room) break;
+      device.credit -= cost;
+      ready.push(waiting[count]!);
+    }
+    waiting.splice(0, count);
+    this.#waiting.delete(device);
+    if (waiting.length > 0) this.#waiting.add(device);
+    else device.credit = 0;
+    if (!room) device.credit = Math.min(device.credit, share);
+    return room;
+  }
+
+  /** Bytes of the heap. Of an indirect request the segments are not known yet: as if each were a page. */
+  #need({ request, length }: Pending): number {
+    return request.op === 'indirect' ? PAGE * (request.count + request.grefs.length) : length;
+  }
+
   #room(pending: Pending): boolean {
-    const { request, ring } = pending;
-    const need = request.op === 'indirect' ? PAGE * (request.count + request.grefs.length) : pending.length;
+    const need = this.#need(pending);
     if (need === 0) return true;
-    const { device } = ring;
+    const { device } = pending.ring;
     if (device.held > 0 && device.held + need > this.#mostHeld) return false;
     const at = this.#heap.take(need);
     if (at < 0) return false;
