@@ -20,6 +20,7 @@ import { layOut, repairRefcounts, type Wanted } from './layout.ts';
 import { Refcounts } from './refcounts.ts';
 import { findSnapshot, newSnapshot, readSnapshots, type SnapshotRow } from './snapshots.ts';
 import { readL1, Tables } from './tables.ts';
+import { checkWhole } from './whole.ts';
 
 /** Freed runs that are kept until somebody flushes. */
 const MOST_FREED = 1024;
@@ -68,6 +69,7 @@ export class Qcow2Image implements DiskImage, Snapshots {
     if (header.incompatible & INCOMPATIBLE.corrupt && !options.readonly)
       throw new ImageError('corrupt', 'it is marked as damaged; `qemu-img check -r all` may mend it.');
     try {
+      await checkWhole(file, header);
       if (!options.readonly) await image.#putInOrder();
       await image.#load();
       return image;
