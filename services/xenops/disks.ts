@@ -8,9 +8,9 @@ import { Vbd } from '../block/backend/vbd.ts';
 import type { Limits } from '../block/backend/limiter.ts';
 import type { Hypercalls } from '../lib/hypercalls.ts';
 import { backPath, frontPath, XenbusBackend, type Address } from '../xenbus/backend.ts';
-import { closeDevice, goneWithin, removeDevice, serviceNodes, writeDevice } from '../xenbus/devices.ts';
-import { LocalClient } from '../xenstore/protocol/client.ts';
+import { writeDevice } from '../xenbus/devices.ts';
 import type { Store } from '../xenstore/protocol/store.ts';
+import { Devices, type Attached } from './devices.ts';
 
 export interface DiskOptions {
   /** `xvda`. */
@@ -37,11 +37,8 @@ export interface Attachment {
   guest: Pick<DomainDescription, 'type' | 'bits'>;
 }
 
-interface Disk extends OpenDisk {
-  readonly address: Address;
-  readonly backend: XenbusBackend<unknown>;
+interface Disk extends OpenDisk, Attached {
   readonly vbd: Vbd;
-  readonly gone: Promise<void>;
 }
 
 /** What `xl block-list` shows. */
@@ -56,42 +53,25 @@ export interface DiskFacts {
   target: string;
 }
 
-export class Disks {
-  readonly #machine: Machine;
-  readonly #dom0: Hypercalls;
-  readonly #store: Store;
-  readonly #client: LocalClient;
-  readonly #byDomain = new Map<number, Map<number, Disk>>();
-  /** Images that are on their way out: who opens one waits for them. */
-  readonly #closing = new Set<Promise<void>>();
-  #running: { service: BlockService; client: LocalClient } | undefined;
-  log: (text: string) => void = () => {};
-
+export class Disks extends Devices<Disk, BlockService> {
   constructor(machine: Machine, dom0: Hypercalls, store: Store) {
-    this.#machine = machine;
-    this.#dom0 = dom0;
-    this.#store = store;
-    this.#client = new LocalClient(store);
+    super(machine, dom0, store, { domid: BLOCK_DOMID, name: 'block' });
   }
 
-  /** There from the first disk on. */
-  get service(): BlockService | undefined {
-    return this.#running?.service;
+  protected override make(): BlockService {
+    return new BlockService(this.machine, this.dom0, (text) => this.log(text));
   }
 
-  /** The service's domain and worker come with the first disk. */
-  #start(): { service: BlockService; client: LocalClient } {
-    if (this.#running) return this.#running;
-    const service = new BlockService(this.#machine, this.#dom0, (text) => this.log(text));
-    serviceNodes(this.#client, BLOCK_DOMID, 'block');
-    return (this.#running = { service, client: new LocalClient(this.#store, BLOCK_DOMID) });
+  protected override letGo({ device }: Disk): Promise<void> {
+    return this.#close(device);
   }
 
   /** Opens images, all or none. Throws OrderError: its message is a sentence. */
   async open(list: readonly DiskOptions[]): Promise<OpenDisk[]> {
     if (list.length === 0) return [];
-    await Promise.all(this.#closing);
-    const { service } = this.#start();
+    // Whoever opens an image that is on its way out waits for it.
+    await Promise.all(this.closing);
+    const { service } = this.start();
     const opened: OpenDisk[] = [];
     try {
       for (const options of list) {
@@ -112,24 +92,18 @@ export class Disks {
   }
 
   #close(device: BlockDevice): Promise<void> {
-    const service = this.#running?.service;
-    if (!service) return Promise.resolve();
-    const closing = service
-      .close(device)
-      .catch((error: Error) => this.log(`${device.image.path}: closing it failed: ${error.message}`))
-      .finally(() => this.#closing.delete(closing));
-    this.#closing.add(closing);
-    return closing;
+    const { service } = this;
+    return service ? this.ending(service.close(device), `${device.image.path}: closing it failed`) : Promise.resolve();
   }
 
   /** Gives a guest the disk. Its driver finds it at its next look. */
   attach(domid: number, { options, device }: OpenDisk, { bootable, guest }: Attachment): void {
-    const { service, client } = this.#start();
+    const { service, client } = this.start();
     const address: Address = { backend: BLOCK_DOMID, frontend: domid, kind: 'vbd', device: options.number };
     const { image, cdrom, discard } = options;
     const type = image.format === 'raw' ? 'phy' : 'qdisk';
     const writable = image.readonly ? 'r' : 'w';
-    writeDevice(this.#client, {
+    writeDevice(this.client, {
       address,
       back: {
         params: type === 'phy' ? image.path : `${image.format}:${image.path}`,
@@ -156,70 +130,31 @@ export class Disks {
       this.log(`domain ${domid} ${options.vdev}: its front end is served no more: ${why}`);
       backend.fail(why);
     };
-    this.#disksOf(domid).set(options.number, { options, device, address, backend, vbd, gone });
-  }
-
-  #disksOf(domid: number): Map<number, Disk> {
-    let disks = this.#byDomain.get(domid);
-    if (!disks) this.#byDomain.set(domid, (disks = new Map()));
-    return disks;
+    this.keep(domid, options.number, { options, device, address, backend, vbd, gone });
   }
 
   find(domid: number, number: number): DiskOptions | undefined {
-    return this.#byDomain.get(domid)?.get(number)?.options;
-  }
-
-  /** Takes the disk away: true when the guest has let it go, false if it has not within `ms`, and keeps it. `force`: whatever it says. */
-  async detach(domid: number, number: number, { ms, force }: { ms: number; force: boolean }): Promise<boolean> {
-    const disk = this.#byDomain.get(domid)?.get(number);
-    if (!disk) return true;
-    closeDevice(this.#client, disk.address);
-    disk.backend.look();
-    const done = await goneWithin(disk.gone, ms);
-    if (!done && !force) return false;
-    await this.#end(domid, disk);
-    return true;
-  }
-
-  async #end(domid: number, disk: Disk): Promise<void> {
-    this.#byDomain.get(domid)?.delete(disk.options.number);
-    await disk.backend.end();
-    removeDevice(this.#client, disk.address);
-    await this.#close(disk.device);
-  }
-
-  /** The domain goes: so do its disks, whatever its front ends do. */
-  forget(domid: number): void {
-    const disks = [...(this.#byDomain.get(domid)?.values() ?? [])];
-    this.#byDomain.delete(domid);
-    for (const disk of disks) {
-      const ended = disk.backend
-        .end()
-        .then(() => this.#close(disk.device))
-        .finally(() => this.#closing.delete(ended));
-      this.#closing.add(ended);
-      removeDevice(this.#client, disk.address);
-    }
+    return this.get(domid, number)?.options;
   }
 
   /** Its size in bytes; undefined: there is no such disk. */
   size(domid: number, number: number): number | undefined {
-    return this.#byDomain.get(domid)?.get(number)?.device.size;
+    return this.get(domid, number)?.device.size;
   }
 
   /** A new size, which the guest hears of. Throws OrderError, whose message is a sentence. */
   async resize(domid: number, number: number, size: number): Promise<void> {
-    const disk = this.#byDomain.get(domid)?.get(number);
+    const disk = this.get(domid, number);
     if (!disk) throw new Error(`domain ${domid} has no disk ${number}`);
-    await this.#running!.service.resize(disk.device, size);
+    await this.service!.resize(disk.device, size);
     if (!disk.backend.connected) return;
     disk.backend.publish(disk.vbd.facts());
     disk.backend.announce();
   }
 
   list(domid: number): DiskFacts[] {
-    return [...(this.#byDomain.get(domid)?.values() ?? [])].map(({ address, options }) => {
-      const front = (name: string): string => this.#client.find(`${frontPath(address)}/${name}`) ?? '';
+    return this.of(domid).map(([, { address, options }]) => {
+      const front = (name: string): string => this.client.find(`${frontPath(address)}/${name}`) ?? '';
       return {
         number: options.number,
         vdev: options.vdev,
@@ -231,13 +166,5 @@ export class Disks {
         target: options.image.path,
       };
     });
-  }
-
-  async stop(): Promise<void> {
-    for (const domid of [...this.#byDomain.keys()]) this.forget(domid);
-    await Promise.all(this.#closing);
-    const service = this.#running?.service;
-    this.#running = undefined;
-    await service?.stop();
   }
 }

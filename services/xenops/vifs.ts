@@ -7,9 +7,9 @@ import { NETWORK_DOMID, NetworkService, type Network, type NetworkVif } from '..
 import { DEFAULTS, plan } from '../network/nat/plan.ts';
 import { macText } from '../network/protocol/frame.ts';
 import { backPath, frontPath, XenbusBackend, type Address } from '../xenbus/backend.ts';
-import { closeDevice, goneWithin, removeDevice, serviceNodes, writeDevice } from '../xenbus/devices.ts';
-import { LocalClient } from '../xenstore/protocol/client.ts';
+import { writeDevice } from '../xenbus/devices.ts';
 import type { Store } from '../xenstore/protocol/store.ts';
+import { Devices, type Attached } from './devices.ts';
 
 /** The network that a guest is put on when its configuration names none: there from the first use on. */
 export const DEFAULT_NETWORK = 'xenbr0';
@@ -25,12 +25,9 @@ export interface NicOptions extends Omit<VifOptions, 'name'> {
   notes: Readonly<Record<string, string>>;
 }
 
-interface Nic {
-  readonly address: Address;
+interface Nic extends Attached {
   readonly options: NicOptions;
-  readonly backend: XenbusBackend<unknown>;
   readonly vif: NetworkVif;
-  readonly gone: Promise<void>;
 }
 
 /** What `xl network-list` shows. */
@@ -49,35 +46,19 @@ export interface NicFacts {
 /** A network that there is not, or is in use: a sentence. */
 export class NetworkError extends Error {}
 
-export class Vifs {
-  readonly #machine: Machine;
-  readonly #dom0: Hypercalls;
-  readonly #store: Store;
-  readonly #client: LocalClient;
-  readonly #byDomain = new Map<number, Map<number, Nic>>();
+export class Vifs extends Devices<Nic, NetworkService> {
   readonly #networks = new Map<string, Promise<Network>>();
-  /** Interfaces on their way out. */
-  readonly #closing = new Set<Promise<void>>();
-  #running: { service: NetworkService; client: LocalClient } | undefined;
-  log: (text: string) => void = () => {};
 
   constructor(machine: Machine, dom0: Hypercalls, store: Store) {
-    this.#machine = machine;
-    this.#dom0 = dom0;
-    this.#store = store;
-    this.#client = new LocalClient(store);
+    super(machine, dom0, store, { domid: NETWORK_DOMID, name: 'network' });
   }
 
-  /** There from the first network on. */
-  get service(): NetworkService | undefined {
-    return this.#running?.service;
+  protected override make(): NetworkService {
+    return new NetworkService(this.machine, this.dom0, (text) => this.log(text));
   }
 
-  #start(): { service: NetworkService; client: LocalClient } {
-    if (this.#running) return this.#running;
-    const service = new NetworkService(this.#machine, this.#dom0, (text) => this.log(text));
-    serviceNodes(this.#client, NETWORK_DOMID, 'network');
-    return (this.#running = { service, client: new LocalClient(this.#store, NETWORK_DOMID) });
+  protected override letGo({ vif }: Nic): Promise<void> {
+    return this.service!.unplug(vif);
   }
 
   // ---- networks
@@ -86,7 +67,7 @@ export class Vifs {
     if (this.#networks.has(name)) throw new NetworkError(`there is a network ${name} already`);
     const planned = options.nat && plan(options.nat);
     if (typeof planned === 'string') throw new NetworkError(planned);
-    const { service } = this.#start();
+    const { service } = this.start();
     const made = service.add(name, options);
     this.#networks.set(name, made);
     made.catch(() => this.#networks.delete(name));
@@ -95,10 +76,10 @@ export class Vifs {
 
   async drop(name: string): Promise<void> {
     const network = await this.network(name);
-    const used = [...this.#byDomain.values()].flatMap((nics) => [...nics.values()]).some(({ vif }) => vif.network === network); // prettier-ignore
-    if (used) throw new NetworkError(`guests are on the network ${name}`);
+    if (this.all().some(({ vif }) => vif.network === network))
+      throw new NetworkError(`guests are on the network ${name}`);
     this.#networks.delete(name);
-    await this.#running!.service.drop(network);
+    await this.service!.drop(network);
   }
 
   /** Throws NetworkError if there is none of that name. */
@@ -117,11 +98,11 @@ export class Vifs {
 
   /** Gives a guest an interface: its driver finds it at its next look. Throws NetworkError. */
   attach(domid: number, devid: number, network: Network, options: NicOptions): void {
-    const { service, client } = this.#start();
+    const { service, client } = this.start();
     const address: Address = { backend: NETWORK_DOMID, frontend: domid, kind: 'vif', device: devid };
     const name = options.vifname ?? `vif${domid}.${devid}`;
     const mac = macText(options.mac);
-    writeDevice(this.#client, {
+    writeDevice(this.client, {
       address,
       back: { script: '/etc/xen/scripts/vif-bridge', mac, bridge: options.bridge, ...options.notes, handle: devid, type: 'vif' }, // prettier-ignore
       backOnly: { 'hotplug-status': 'connected' },
@@ -136,64 +117,23 @@ export class Vifs {
       this.log(`domain ${domid} ${name}: its front end is served no more: ${why}`);
       backend.fail(why);
     };
-    this.#of(domid).set(devid, { address, options, backend, vif, gone });
-  }
-
-  #of(domid: number): Map<number, Nic> {
-    let nics = this.#byDomain.get(domid);
-    if (!nics) this.#byDomain.set(domid, (nics = new Map()));
-    return nics;
+    this.keep(domid, devid, { address, options, backend, vif, gone });
   }
 
   /** The lowest number that is free. */
   freeDevid(domid: number): number {
-    const nics = this.#byDomain.get(domid);
     let devid = 0;
-    while (nics?.has(devid)) devid++;
+    while (this.has(domid, devid)) devid++;
     return devid;
   }
 
-  has(domid: number, devid: number): boolean {
-    return this.#byDomain.get(domid)?.has(devid) ?? false;
-  }
-
   vif(domid: number, devid: number): NetworkVif | undefined {
-    return this.#byDomain.get(domid)?.get(devid)?.vif;
-  }
-
-  /** Takes the interface away: true when the guest has let it go, false if it has not within `ms`, and keeps it. */
-  async detach(domid: number, devid: number, { ms, force }: { ms: number; force: boolean }): Promise<boolean> {
-    const nic = this.#byDomain.get(domid)?.get(devid);
-    if (!nic) return true;
-    closeDevice(this.#client, nic.address);
-    nic.backend.look();
-    const done = await goneWithin(nic.gone, ms);
-    if (!done && !force) return false;
-    this.#byDomain.get(domid)?.delete(devid);
-    await nic.backend.end();
-    removeDevice(this.#client, nic.address);
-    await this.#running!.service.unplug(nic.vif);
-    return true;
-  }
-
-  /** The domain goes: so do its interfaces, whatever its front ends do. */
-  forget(domid: number): void {
-    const nics = [...(this.#byDomain.get(domid)?.values() ?? [])];
-    this.#byDomain.delete(domid);
-    for (const nic of nics) {
-      const ended = nic.backend
-        .end()
-        .then(() => this.#running!.service.unplug(nic.vif))
-        .catch((error: Error) => this.log(`domain ${domid}: an interface is not taken down: ${error.message}`))
-        .finally(() => this.#closing.delete(ended));
-      this.#closing.add(ended);
-      removeDevice(this.#client, nic.address);
-    }
+    return this.get(domid, devid)?.vif;
   }
 
   list(domid: number): NicFacts[] {
-    return [...(this.#byDomain.get(domid)?.entries() ?? [])].map(([devid, { address, options }]) => {
-      const front = (name: string): string => this.#client.find(`${frontPath(address)}/${name}`) ?? '';
+    return this.of(domid).map(([devid, { address, options }]) => {
+      const front = (name: string): string => this.client.find(`${frontPath(address)}/${name}`) ?? '';
       return {
         ...{ devid, mac: macText(options.mac), bridge: options.bridge, backend: address.backend },
         state: Number(front('state') || 0),
@@ -201,13 +141,5 @@ export class Vifs {
         path: backPath(address),
       };
     }); // prettier-ignore
-  }
-
-  async stop(): Promise<void> {
-    for (const domid of [...this.#byDomain.keys()]) this.forget(domid);
-    await Promise.all(this.#closing);
-    const service = this.#running?.service;
-    this.#running = undefined;
-    await service?.stop();
   }
 }
