@@ -89,7 +89,7 @@ test('a worker ended in the middle of its calls leaves a gate that serves the ne
   for (let round = 0; round < 10; round++) {
     const ended = Promise.withResolvers<Error | undefined>();
     const worker = service.prepare(file);
-    service.start(worker, 0x10000, ended.resolve);
+    service.start(worker, 0x10000, (error, gone) => void gone.then(() => ended.resolve(error)));
     await new Promise((resolve) => worker.once('message', resolve));
     await sleep(round);
     void worker.terminate();

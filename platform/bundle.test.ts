@@ -80,6 +80,9 @@ test('a worker has what its files hold now, with and without a bundle', async ()
   assert.equal(await loaded(file), 2);
   const { bundle: first } = JSON.parse(readFileSync(join(folder, 'w.json'), 'utf8')) as { bundle: string };
   assert.equal(await loaded(file), 2);
+  // Another module of the same name.
+  assert.equal(await loaded(write('other.ts', text(10))), 11);
+  assert.equal(await loaded(file), 2);
   // As long as before, and changed later.
   write('n.ts', 'export const n: number = 5;\n');
   utimesSync(join(folder, 'n.ts'), 1, 1);

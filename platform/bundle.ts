@@ -115,7 +115,7 @@ export function makeBundle(entry: string, name: string, folder: string): string 
     mkdirSync(folder, { recursive: true });
     put(join(folder, file), code);
     const before = bundleOf(folder, name);
-    put(join(folder, `${name}.json`), JSON.stringify({ node: process.version, bundle: file, sources }));
+    put(join(folder, `${name}.json`), JSON.stringify({ node: process.version, entry, bundle: file, sources }));
     if (before !== undefined && before !== file) rmSync(join(folder, before), { force: true });
     return join(folder, file);
   } catch {

@@ -12,13 +12,13 @@ const { file, name, folder } = workerData;
 /** The bundle's path, if it was made of what the files hold now. */
 function made() {
   try {
-    const { node, bundle, sources } = JSON.parse(fs.readFileSync(join(folder, `${name}.json`), 'utf8'));
+    const { node, entry, bundle, sources } = JSON.parse(fs.readFileSync(join(folder, `${name}.json`), 'utf8'));
     const same = ([path, size, mtime]) => {
       const stat = fs.statSync(path);
       return stat.size === size && stat.mtimeMs === mtime;
     };
     const path = join(folder, bundle);
-    return node === process.version && sources.every(same) && fs.existsSync(path) ? path : undefined;
+    return node === process.version && entry === file && sources.every(same) && fs.existsSync(path) ? path : undefined;
   } catch {
     return undefined; // there is none yet, or a file has gone
   }
@@ -27,7 +27,11 @@ function made() {
 async function load() {
   enableCompileCache(folder);
   const found = made();
-  if (found) return require(found);
+  try {
+    if (found) return require(found);
+  } catch (error) {
+    if (fs.existsSync(found)) throw error; // else another process has just replaced it
+  }
   // Where none can be made or kept, its files are loaded one by one each time.
   const { makeBundle } = await import('./bundle.ts');
   const path = makeBundle(file, name, folder);
