@@ -1,6 +1,7 @@
-// Verbs of devices: networks and disks, and those of devices and features that this host does not have yet. Of the latter each is there,
+// Verbs of devices: networks, disks, channels, and those of devices and features that this host does not have yet. Of the latter each is there,
 // with its help, and says so; a list is empty.
 import { BLOCK } from './block.ts';
+import { CHANNEL } from './channel.ts';
 import { NETWORK } from './network.ts';
 import type { Xl } from './context.ts';
 import { Failure, type Given, type Verb } from './verb.ts';
@@ -8,7 +9,6 @@ import { Failure, type Given, type Verb } from './verb.ts';
 /** The heads of Xen's tables. */
 const HEADS: Readonly<Record<string, string>> = {
   vtpm: 'Idx BE Uuid                                 handle state evt-ch ring-ref BE-path   ',
-  channel: 'Idx BE state evt-ch ring-ref connection params',
   vkb: 'Idx BE handle state evt-ch ref ID BE-path',
   vdispl: 'Vdev  BE   handle state evt-ch ref connectors',
   vsnd: 'Vdev  BE   handle state evt-ch ref',
@@ -18,7 +18,6 @@ const HEADS: Readonly<Record<string, string>> = {
 
 const NAMES: Readonly<Record<string, string>> = {
   vtpm: 'TPM devices',
-  channel: 'channels',
   vkb: 'keyboards',
   vdispl: 'displays',
   vsnd: 'sound devices',
@@ -84,7 +83,7 @@ const flask = (name: string, usage: string, about: string, needs = 0): Verb => (
 export const DEVICES: Verb[] = [
   ...NETWORK,
   ...BLOCK,
-  list('channel'),
+  ...CHANNEL,
   list('vtpm'),
   ...device('vtpm', '[uuid=UUID]'),
   list('vkb'),

@@ -4,15 +4,14 @@ import type { RingPage } from './ring_page.ts';
 
 const PAGE = 4096;
 
-/** Maps frame `gfn` of a domain at frame `at` of the service's space. */
-export class ForeignPage implements RingPage {
-  readonly #calls: Hypercalls;
-  readonly #at: number;
+/** Pages from frame `at` of the service's space on. */
+export abstract class MappedPage implements RingPage {
+  protected readonly calls: Hypercalls;
+  protected readonly at: number;
 
-  constructor(calls: Hypercalls, domid: number, gfn: number, at: number) {
-    calls.mapForeign(domid, gfn, 1, at);
-    this.#calls = calls;
-    this.#at = at;
+  constructor(calls: Hypercalls, at: number) {
+    this.calls = calls;
+    this.at = at;
   }
 
   /** The mailbox's copies are made between two atomic operations of the caller and the pCPU: they order everything. */
@@ -26,14 +25,50 @@ export class ForeignPage implements RingPage {
   }
 
   readBytes(offset: number, length: number): Uint8Array {
-    return this.#calls.mailbox.read(this.#at * PAGE + offset, length).slice();
+    return this.calls.mailbox.read(this.at * PAGE + offset, length).slice();
   }
 
   writeBytes(offset: number, bytes: Uint8Array): void {
-    this.#calls.mailbox.write(this.#at * PAGE + offset, bytes);
+    this.calls.mailbox.write(this.at * PAGE + offset, bytes);
+  }
+
+  abstract close(): void;
+}
+
+/** Frame `gfn` of a domain. */
+export class ForeignPage extends MappedPage {
+  constructor(calls: Hypercalls, domid: number, gfn: number, at: number) {
+    super(calls, at);
+    calls.mapForeign(domid, gfn, 1, at);
   }
 
   close(): void {
-    this.#calls.unmap(this.#at, 1);
+    this.calls.unmap(this.at, 1);
+  }
+}
+
+/** Pages that a domain has granted, one behind the other. */
+export class GrantedPages extends MappedPage {
+  readonly #handles: number[] = [];
+
+  /** Throws GrantError if one of them cannot be had; then none is mapped. */
+  constructor(calls: Hypercalls, domid: number, grefs: readonly number[], at: number) {
+    super(calls, at);
+    try {
+      grefs.forEach((gref, i) => this.#handles.push(calls.mapGrant(domid, gref, at + i)));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  close(): void {
+    for (const handle of this.#handles.splice(0)) this.calls.unmapGrant(handle);
+  }
+}
+
+export class GrantedPage extends GrantedPages {
+  constructor(calls: Hypercalls, domid: number, gref: number, at: number) {
+    super(calls, domid, [gref], at);
   }
 }

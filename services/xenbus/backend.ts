@@ -2,18 +2,46 @@
 // and has the device's own part connect and disconnect. All of the front end's nodes are the guest's to write: checked where they are used.
 import { XenbusStateClosed, XenbusStateClosing, XenbusStateConnected } from '../../spec/abi/constants.ts';
 import { XenbusStateInitialised, XenbusStateInitialising, XenbusStateInitWait } from '../../spec/abi/constants.ts';
+import { GrantError, XenError } from '../lib/hypercalls.ts';
 import type { LocalClient } from '../xenstore/protocol/client.ts';
 import { domainPath } from '../xenstore/protocol/path.ts';
 
 /** The front end wrote what cannot be: said in the store, and the device is closed. */
 export class FrontendError extends Error {}
 
+/** A node's value as of one moment. */
+export type Read = (name: string) => string | undefined;
+
+/** A number that the front end wrote, up to `most`; `otherwise` if it wrote none. */
+export function frontNumber(read: Read, name: string, most: number, otherwise?: number): number {
+  const text = read(name);
+  if (text === undefined && otherwise !== undefined) return otherwise;
+  if (text === undefined) throw new FrontendError(`${name} is missing`);
+  if (!/^\d{1,16}$/.test(text) || Number(text) > most)
+    throw new FrontendError(`${name} cannot be '${text.slice(0, 20)}'`);
+  return Number(text);
+}
+
+/** What a grant reference or an event channel may be. */
+export const ANY_NUMBER = 0xffffffff;
+
+/** A page or port that the hypervisor does not give: the front end's fault. */
+export async function asFrontends<T>(what: () => T | Promise<T>): Promise<T> {
+  try {
+    return await what();
+  } catch (error) {
+    if (error instanceof GrantError) throw new FrontendError(`the ring: ${error.message}`);
+    if (error instanceof XenError) throw new FrontendError(`the ring or its event channel: ${error.message}`);
+    throw error;
+  }
+}
+
 /** What a kind of device does itself. */
 export interface Driver<Settings> {
   /** What is published before the front end chooses. */
   features(): Readonly<Record<string, string | number>>;
   /** What the front end has chosen; `read` gives its nodes as of one moment. May throw FrontendError. */
-  settings(read: (name: string) => string | undefined): Settings;
+  settings(read: Read): Settings;
   /** Connects; gives what is published before the state changes. May throw FrontendError. */
   connect(settings: Settings): Promise<Readonly<Record<string, string | number>>>;
   /** The front end does no more with it. Also after a connect that failed. */

@@ -5,14 +5,15 @@ import type { Machine } from '../../platform/machine.ts';
 import type { ServicePort } from '../../platform/service.ts';
 import { ConsoleBackend, type ConsoleSink } from '../console/backend/console.ts';
 import type { Plan } from '../domain_builder/protocol/index.ts';
-import { ForeignPage } from '../lib/foreign_page.ts';
 import { Hypercalls } from '../lib/hypercalls.ts';
+import { PageService } from '../lib/page_service.ts';
 import { XenstoreRing } from '../xenstore/backend/ring.ts';
 import { domainNodes, hostNodes, removeDomain, writeNodes, type DomainDescription } from '../xenstore/domain_tree.ts';
 import { LocalClient } from '../xenstore/protocol/client.ts';
 import type { Connection } from '../xenstore/protocol/connection.ts';
 import { Store } from '../xenstore/protocol/store.ts';
 import { XS } from '../xenstore/protocol/wire.ts';
+import { Consoles, type ConsoleOptions } from './consoles.ts';
 import { createDomain } from './create.ts';
 import { Disks, type OpenDisk } from './disks.ts';
 import { Vifs, type NicOptions } from './vifs.ts';
@@ -23,8 +24,6 @@ const MESSAGE_NAMES: ReadonlyMap<number, string> = new Map(Object.entries(XS).ma
 /** The services' ids: above every guest's, so that guests count from 1. */
 const XENSTORE_DOMID = 0x7f01;
 const CONSOLE_DOMID = 0x7f02;
-/** From this frame on a service maps ring pages, one that was freed before one that was never used. */
-const RINGS_AT = 0x1000;
 
 export interface GuestOptions {
   name: string;
@@ -47,124 +46,10 @@ export interface GuestOptions {
   disks?: readonly OpenDisk[];
   /** Its network interfaces. */
   nics?: readonly { devid: number; network: Network; options: NicOptions }[];
+  /** Its consoles beyond the primary one. */
+  consoles?: readonly ConsoleOptions[];
   /** Called when the domain is built, before it runs. */
   onBuilt?: (domid: number) => void;
-}
-
-/** A ring that a service pumps. */
-interface Pumped {
-  pump(): boolean;
-  readonly again: boolean;
-}
-
-class Served {
-  readonly #calls: Hypercalls;
-  readonly #ring: Pumped;
-  readonly #page: ForeignPage;
-  readonly port: number;
-  /** Where the ring's page is in the service's space. */
-  readonly at: number;
-  /** It is to be pumped, and stands in its service's list. */
-  due = false;
-
-  constructor(
-    calls: Hypercalls,
-    page: ForeignPage,
-    at: number,
-    port: number,
-    due: (served: Served) => void,
-    make: (schedule: () => void) => Pumped,
-  ) {
-    this.#calls = calls;
-    this.#page = page;
-    this.at = at;
-    this.port = port;
-    this.#ring = make(() => due(this));
-  }
-
-  /** True if it wants to be called again. */
-  pump(): boolean {
-    if (this.#ring.pump()) this.#calls.notify(this.port);
-    return this.#ring.again;
-  }
-
-  close(): void {
-    this.#page.close();
-  }
-}
-
-/** A service domain: its hypercalls, and what it serves by port. */
-class Service {
-  readonly port: ServicePort;
-  readonly calls: Hypercalls;
-  readonly #served = new Map<number, Served>();
-  /** Those that have something to do: a pump costs what they cost, however many others there are. */
-  #due: Served[] = [];
-  /** Frames for ring pages: those that were used, the one that was freed last at the end, and the first that never was. */
-  readonly #frames: number[] = [];
-  #frame = RINGS_AT;
-  readonly #wake: () => void;
-
-  /** `wake` makes the host pump again. */
-  constructor(port: ServicePort, wake: () => void) {
-    this.port = port;
-    this.#wake = wake;
-    this.calls = new Hypercalls(port);
-  }
-
-  attach(
-    domid: number,
-    gfn: number,
-    remotePort: number,
-    make: (page: ForeignPage, schedule: () => void) => Pumped,
-  ): Served {
-    const port = this.calls.bindInterdomain(domid, remotePort);
-    const at = this.#frames.pop() ?? this.#frame++;
-    let page: ForeignPage;
-    try {
-      page = new ForeignPage(this.calls, domid, gfn, at);
-    } catch (error) {
-      this.#frames.push(at);
-      this.calls.closePort(port);
-      throw error;
-    }
-    const due = (served: Served): void => {
-      this.#mark(served);
-      this.#wake();
-    };
-    const served = new Served(this.calls, page, at, port, due, (schedule) => make(page, schedule));
-    this.#served.set(port, served);
-    this.#mark(served);
-    return served;
-  }
-
-  #mark(served: Served): void {
-    if (served.due) return;
-    served.due = true;
-    this.#due.push(served);
-  }
-
-  detach(served: Served): void {
-    this.#served.delete(served.port);
-    this.calls.closePort(served.port);
-    served.close();
-    this.#frames.push(served.at);
-  }
-
-  /** Work on what has happened; true = there was something. */
-  pump(): boolean {
-    for (const port of this.port.takeEvents()) {
-      const served = this.#served.get(port);
-      if (served) this.#mark(served);
-    }
-    const due = this.#due;
-    this.#due = [];
-    for (const served of due) {
-      served.due = false;
-      if (this.#served.get(served.port) === served && served.pump()) this.#mark(served);
-    }
-    return due.length > 0;
-  }
 }
 
 export class Host {
@@ -173,11 +58,12 @@ export class Host {
   /** Domain 0's own events. */
   readonly dom0Port: ServicePort;
   readonly store: Store;
-  readonly #xenstore: Service;
-  readonly #consoles: Service;
+  readonly #xenstore: PageService;
+  readonly #consoles: PageService;
   readonly #client: LocalClient;
   readonly disks: Disks;
   readonly vifs: Vifs;
+  readonly consoles: Consoles;
   readonly guests = new Set<Guest>();
   /** Called with every xenstore request of a guest, for traces. */
   onXenstore: ((domid: number, text: string) => void) | undefined;
@@ -189,12 +75,13 @@ export class Host {
     this.dom0Port = machine.service(0, { privileged: true });
     this.dom0 = new Hypercalls(this.dom0Port);
     const wake = (): void => machine.ring();
-    this.#xenstore = new Service(machine.service(XENSTORE_DOMID, { privileged: true, xenstore: true }), wake);
-    this.#consoles = new Service(machine.service(CONSOLE_DOMID, { privileged: true }), wake);
+    this.#xenstore = new PageService(machine.service(XENSTORE_DOMID, { privileged: true, xenstore: true }), wake);
+    this.#consoles = new PageService(machine.service(CONSOLE_DOMID, { privileged: true }), wake);
     this.store = new Store({ domainExists: (domid) => machine.core.domain_state(domid) !== -1 });
     this.#client = new LocalClient(this.store);
     this.disks = new Disks(machine, this.dom0, this.store);
     this.vifs = new Vifs(machine, this.dom0, this.store);
+    this.consoles = new Consoles(this.#consoles, this.store);
     writeNodes(this.#client, hostNodes());
   }
 
@@ -222,24 +109,31 @@ export class Host {
     this.store.introduce(made.domid, made.storeFrame, made.storePort);
     const storeRing = this.#xenstore.attach(
       made.domid,
-      made.storeFrame,
+      { frame: made.storeFrame },
       made.storePort,
       (page, schedule) =>
         new XenstoreRing({ store: this.store, page, connection: this.#connect(made.domid), schedule }),
     );
     let backend!: ConsoleBackend;
-    const consoleRing = this.#consoles.attach(made.domid, made.consoleFrame, made.consolePort, (page, schedule) => {
-      backend = new ConsoleBackend({ page, schedule, ...(options.console && { sink: options.console }) });
-      return backend;
-    });
+    const consoleRing = this.#consoles.attach(
+      made.domid,
+      { frame: made.consoleFrame },
+      made.consolePort,
+      (page, schedule) => {
+        backend = new ConsoleBackend({ page, schedule, ...(options.console && { sink: options.console }) });
+        return backend;
+      },
+    );
     (options.disks ?? []).forEach((disk, i) =>
       this.disks.attach(made.domid, disk, { bootable: i === 0, guest: description }),
     );
     for (const { devid, network, options: nic } of options.nics ?? [])
       this.vifs.attach(made.domid, devid, network, nic);
+    for (const console of options.consoles ?? []) this.consoles.attach(made.domid, console);
     const guest = new Guest(this, made.domid, description, backend, () => {
       this.disks.forget(made.domid);
       this.vifs.forget(made.domid);
+      this.consoles.forget(made.domid);
       this.#xenstore.detach(storeRing);
       this.#consoles.detach(consoleRing);
       this.store.domainShutdown(made.domid);
@@ -306,7 +200,7 @@ export class Host {
   #turns = 0;
 
   async stop(): Promise<void> {
-    await Promise.all([this.disks.stop(), this.vifs.stop()]);
+    await Promise.all([this.disks.stop(), this.vifs.stop(), this.consoles.stop()]);
     await this.machine.stop();
   }
 }

@@ -28,6 +28,7 @@ test("libxl's defaults", () => {
     cmdline: '',
     disks: [],
     vifs: [],
+    channels: [],
     memory: 32 * 1024,
     maxMemory: 32 * 1024,
     vcpus: 1,

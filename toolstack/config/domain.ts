@@ -1,5 +1,6 @@
 // What a domain is to be: from xl.cfg's settings, with libxl's defaults. Pure.
 import { bootloader, bootloaderOptions, type Bootloader } from './bootloader.ts';
+import { checkChannels, isChannel, parseChannel, type ChannelConfig } from './channel.ts';
 import { checkDisks, isDisk, parseDisk, type DiskConfig } from './disk.ts';
 import { ConfigError, type Settings } from './syntax.ts';
 import { checkVifs, isVif, parseVif, type VifConfig } from './vif.ts';
@@ -34,6 +35,7 @@ export interface DomainConfig {
   cmdline: string;
   disks: DiskConfig[];
   vifs: VifConfig[];
+  channels: ChannelConfig[];
   /** KiB at the start, and at most. */
   memory: number;
   maxMemory: number;
@@ -64,7 +66,6 @@ const REFUSED: Readonly<Record<string, string>> = {
   vtpm: 'TPM devices',
   p9: '9pfs devices',
   virtio: 'virtio devices',
-  channel: 'channels',
   pci: 'PCI devices',
   usbctrl: 'USB controllers',
   dtdev: 'device tree devices',
@@ -201,6 +202,8 @@ export function domainConfig(settings: Settings, absolute: (path: string) => str
   const warn = (text: string): void => void settings.warnings.push(text);
   const vifs = (settings.list('vif') ?? []).map((text) => parseVif(text, warn));
   checkVifs(vifs);
+  const channels = (settings.list('channel') ?? []).map((text) => parseChannel(text, absolute));
+  checkChannels(channels);
   const loader = bootloader(settings, disks);
   if (!kernel && !loader) fail('No kernel specified: name one by kernel="FILE".');
   // What a boot loader reads is not this machine's.
@@ -216,6 +219,7 @@ export function domainConfig(settings: Settings, absolute: (path: string) => str
     cmdline: commandLine(settings),
     disks,
     vifs,
+    channels,
     ...sizes,
     ...actions,
   };
@@ -253,6 +257,8 @@ export function checkConfig(given: unknown): DomainConfig {
     c.disks.every(isDisk) &&
     Array.isArray(c.vifs) &&
     c.vifs.every(isVif) &&
+    Array.isArray(c.channels) &&
+    c.channels.every(isChannel) &&
     (c.bootloader === undefined ? isText(c.kernel) : isBootloader(c.bootloader)) &&
     [c.uuid, c.kernel, c.ramdisk].every((v) => v === undefined || isText(v)) &&
     actions.every((a) => ACTIONS.includes(a as Action)) &&
@@ -266,38 +272,14 @@ export function checkConfig(given: unknown): DomainConfig {
   checkName(config.name);
   checkDisks(config.disks);
   checkVifs(config.vifs);
-  const {
-    type,
-    name,
-    bootloader: loader,
-    kernel,
-    ramdisk,
-    cmdline,
-    disks,
-    vifs,
-    memory: size,
-    maxMemory,
-    vcpus,
-    maxVcpus,
-  } = config;
+  checkChannels(config.channels);
+  const { type, name, bootloader: loader, kernel, ramdisk, cmdline } = config;
+  const { disks, vifs, channels, memory: size, maxMemory, vcpus, maxVcpus } = config;
   const { onPoweroff, onReboot, onWatchdog, onCrash, onSoftReset } = config;
   const uuid = config.uuid === undefined ? undefined : parseUuid(config.uuid);
   return {
-    ...{
-      type,
-      name,
-      uuid,
-      bootloader: loader,
-      kernel,
-      ramdisk,
-      cmdline,
-      disks,
-      vifs,
-      memory: size,
-      maxMemory,
-      vcpus,
-      maxVcpus,
-    },
+    ...{ type, name, uuid, bootloader: loader, kernel, ramdisk, cmdline },
+    ...{ disks, vifs, channels, memory: size, maxMemory, vcpus, maxVcpus },
     ...{ onPoweroff, onReboot, onWatchdog, onCrash, onSoftReset },
   };
 }

@@ -1,4 +1,5 @@
 // A configuration as libxl's JSON (`xl create -n`, `xl list -l`): the same names, in the same order, defaults left out.
+import type { ChannelConfig } from './channel.ts';
 import type { DiskConfig } from './disk.ts';
 import type { VifConfig } from './vif.ts';
 import type { DomainConfig, Action } from './domain.ts';
@@ -52,6 +53,12 @@ const nic = ({ mac, bridge, ip, rate, vifname, devid, mtu, trusted }: VifConfig)
   ...(!trusted && { trusted: 'False' }),
 });
 
+const channel = ({ name, connection, path }: ChannelConfig, i: number): object => ({
+  devid: i + 1,
+  name,
+  [`connection.${connection}`]: path === undefined ? {} : { path },
+});
+
 /** `running`: the domain exists, and what libxl adds to the configuration then is there too. */
 export function configJson(config: DomainConfig, running = false): object {
   const type = config.type ?? 'pv';
@@ -84,6 +91,7 @@ export function configJson(config: DomainConfig, running = false): object {
     },
     ...(config.disks.length > 0 && { disks: config.disks.map(disk) }),
     ...(config.vifs.length > 0 && { nics: config.vifs.map(nic) }),
+    ...(config.channels.length > 0 && { channels: config.channels.map(channel) }),
     ...actions(config),
   };
 }

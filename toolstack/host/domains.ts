@@ -13,6 +13,7 @@ import { domainPath } from '../../services/xenstore/protocol/path.ts';
 import { checkName, ConfigError } from '../config/index.ts';
 import type { DomainConfig } from '../config/domain.ts';
 import { ERROR, Refused } from '../control/refused.ts';
+import { channelConsole, type Channel } from './channels.ts';
 import { GuestConsole } from './console.ts';
 import { loadPlan, releasePlan, type Loaded } from './images.ts';
 import type { State } from './state.ts';
@@ -21,6 +22,8 @@ export interface Domain {
   readonly domid: number;
   readonly guest: Guest;
   readonly console: GuestConsole;
+  /** Its consoles from 1 on. */
+  readonly channels: readonly Channel[];
   /** As the domain is to be made the next time. */
   config: DomainConfig;
   source: string;
@@ -43,6 +46,8 @@ export interface Creation {
   disks?: readonly OpenDisk[];
   /** Of its configuration's, with their networks (createWithDevices). */
   nics?: readonly { devid: number; network: Network; options: NicOptions }[];
+  /** Of its configuration's, open (openChannels). */
+  channels?: readonly Channel[];
 }
 
 /** What happens to domains, for who waits for it. */
@@ -140,7 +145,8 @@ export class Domains {
 
   // ---- beginning and end
 
-  create(config: DomainConfig, { source, paused, unattended, disks = [], nics = [] }: Creation): Domain {
+  create(config: DomainConfig, creation: Creation): Domain {
+    const { source, paused, unattended, channels = [] } = creation;
     this.#checkFree(config.name);
     for (const { guest } of this.#byId.values())
       if (config.uuid !== undefined && guest.description.uuid === config.uuid)
@@ -149,14 +155,25 @@ export class Domains {
     const { plan } = loaded;
     const extra = plan.size - config.memory * KIB;
     this.#checkMemory(plan.size);
-    const console = new GuestConsole((waiting) => this.#waiting.add(waiting));
-    const guest = this.#build(config, loaded, console, { disks, nics });
+    const console = this.newConsole();
+    const guest = this.#build(config, loaded, console, creation);
     releasePlan(plan);
     const { domid } = guest;
     console.connect(guest.console);
     const whole = { ...config, type: plan.type, uuid: guest.description.uuid };
     const domain: Domain = {
-      ...{ domid, guest, console, config: whole, source, name: config.name, created: Date.now(), unattended, extra },
+      ...{
+        domid,
+        guest,
+        console,
+        channels,
+        config: whole,
+        source,
+        name: config.name,
+        created: Date.now(),
+        unattended,
+        extra,
+      },
       ended: undefined,
     };
     this.#byId.set(domid, domain);
@@ -171,7 +188,7 @@ export class Domains {
     config: DomainConfig,
     { plan, kernel, ramdisk, cmdline }: Loaded,
     console: GuestConsole,
-    devices: Pick<Creation, 'disks' | 'nics'>,
+    { disks = [], nics = [], channels = [] }: Creation,
   ): Guest {
     const image = {
       ostype: 'linux',
@@ -181,7 +198,17 @@ export class Domains {
     };
     try {
       return this.host.create({
-        ...{ name: config.name, uuid: config.uuid, plan, console, image, ...devices, paused: true },
+        ...{
+          name: config.name,
+          uuid: config.uuid,
+          plan,
+          console,
+          image,
+          disks,
+          nics,
+          consoles: channels,
+          paused: true,
+        },
         ...{ memoryKib: config.memory, maxMemoryKib: config.maxMemory, vcpus: config.maxVcpus, online: config.vcpus },
       });
     } catch (error) {
@@ -213,6 +240,7 @@ export class Domains {
     this.#byId.delete(domid);
     domain.guest.destroy();
     domain.console.end();
+    for (const channel of domain.channels) channel.close();
     if (domain.console.unseen) this.#rememberConsole(domain);
     this.state.forget(domid);
     this.log(`domain ${domid} '${domain.name}' destroyed`);
@@ -229,16 +257,26 @@ export class Domains {
     if (this.#unheard.length > MAX_UNHEARD) this.#unheard.shift();
   }
 
-  /** The console of a domain, or of the last one that has ended so, once. */
-  console(which: number | string): GuestConsole {
+  newConsole(): GuestConsole {
+    return new GuestConsole((waiting) => this.#waiting.add(waiting));
+  }
+
+  /** The console of a domain, or of the last one that has ended so, once; `number`: one beyond its primary one. */
+  console(which: number | string, number = 0): GuestConsole {
     const domid = typeof which === 'number' ? which : this.named(which);
     const domain = domid === undefined ? undefined : this.#byId.get(domid);
+    const unknown = (): Refused =>
+      new Refused(`${which} is an invalid domain identifier (rc=-6)`, ERROR.DOMAIN_NOTFOUND);
+    if (number > 0) {
+      if (domid === undefined) throw unknown();
+      return channelConsole(domid, this.find(domid).channels, number);
+    }
     if (domain) return domain.console;
     const at = this.#unheard.findLastIndex(({ domid, name }) => domid === which || name === which);
     const [ended] = at < 0 ? [] : this.#unheard.splice(at, 1);
     if (ended) return ended.console;
     if (typeof which === 'number') return this.find(which).console;
-    throw new Refused(`${which} is an invalid domain identifier (rc=-6)`, ERROR.DOMAIN_NOTFOUND);
+    throw unknown();
   }
 
   // ---- changes

@@ -3,6 +3,7 @@ import type { Call, Methods } from '../control/server.ts';
 import { ERROR, Refused } from '../control/refused.ts';
 import { checkConfig, ConfigError, configJson } from '../config/index.ts';
 import { DOM0_NAME, type Domains, type Happening } from './domains.ts';
+import { listChannels } from './channels.ts';
 import { dumpCore } from './core_dump.ts';
 import { attachDisk, changeCd, checkedDisk, detachDisk, listDisks, resizeDisk } from './disks.ts';
 import { requestShutdown, sendSysrq } from './guest_control.ts';
@@ -48,7 +49,8 @@ async function create(domains: Domains, params: Params): Promise<object> {
 
 /** The guest's console, both ways, until the guest or the caller goes. A guest of that `name` may have ended already. */
 function console(domains: Domains, params: Params, call: Call): Promise<void> {
-  const which = domains.console(params.name === undefined ? domidOf(params) : text(params, 'name'));
+  const index = params.number === undefined ? 0 : number(params, 'number');
+  const which = domains.console(params.name === undefined ? domidOf(params) : text(params, 'name'), index);
   return new Promise((resolve) => {
     const attached = which.attach({
       data: (bytes) => call.data(bytes),
@@ -184,6 +186,7 @@ export function domainMethods(domains: Domains): Methods {
     'nic.attach': (params) => attachNic(domains, domidOf(params), checkedVif(params.vif)),
     'nic.detach': (params) => detachNic(domains, domidOf(params), text(params, 'which'), params.force === true),
     'nic.list': (params) => listNics(domains, domidOf(params)),
+    'channel.list': (params) => listChannels(domains, domidOf(params)),
     'net.list': () => listNetworks(domains),
     'net.create': (params) => createNetwork(domains, newNetwork(params)),
     'net.remove': (params) => removeNetwork(domains, text(params, 'name')),

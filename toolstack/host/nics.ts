@@ -13,6 +13,7 @@ import type { DomainConfig } from '../config/domain.ts';
 import { ConfigError } from '../config/syntax.ts';
 import { ERROR, Refused } from '../control/refused.ts';
 import type { Call } from '../control/server.ts';
+import { openChannels } from './channels.ts';
 import { createWithDisks } from './disks.ts';
 import type { Creation, Domain, Domains } from './domains.ts';
 import type { KeptNetwork } from './state.ts';
@@ -47,7 +48,7 @@ async function told<T>(what: () => T | Promise<T>): Promise<T> {
   }
 }
 
-/** A domain with its configuration's disks and interfaces. */
+/** A domain with its configuration's devices. */
 export async function createWithDevices(domains: Domains, given: DomainConfig, creation: Creation): Promise<Domain> {
   const config = { ...given, vifs: given.vifs.map((vif) => ({ ...vif, mac: vif.mac ?? newMac() })) };
   const taken = new Set(config.vifs.map(({ devid }) => devid));
@@ -58,7 +59,13 @@ export async function createWithDevices(domains: Domains, given: DomainConfig, c
     while (vif.devid === undefined && taken.has(next)) next++;
     nics.push({ devid: vif.devid ?? next++, network, options: optionsOf(vif) });
   }
-  return createWithDisks(domains, config, { ...creation, nics });
+  const channels = await openChannels(domains, config.channels);
+  try {
+    return await createWithDisks(domains, config, { ...creation, nics, channels });
+  } catch (error) {
+    for (const channel of channels) channel.close();
+    throw error;
+  }
 }
 
 export function checkedVif(given: unknown): VifConfig {

@@ -1,7 +1,5 @@
 // A virtual block device on xenbus: what is offered, what a front end may choose, and how its rings are connected (public/io/blkif.h).
-import type { Driver } from '../../xenbus/backend.ts';
-import { FrontendError } from '../../xenbus/backend.ts';
-import { GrantError, XenError } from '../../lib/hypercalls.ts';
+import { ANY_NUMBER, asFrontends, FrontendError, frontNumber, type Driver, type Read } from '../../xenbus/backend.ts';
 import { abiOf, INFO, MAX_INDIRECT_SEGMENTS, MAX_QUEUES, MAX_RING_ORDER, SECTOR, type Abi } from '../protocol/blkif.ts';
 import type { BlockDevice, BlockService } from './service.ts';
 
@@ -48,12 +46,12 @@ export class Vbd implements Driver<VbdSettings> {
     };
   }
 
-  settings(read: (name: string) => string | undefined): VbdSettings {
+  settings(read: Read): VbdSettings {
     const protocol = read('protocol');
     const abi = abiOf(protocol);
     if (!abi) throw new FrontendError(`protocol '${protocol}' is not known`);
-    const order = number(read('ring-page-order') ?? '0', 'ring-page-order', MAX_RING_ORDER);
-    const queues = number(read('multi-queue-num-queues') ?? '1', 'multi-queue-num-queues', MAX_QUEUES);
+    const order = frontNumber(read, 'ring-page-order', MAX_RING_ORDER, 0);
+    const queues = frontNumber(read, 'multi-queue-num-queues', MAX_QUEUES, 1);
     if (queues === 0) throw new FrontendError('multi-queue-num-queues is 0');
     const many = read('multi-queue-num-queues') !== undefined && queues > 1;
     const pages = read('ring-page-order') === undefined ? undefined : 1 << order;
@@ -61,7 +59,7 @@ export class Vbd implements Driver<VbdSettings> {
       abi,
       queues: Array.from({ length: queues }, (_, i) => {
         const name = (key: string): string => (many ? `queue-${i}/${key}` : key);
-        const value = (key: string): number => number(read(name(key)), name(key), 0xffffffff);
+        const value = (key: string): number => frontNumber(read, name(key), ANY_NUMBER);
         const refs =
           pages === undefined || (pages === 1 && read(name('ring-ref')) !== undefined)
             ? [value('ring-ref')]
@@ -72,15 +70,8 @@ export class Vbd implements Driver<VbdSettings> {
   }
 
   async connect({ abi, queues }: VbdSettings): Promise<Record<string, string | number>> {
-    for (const { grefs, port } of queues) {
-      try {
-        await this.#service.attach(this.#device, this.#options.frontend, grefs, port, abi);
-      } catch (error) {
-        if (error instanceof GrantError) throw new FrontendError(`the ring: ${error.message}`);
-        if (error instanceof XenError) throw new FrontendError(`the ring or its event channel: ${error.message}`);
-        throw error;
-      }
-    }
+    for (const { grefs, port } of queues)
+      await asFrontends(() => this.#service.attach(this.#device, this.#options.frontend, grefs, port, abi));
     return this.facts();
   }
 
@@ -99,11 +90,4 @@ export class Vbd implements Driver<VbdSettings> {
   async disconnect(): Promise<void> {
     for (const ring of [...this.#device.rings.keys()]) await this.#service.detach(this.#device, ring);
   }
-}
-
-function number(text: string | undefined, name: string, most: number): number {
-  if (text === undefined) throw new FrontendError(`${name} is missing`);
-  if (!/^\d{1,10}$/.test(text) || Number(text) > most)
-    throw new FrontendError(`${name} cannot be '${text.slice(0, 20)}'`);
-  return Number(text);
 }

@@ -1,6 +1,5 @@
 // A virtual interface on xenbus: what is offered, what a front end may choose, and how its rings are connected (public/io/netif.h).
-import { GrantError, XenError } from '../../lib/hypercalls.ts';
-import { FrontendError, type Driver } from '../../xenbus/backend.ts';
+import { ANY_NUMBER, asFrontends, FrontendError, frontNumber, type Driver, type Read } from '../../xenbus/backend.ts';
 import type { FrontQueue, NetworkService, NetworkVif } from './service.ts';
 import type { Connection } from './vif.ts';
 
@@ -10,8 +9,6 @@ export interface VifSettings {
   queues: FrontQueue[];
   facts: Omit<Connection, 'domid' | 'queues'>;
 }
-
-type Read = (name: string) => string | undefined;
 
 export class VifDriver implements Driver<VifSettings> {
   readonly #service: NetworkService;
@@ -41,7 +38,7 @@ export class VifDriver implements Driver<VifSettings> {
 
   settings(read: Read): VifSettings {
     if (!flag(read, 'request-rx-copy')) throw new FrontendError('request-rx-copy is not set: pages are not exchanged');
-    const count = number(read, 'multi-queue-num-queues', MAX_QUEUES, 1);
+    const count = frontNumber(read, 'multi-queue-num-queues', MAX_QUEUES, 1);
     if (count === 0) throw new FrontendError('multi-queue-num-queues is 0');
     const queues = Array.from({ length: count }, (_, i) => queue(read, count > 1 ? `queue-${i}/` : ''));
     const scatter = flag(read, 'feature-sg');
@@ -55,13 +52,7 @@ export class VifDriver implements Driver<VifSettings> {
   }
 
   async connect({ queues, facts }: VifSettings): Promise<Record<string, string | number>> {
-    try {
-      await this.#service.attach(this.#vif, this.#frontend, queues, facts);
-    } catch (error) {
-      if (error instanceof GrantError) throw new FrontendError(`a ring: ${error.message}`);
-      if (error instanceof XenError) throw new FrontendError(`a ring or its event channel: ${error.message}`);
-      throw error;
-    }
+    await asFrontends(() => this.#service.attach(this.#vif, this.#frontend, queues, facts));
     return {};
   }
 
@@ -71,7 +62,7 @@ export class VifDriver implements Driver<VifSettings> {
 }
 
 function queue(read: Read, at: string): FrontQueue {
-  const value = (name: string) => number(read, at + name, 0xffffffff);
+  const value = (name: string) => frontNumber(read, at + name, ANY_NUMBER);
   const [tx, rx] = [value('tx-ring-ref'), value('rx-ring-ref')];
   if (read(`${at}event-channel-tx`) === undefined) {
     const port = value('event-channel');
@@ -80,13 +71,4 @@ function queue(read: Read, at: string): FrontQueue {
   return { tx, rx, txPort: value('event-channel-tx'), rxPort: value('event-channel-rx') };
 }
 
-const flag = (read: Read, name: string): boolean => number(read, name, 0xffffffff, 0) !== 0;
-
-function number(read: Read, name: string, most: number, otherwise?: number): number {
-  const text = read(name);
-  if (text === undefined && otherwise !== undefined) return otherwise;
-  if (text === undefined) throw new FrontendError(`${name} is missing`);
-  if (!/^\d{1,10}$/.test(text) || Number(text) > most)
-    throw new FrontendError(`${name} cannot be '${text.slice(0, 20)}'`);
-  return Number(text);
-}
+const flag = (read: Read, name: string): boolean => frontNumber(read, name, ANY_NUMBER, 0) !== 0;

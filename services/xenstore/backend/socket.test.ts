@@ -10,7 +10,8 @@ import { Store } from '../protocol/store.ts';
 import { encodeMessage, packStrings, XS } from '../protocol/wire.ts';
 import { parseMessages, random } from '../testing.ts';
 import { connectStore } from './client.ts';
-import { isAlive, listen } from './socket.ts';
+import { isAlive } from '../../lib/unix_socket.ts';
+import { listen } from './socket.ts';
 
 /** A store on a socket for the length of a test. */
 async function served(

@@ -1,7 +1,7 @@
 // The store on a unix socket, as xenstored offers it to domain 0's tools: whoever may open the socket is domain 0.
-import { chmodSync, linkSync, mkdtempSync, rmSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { dirname, join } from 'node:path';
+import { rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { listenPrivately } from '../../lib/unix_socket.ts';
 import type { Connection } from '../protocol/connection.ts';
 import type { Store } from '../protocol/store.ts';
 
@@ -10,8 +10,6 @@ const UNSENT_MAX = 64 * 1024;
 /** Clients at a time; more are refused. Each costs a file descriptor. */
 const CLIENTS_MAX = 512;
 
-/** What the system allows a socket's path (macOS; Linux has 4 more). */
-const PATH_MAX = 103;
 /** Where messages on their way to a socket are put together. */
 const OUTPUT = Buffer.allocUnsafeSlow(UNSENT_MAX);
 
@@ -27,24 +25,12 @@ export interface StoreListener {
 
 /**
  * Serves `store` on a new unix socket at `path`, which only this user may open. Rejects with EADDRINUSE if something is there
- * already: `isAlive` tells whether to leave it or to remove it first.
+ * already: `isAlive` (lib/unix_socket.ts) tells whether to leave it or to remove it first.
  */
 export async function listen(store: Store, path: string): Promise<StoreListener> {
   const listener = new Listener(store, path);
   await listener.open();
   return listener;
-}
-
-/** Whether somebody answers on the socket at `path`; a file that nobody answers on is left over from a process that was killed. */
-export function isAlive(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.on('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on('error', () => resolve(false));
-  });
 }
 
 class Listener implements StoreListener {
@@ -64,33 +50,8 @@ class Listener implements StoreListener {
     return this.#clients.size;
   }
 
-  /** The file appears under its name with its final mode: it is made in a folder that nobody else may enter. */
   async open(): Promise<void> {
-    const spare = '.XXXXXX/s'.length;
-    if (
-      Buffer.byteLength(join(dirname(this.path), 's')) + spare > PATH_MAX ||
-      Buffer.byteLength(this.path) > PATH_MAX
-    ) {
-      throw systemError('ENAMETOOLONG', `the path of a socket holds about ${PATH_MAX - spare} bytes: ${this.path}`);
-    }
-    const folder = mkdtempSync(join(dirname(this.path), '.'));
-    try {
-      const made = join(folder, 's');
-      await new Promise<void>((resolve, reject) => {
-        this.#server.once('error', reject);
-        this.#server.listen(made, resolve);
-      });
-      chmodSync(made, 0o600);
-      linkSync(made, this.path);
-    } catch (error) {
-      this.#server.close();
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') {
-        throw systemError('EADDRINUSE', `something is at ${this.path} already`);
-      }
-      throw error;
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
+    await listenPrivately(this.#server, this.path);
     this.#server.on('error', () => {}); // accept() failing for want of descriptors: the client is refused, we go on
   }
 
@@ -112,8 +73,6 @@ class Listener implements StoreListener {
     await closed;
   }
 }
-
-const systemError = (code: string, message: string): Error => Object.assign(new Error(message), { code });
 
 class Client {
   readonly #socket: Socket;

@@ -172,6 +172,7 @@ export class Hypervisor implements Xenops {
         bootloader: undefined,
         disks: machine.disks.map(diskConfig),
         vifs: machine.nics.map(vifConfig),
+        channels: [],
         cmdline: commandLine,
         memory,
         vcpus,
