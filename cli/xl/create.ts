@@ -12,6 +12,7 @@ import {
 import type { DomainConfig } from '../../toolstack/config/index.ts';
 import { Refused } from '../../toolstack/control/refused.ts';
 import { attach } from './console.ts';
+import { viewerAddress } from './display.ts';
 import { describe } from './follow.ts';
 import type { Xl } from './context.ts';
 import { Failure, type Given, type Option, type Verb } from './verb.ts';
@@ -70,8 +71,7 @@ function readConfig(xl: Xl, { options, args }: Given, quiet: boolean): Read {
 async function create(xl: Xl, given: Given): Promise<number> {
   const { options } = given;
   const wants = (key: string): boolean => options.has(key);
-  if (wants('vncviewer') || wants('vncviewer-autopass'))
-    throw new Failure('xl: there is no VNC display: guests have a console, -c connects to it.');
+  const viewer = wants('vncviewer') || wants('vncviewer-autopass');
   const dryRun = wants('dryrun') || xl.global.dryRun;
   const { config, source } = readConfig(xl, given, wants('quiet'));
   if (dryRun || wants('d')) xl.out(libxlJson(configJson({ ...config, uuid: config.uuid ?? crypto.randomUUID() })));
@@ -87,6 +87,7 @@ async function create(xl: Xl, given: Given): Promise<number> {
     ? client.call('domain.follow', { domids: [domid], until: 'end' }, { event: (e) => xl.error(describe(e)) })
     : undefined;
   const run = (): Promise<unknown> => (held && !paused ? xl.must('domain.unpause', { domid }) : Promise.resolve());
+  if (viewer) xl.error(`VNC: ${await viewerAddress(xl, domid)}`);
   if (console) await attach(client, domid, run);
   else await run();
   await following;
@@ -127,8 +128,8 @@ export const CREATE: Verb[] = [
       { short: 'e', help: 'Do nothing when the domain stops: it stays until it is destroyed.' },
       { short: 'F', help: 'Stay in the foreground until the domain is gone, and say what becomes of it.' },
       DEFCONFIG,
-      { short: 'V', long: 'vncviewer', help: 'Refused: there is no VNC display.' },
-      { short: 'A', long: 'vncviewer-autopass', help: 'Refused: there is no VNC display.' },
+      { short: 'V', long: 'vncviewer', help: 'Say where a VNC viewer finds the screen.' },
+      { short: 'A', long: 'vncviewer-autopass', help: 'The same.' },
     ],
     completes: 'file',
     run: create,

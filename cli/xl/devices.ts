@@ -1,7 +1,8 @@
-// Verbs of devices: networks, disks, channels, and those of devices and features that this host does not have yet. Of the latter each is there,
+// Verbs of devices: networks, disks, channels, displays, and those of devices and features that this host does not have yet. Of the latter each is there,
 // with its help, and says so; a list is empty.
 import { BLOCK } from './block.ts';
 import { CHANNEL } from './channel.ts';
+import { DISPLAY } from './display.ts';
 import { NETWORK } from './network.ts';
 import type { Xl } from './context.ts';
 import { Failure, type Given, type Verb } from './verb.ts';
@@ -9,7 +10,6 @@ import { Failure, type Given, type Verb } from './verb.ts';
 /** The heads of Xen's tables. */
 const HEADS: Readonly<Record<string, string>> = {
   vtpm: 'Idx BE Uuid                                 handle state evt-ch ring-ref BE-path   ',
-  vkb: 'Idx BE handle state evt-ch ref ID BE-path',
   vdispl: 'Vdev  BE   handle state evt-ch ref connectors',
   vsnd: 'Vdev  BE   handle state evt-ch ref',
   usb: 'Idx BE state usb-ver ports BE-path',
@@ -86,7 +86,7 @@ export const DEVICES: Verb[] = [
   ...CHANNEL,
   list('vtpm'),
   ...device('vtpm', '[uuid=UUID]'),
-  list('vkb'),
+  ...DISPLAY,
   ...device('vkb', '<vkb-spec-component(s)>...'),
   list('vdispl'),
   ...device('vdispl', '[connectors=CONNECTORS]'),
@@ -97,7 +97,6 @@ export const DEVICES: Verb[] = [
   list('usb'),
   ...device('usbctrl', '[version=VERSION] [ports=NUMBER]'),
   ...device('usbdev', 'hostbus=BUS hostaddr=DEVICE'),
-  refused('vncviewer', '<Domain>', 'Show a display', HVM),
   refused('button-press', '<Domain> <Button>', 'Press an ACPI button', HVM),
   refused('qemu-monitor-command', '<Domain> <Command>', 'Tell a device model something', HVM),
   refused('save', '<Domain> <CheckpointFile> [<ConfigFile>]', 'Save a domain', SAVING),

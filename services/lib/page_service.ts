@@ -95,7 +95,16 @@ export class PageService {
       this.#mark(served);
       this.#wake();
     };
-    const served = new Served(this.calls, page, at, port, due, (schedule) => make(page, schedule));
+    let served: Served;
+    try {
+      served = new Served(this.calls, page, at, port, due, (schedule) => make(page, schedule));
+    } catch (error) {
+      // What is on the page is not what can be served.
+      page.close();
+      this.#frames.push(at);
+      this.calls.closePort(port);
+      throw error;
+    }
     this.#served.set(port, served);
     this.#mark(served);
     return served;

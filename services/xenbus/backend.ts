@@ -38,6 +38,8 @@ export async function asFrontends<T>(what: () => T | Promise<T>): Promise<T> {
 
 /** What a kind of device does itself. */
 export interface Driver<Settings> {
+  /** Its front ends read what is published when they see Connected and are so themselves: they are told again. */
+  readonly twice?: boolean;
   /** What is published before the front end chooses. */
   features(): Readonly<Record<string, string | number>>;
   /** What the front end has chosen; `read` gives its nodes as of one moment. May throw FrontendError. */
@@ -79,6 +81,8 @@ export class XenbusBackend<Settings> {
   readonly #driver: Driver<Settings>;
   readonly #unwatch: (() => void)[] = [];
   #connected = false;
+  /** The front end has been told since it is connected itself. */
+  #told = false;
   /** Given up because of what the front end did: it has to close first. */
   #failed = false;
   #due = false;
@@ -194,6 +198,8 @@ export class XenbusBackend<Settings> {
       case XenbusStateInitialised:
       case XenbusStateConnected:
         if (!this.#connected && !this.#offline) await this.#connect();
+        else if (this.#driver.twice && front === XenbusStateConnected && !this.#told) this.announce();
+        this.#told = front === XenbusStateConnected;
         return;
       case XenbusStateClosing:
         // It may be in use still, and is served until it is closed.

@@ -15,6 +15,7 @@ import { Store } from '../xenstore/protocol/store.ts';
 import { XS } from '../xenstore/protocol/wire.ts';
 import { Consoles, type ConsoleOptions } from './consoles.ts';
 import { createDomain } from './create.ts';
+import { Framebuffers, type FramebufferOptions } from './framebuffers.ts';
 import { Disks, type OpenDisk } from './disks.ts';
 import { Vifs, type NicOptions } from './vifs.ts';
 import type { Network } from '../network/backend/service.ts';
@@ -23,7 +24,7 @@ const MESSAGE_NAMES: ReadonlyMap<number, string> = new Map(Object.entries(XS).ma
 
 /** The services' ids: above every guest's, so that guests count from 1. */
 const XENSTORE_DOMID = 0x7f01;
-const CONSOLE_DOMID = 0x7f02;
+export const CONSOLE_DOMID = 0x7f02;
 
 export interface GuestOptions {
   name: string;
@@ -48,6 +49,8 @@ export interface GuestOptions {
   nics?: readonly { devid: number; network: Network; options: NicOptions }[];
   /** Its consoles beyond the primary one. */
   consoles?: readonly ConsoleOptions[];
+  /** Its screens. */
+  framebuffers?: readonly FramebufferOptions[];
   /** Called when the domain is built, before it runs. */
   onBuilt?: (domid: number) => void;
 }
@@ -64,6 +67,7 @@ export class Host {
   readonly disks: Disks;
   readonly vifs: Vifs;
   readonly consoles: Consoles;
+  readonly framebuffers: Framebuffers;
   readonly guests = new Set<Guest>();
   /** Called with every xenstore request of a guest, for traces. */
   onXenstore: ((domid: number, text: string) => void) | undefined;
@@ -82,6 +86,7 @@ export class Host {
     this.disks = new Disks(machine, this.dom0, this.store);
     this.vifs = new Vifs(machine, this.dom0, this.store);
     this.consoles = new Consoles(this.#consoles, this.store);
+    this.framebuffers = new Framebuffers(machine, this.store);
     writeNodes(this.#client, hostNodes());
   }
 
@@ -130,10 +135,13 @@ export class Host {
     for (const { devid, network, options: nic } of options.nics ?? [])
       this.vifs.attach(made.domid, devid, network, nic);
     for (const console of options.consoles ?? []) this.consoles.attach(made.domid, console);
+    for (const framebuffer of options.framebuffers ?? [])
+      this.framebuffers.attach(made.domid, framebuffer, description.bits ?? 64);
     const guest = new Guest(this, made.domid, description, backend, () => {
       this.disks.forget(made.domid);
       this.vifs.forget(made.domid);
       this.consoles.forget(made.domid);
+      this.framebuffers.forget(made.domid);
       this.#xenstore.detach(storeRing);
       this.#consoles.detach(consoleRing);
       this.store.domainShutdown(made.domid);
@@ -173,7 +181,8 @@ export class Host {
     this.onTurn?.();
     const moved = (busy: boolean): boolean => busy;
     const stored = this.machine.timed('control', 'xenstore', () => this.#xenstore.pump(), moved);
-    return this.machine.timed('control', 'console', () => this.#consoles.pump(), moved) || stored;
+    const shown = this.framebuffers.pump();
+    return this.machine.timed('control', 'console', () => this.#consoles.pump(), moved) || stored || shown;
   }
 
   /** Runs the machine until `done` says so or `signal` is aborted. */
@@ -200,7 +209,8 @@ export class Host {
   #turns = 0;
 
   async stop(): Promise<void> {
-    await Promise.all([this.disks.stop(), this.vifs.stop(), this.consoles.stop()]);
+    const { disks, vifs, consoles, framebuffers } = this;
+    await Promise.all([disks, vifs, consoles, framebuffers].map((devices) => devices.stop()));
     await this.machine.stop();
   }
 }

@@ -57,11 +57,14 @@ export class FrontDomain {
   readonly calls: FrontCalls;
   readonly store: LocalClient;
   readonly control: LocalClient;
+  readonly #backend: number;
   #page = 64;
   #ref = 8;
 
-  constructor(host: Host, domid: number) {
+  /** `backend`: whom it grants its pages. */
+  constructor(host: Host, domid: number, backend: number = BLOCK_DOMID) {
     this.host = host;
+    this.#backend = backend;
     this.domid = domid;
     this.port = host.machine.service(domid, {}, 0, PAGES);
     this.calls = new FrontCalls(this.port);
@@ -82,7 +85,7 @@ export class FrontDomain {
     assert.ok(ref < 4 * ENTRIES_A_FRAME);
     const entry = new DataView(new ArrayBuffer(8));
     entry.setUint16(0, GTF_permit_access | (readonly ? GTF_readonly : 0), true);
-    entry.setUint16(2, BLOCK_DOMID, true);
+    entry.setUint16(2, this.#backend, true);
     entry.setUint32(4, frame, true);
     this.port.write(TABLE_AT * PAGE + 8 * ref, new Uint8Array(entry.buffer));
     return ref;

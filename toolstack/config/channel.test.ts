@@ -19,7 +19,7 @@ test('what is wrong is said', () => {
     ['name=a,connection=tcp', /pty or socket, not 'tcp'/],
     ['name=a,connection=socket', /needs path=/],
     ['name=a,connection=pty,path=/x', /a pty has no path/],
-    ['name=a,connection=pty,color=red', /nothing is known of 'color=red'/],
+    ['name=a,connection=pty,color=red', /nothing is known of 'color'/],
     ['name=a,name=b,connection=pty', /name is given twice/],
     ['name=a\x01,connection=pty', /printable/],
     ['name=a,connection=pty,backend=driver', /leave backend out/],

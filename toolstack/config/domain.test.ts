@@ -29,6 +29,7 @@ test("libxl's defaults", () => {
     disks: [],
     vifs: [],
     channels: [],
+    vfbs: [],
     memory: 32 * 1024,
     maxMemory: 32 * 1024,
     vcpus: 1,

@@ -3,6 +3,7 @@ import { bootloader, bootloaderOptions, type Bootloader } from './bootloader.ts'
 import { checkChannels, isChannel, parseChannel, type ChannelConfig } from './channel.ts';
 import { checkDisks, isDisk, parseDisk, type DiskConfig } from './disk.ts';
 import { ConfigError, type Settings } from './syntax.ts';
+import { checkVfbs, isVfb, parseVfb, type VfbConfig } from './vfb.ts';
 import { checkVifs, isVif, parseVif, type VifConfig } from './vif.ts';
 
 /** What becomes of a domain that has stopped; the names of xl.cfg(5). */
@@ -36,6 +37,7 @@ export interface DomainConfig {
   disks: DiskConfig[];
   vifs: VifConfig[];
   channels: ChannelConfig[];
+  vfbs: VfbConfig[];
   /** KiB at the start, and at most. */
   memory: number;
   maxMemory: number;
@@ -59,7 +61,6 @@ const DEVICE_MODEL = /^device_model_|^(bios|stdvga|vga|videoram|gfx_passthru|usb
 
 /** Settings that would change what the guest is and that this host does not have: without them it would be another guest. */
 const REFUSED: Readonly<Record<string, string>> = {
-  vfb: 'frame buffers',
   vkb: 'keyboards',
   vdispl: 'displays',
   vsnd: 'sound devices',
@@ -204,6 +205,8 @@ export function domainConfig(settings: Settings, absolute: (path: string) => str
   checkVifs(vifs);
   const channels = (settings.list('channel') ?? []).map((text) => parseChannel(text, absolute));
   checkChannels(channels);
+  const vfbs = (settings.list('vfb') ?? []).map((text) => parseVfb(text, warn));
+  checkVfbs(vfbs);
   const loader = bootloader(settings, disks);
   if (!kernel && !loader) fail('No kernel specified: name one by kernel="FILE".');
   // What a boot loader reads is not this machine's.
@@ -220,6 +223,7 @@ export function domainConfig(settings: Settings, absolute: (path: string) => str
     disks,
     vifs,
     channels,
+    vfbs,
     ...sizes,
     ...actions,
   };
@@ -259,6 +263,8 @@ export function checkConfig(given: unknown): DomainConfig {
     c.vifs.every(isVif) &&
     Array.isArray(c.channels) &&
     c.channels.every(isChannel) &&
+    Array.isArray(c.vfbs) &&
+    c.vfbs.every(isVfb) &&
     (c.bootloader === undefined ? isText(c.kernel) : isBootloader(c.bootloader)) &&
     [c.uuid, c.kernel, c.ramdisk].every((v) => v === undefined || isText(v)) &&
     actions.every((a) => ACTIONS.includes(a as Action)) &&
@@ -273,13 +279,14 @@ export function checkConfig(given: unknown): DomainConfig {
   checkDisks(config.disks);
   checkVifs(config.vifs);
   checkChannels(config.channels);
+  checkVfbs(config.vfbs);
   const { type, name, bootloader: loader, kernel, ramdisk, cmdline } = config;
-  const { disks, vifs, channels, memory: size, maxMemory, vcpus, maxVcpus } = config;
+  const { disks, vifs, channels, vfbs, memory: size, maxMemory, vcpus, maxVcpus } = config;
   const { onPoweroff, onReboot, onWatchdog, onCrash, onSoftReset } = config;
   const uuid = config.uuid === undefined ? undefined : parseUuid(config.uuid);
   return {
     ...{ type, name, uuid, bootloader: loader, kernel, ramdisk, cmdline },
-    ...{ disks, vifs, channels, memory: size, maxMemory, vcpus, maxVcpus },
+    ...{ disks, vifs, channels, vfbs, memory: size, maxMemory, vcpus, maxVcpus },
     ...{ onPoweroff, onReboot, onWatchdog, onCrash, onSoftReset },
   };
 }

@@ -1,6 +1,7 @@
 // A configuration as libxl's JSON (`xl create -n`, `xl list -l`): the same names, in the same order, defaults left out.
 import type { ChannelConfig } from './channel.ts';
 import type { DiskConfig } from './disk.ts';
+import type { VfbConfig } from './vfb.ts';
 import type { VifConfig } from './vif.ts';
 import type { DomainConfig, Action } from './domain.ts';
 
@@ -59,6 +60,19 @@ const channel = ({ name, connection, path }: ChannelConfig, i: number): object =
   [`connection.${connection}`]: path === undefined ? {} : { path },
 });
 
+const vfb = ({ vnc, listen, display, unused, password, keymap }: VfbConfig, i: number): object => ({
+  devid: i,
+  vnc: {
+    enable: vnc ? 'True' : 'False',
+    listen,
+    ...(password !== '' && { passwd: password }),
+    ...(display !== undefined && { display }),
+    findunused: unused ? 'True' : 'False',
+  },
+  sdl: {},
+  ...(keymap !== undefined && { keymap }),
+});
+
 /** `running`: the domain exists, and what libxl adds to the configuration then is there too. */
 export function configJson(config: DomainConfig, running = false): object {
   const type = config.type ?? 'pv';
@@ -91,6 +105,7 @@ export function configJson(config: DomainConfig, running = false): object {
     },
     ...(config.disks.length > 0 && { disks: config.disks.map(disk) }),
     ...(config.vifs.length > 0 && { nics: config.vifs.map(nic) }),
+    ...(config.vfbs.length > 0 && { vfbs: config.vfbs.map(vfb), vkbs: config.vfbs.map((_, devid) => ({ devid })) }),
     ...(config.channels.length > 0 && { channels: config.channels.map(channel) }),
     ...actions(config),
   };

@@ -15,6 +15,7 @@ import type { DomainConfig } from '../config/domain.ts';
 import { ERROR, Refused } from '../control/refused.ts';
 import { channelConsole, type Channel } from './channels.ts';
 import { GuestConsole } from './console.ts';
+import type { Display } from './displays.ts';
 import { loadPlan, releasePlan, type Loaded } from './images.ts';
 import type { State } from './state.ts';
 
@@ -24,6 +25,7 @@ export interface Domain {
   readonly console: GuestConsole;
   /** Its consoles from 1 on. */
   readonly channels: readonly Channel[];
+  readonly displays: readonly Display[];
   /** As the domain is to be made the next time. */
   config: DomainConfig;
   source: string;
@@ -48,6 +50,8 @@ export interface Creation {
   nics?: readonly { devid: number; network: Network; options: NicOptions }[];
   /** Of its configuration's, open (openChannels). */
   channels?: readonly Channel[];
+  /** Of its configuration's, served already (openDisplays). */
+  displays?: readonly Display[];
 }
 
 /** What happens to domains, for who waits for it. */
@@ -95,6 +99,7 @@ export class Domains {
     host.onTurn = () => this.#turn();
     host.disks.log = (text) => this.#log(text);
     host.vifs.log = (text) => this.#log(text);
+    host.framebuffers.log = (text) => this.#log(text);
   }
 
   log(text: string): void {
@@ -146,7 +151,7 @@ export class Domains {
   // ---- beginning and end
 
   create(config: DomainConfig, creation: Creation): Domain {
-    const { source, paused, unattended, channels = [] } = creation;
+    const { source, paused, unattended, channels = [], displays = [] } = creation;
     this.#checkFree(config.name);
     for (const { guest } of this.#byId.values())
       if (config.uuid !== undefined && guest.description.uuid === config.uuid)
@@ -167,6 +172,7 @@ export class Domains {
         guest,
         console,
         channels,
+        displays,
         config: whole,
         source,
         name: config.name,
@@ -179,6 +185,7 @@ export class Domains {
     this.#byId.set(domid, domain);
     if (config.maxMemory > config.memory) this.calls.maxMemory(domid, config.maxMemory * KIB + extra);
     this.state.keep({ domid, config: whole, source });
+    for (const display of displays) display.publish(this.store, domid);
     this.log(`domain ${domid} '${config.name}' created: ${config.memory / KIB} MiB, ${loaded.kernel}`);
     if (!paused) this.unpause(domid);
     return domain;
@@ -188,7 +195,7 @@ export class Domains {
     config: DomainConfig,
     { plan, kernel, ramdisk, cmdline }: Loaded,
     console: GuestConsole,
-    { disks = [], nics = [], channels = [] }: Creation,
+    { disks = [], nics = [], channels = [], displays = [] }: Creation,
   ): Guest {
     const image = {
       ostype: 'linux',
@@ -207,6 +214,7 @@ export class Domains {
           disks,
           nics,
           consoles: channels,
+          framebuffers: displays,
           paused: true,
         },
         ...{ memoryKib: config.memory, maxMemoryKib: config.maxMemory, vcpus: config.maxVcpus, online: config.vcpus },
@@ -240,7 +248,7 @@ export class Domains {
     this.#byId.delete(domid);
     domain.guest.destroy();
     domain.console.end();
-    for (const channel of domain.channels) channel.close();
+    for (const device of [...domain.channels, ...domain.displays]) device.close();
     if (domain.console.unseen) this.#rememberConsole(domain);
     this.state.forget(domid);
     this.log(`domain ${domid} '${domain.name}' destroyed`);

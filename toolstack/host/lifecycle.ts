@@ -106,9 +106,9 @@ export class LifeCycle {
     let n = 1;
     while (this.#domains.named(`${name}-${n}`) !== undefined) n++;
     this.#domains.rename(domid, `${name}-${n}`);
-    // Its disks and its channels' sockets are its successor's.
+    // Its disks, its channels' sockets and its displays' ports are its successor's.
     this.#domains.host.disks.forget(domid);
-    for (const channel of domain.channels) channel.close();
+    for (const device of [...domain.channels, ...domain.displays]) device.close();
     return this.#again(domid, { ...config, name, uuid: undefined }, source);
   }
 

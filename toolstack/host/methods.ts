@@ -4,6 +4,7 @@ import { ERROR, Refused } from '../control/refused.ts';
 import { checkConfig, ConfigError, configJson } from '../config/index.ts';
 import { DOM0_NAME, type Domains, type Happening } from './domains.ts';
 import { listChannels } from './channels.ts';
+import { displayAddress } from './displays.ts';
 import { dumpCore } from './core_dump.ts';
 import { attachDisk, changeCd, checkedDisk, detachDisk, listDisks, resizeDisk } from './disks.ts';
 import { requestShutdown, sendSysrq } from './guest_control.ts';
@@ -187,6 +188,8 @@ export function domainMethods(domains: Domains): Methods {
     'nic.detach': (params) => detachNic(domains, domidOf(params), text(params, 'which'), params.force === true),
     'nic.list': (params) => listNics(domains, domidOf(params)),
     'channel.list': (params) => listChannels(domains, domidOf(params)),
+    'display.address': (params) => displayAddress(domains, domidOf(params)),
+    'keyboard.list': (params) => domains.host.framebuffers.keyboards(domains.find(domidOf(params)).domid),
     'net.list': () => listNetworks(domains),
     'net.create': (params) => createNetwork(domains, newNetwork(params)),
     'net.remove': (params) => removeNetwork(domains, text(params, 'name')),

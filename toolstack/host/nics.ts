@@ -15,6 +15,7 @@ import { ERROR, Refused } from '../control/refused.ts';
 import type { Call } from '../control/server.ts';
 import { openChannels } from './channels.ts';
 import { createWithDisks } from './disks.ts';
+import { openDisplays, type Display } from './displays.ts';
 import type { Creation, Domain, Domains } from './domains.ts';
 import type { KeptNetwork } from './state.ts';
 
@@ -60,10 +61,12 @@ export async function createWithDevices(domains: Domains, given: DomainConfig, c
     nics.push({ devid: vif.devid ?? next++, network, options: optionsOf(vif) });
   }
   const channels = await openChannels(domains, config.channels);
+  let displays: Display[] = [];
   try {
-    return await createWithDisks(domains, config, { ...creation, nics, channels });
+    displays = await openDisplays(domains, config.name, config.vfbs);
+    return await createWithDisks(domains, config, { ...creation, nics, channels, displays });
   } catch (error) {
-    for (const channel of channels) channel.close();
+    for (const device of [...channels, ...displays]) device.close();
     throw error;
   }
 }

@@ -173,6 +173,7 @@ export class Hypervisor implements Xenops {
         disks: machine.disks.map(diskConfig),
         vifs: machine.nics.map(vifConfig),
         channels: [],
+        vfbs: [],
         cmdline: commandLine,
         memory,
         vcpus,

@@ -1,0 +1,3 @@
+import { withDisplay } from './display.ts';
+
+withDisplay('pv');
