@@ -42,13 +42,16 @@ export class Served {
     this.#ring = make(() => due(this));
   }
 
-  /** True if it wants to be called again. */
+  #closed = false;
+
+  /** True if it wants to be called again. What is on the page may have been its end. */
   pump(): boolean {
-    if (this.#ring.pump()) this.#calls.notify(this.port);
-    return this.#ring.again;
+    if (this.#ring.pump() && !this.#closed) this.#calls.notify(this.port);
+    return this.#ring.again && !this.#closed;
   }
 
   close(): void {
+    this.#closed = true;
     this.#page.close();
   }
 }

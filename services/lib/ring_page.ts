@@ -88,6 +88,12 @@ export class ByteRing {
     return length;
   }
 
+  /** Bytes that are there to be taken; undefined if the indexes are impossible. What is not used is free to be put. */
+  used(): number | undefined {
+    const [, used] = this.#indexes();
+    return used > this.layout.size ? undefined : used;
+  }
+
   #indexes(): [cons: number, used: number] {
     const cons = this.page.loadU32(this.layout.cons);
     const prod = this.page.loadU32(this.layout.prod);

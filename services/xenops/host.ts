@@ -17,6 +17,7 @@ import { Consoles, type ConsoleOptions } from './consoles.ts';
 import { createDomain } from './create.ts';
 import { Framebuffers, type FramebufferOptions } from './framebuffers.ts';
 import { Disks, type OpenDisk } from './disks.ts';
+import { Shares, type ShareOptions } from './shares.ts';
 import { Vifs, type NicOptions } from './vifs.ts';
 import type { Network } from '../network/backend/service.ts';
 
@@ -51,6 +52,8 @@ export interface GuestOptions {
   consoles?: readonly ConsoleOptions[];
   /** Its screens. */
   framebuffers?: readonly FramebufferOptions[];
+  /** Folders of this host's that it shares. */
+  shares?: readonly ShareOptions[];
   /** Called when the domain is built, before it runs. */
   onBuilt?: (domid: number) => void;
 }
@@ -68,6 +71,7 @@ export class Host {
   readonly vifs: Vifs;
   readonly consoles: Consoles;
   readonly framebuffers: Framebuffers;
+  readonly shares: Shares;
   readonly guests = new Set<Guest>();
   /** Called with every xenstore request of a guest, for traces. */
   onXenstore: ((domid: number, text: string) => void) | undefined;
@@ -87,6 +91,7 @@ export class Host {
     this.vifs = new Vifs(machine, this.dom0, this.store);
     this.consoles = new Consoles(this.#consoles, this.store);
     this.framebuffers = new Framebuffers(machine, this.store);
+    this.shares = new Shares(machine, this.store);
     writeNodes(this.#client, hostNodes());
   }
 
@@ -137,11 +142,13 @@ export class Host {
     for (const console of options.consoles ?? []) this.consoles.attach(made.domid, console);
     for (const framebuffer of options.framebuffers ?? [])
       this.framebuffers.attach(made.domid, framebuffer, description.bits ?? 64);
+    for (const share of options.shares ?? []) this.shares.attach(made.domid, share);
     const guest = new Guest(this, made.domid, description, backend, () => {
       this.disks.forget(made.domid);
       this.vifs.forget(made.domid);
       this.consoles.forget(made.domid);
       this.framebuffers.forget(made.domid);
+      this.shares.forget(made.domid);
       this.#xenstore.detach(storeRing);
       this.#consoles.detach(consoleRing);
       this.store.domainShutdown(made.domid);
@@ -181,8 +188,8 @@ export class Host {
     this.onTurn?.();
     const moved = (busy: boolean): boolean => busy;
     const stored = this.machine.timed('control', 'xenstore', () => this.#xenstore.pump(), moved);
-    const shown = this.framebuffers.pump();
-    return this.machine.timed('control', 'console', () => this.#consoles.pump(), moved) || stored || shown;
+    const others = [this.framebuffers, this.shares].map((devices) => devices.pump()).includes(true);
+    return this.machine.timed('control', 'console', () => this.#consoles.pump(), moved) || stored || others;
   }
 
   /** Runs the machine until `done` says so or `signal` is aborted. */
@@ -209,8 +216,8 @@ export class Host {
   #turns = 0;
 
   async stop(): Promise<void> {
-    const { disks, vifs, consoles, framebuffers } = this;
-    await Promise.all([disks, vifs, consoles, framebuffers].map((devices) => devices.stop()));
+    const { disks, vifs, consoles, framebuffers, shares } = this;
+    await Promise.all([disks, vifs, consoles, framebuffers, shares].map((devices) => devices.stop()));
     await this.machine.stop();
   }
 }

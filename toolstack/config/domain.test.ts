@@ -30,6 +30,7 @@ test("libxl's defaults", () => {
     vifs: [],
     channels: [],
     vfbs: [],
+    p9s: [],
     memory: 32 * 1024,
     maxMemory: 32 * 1024,
     vcpus: 1,

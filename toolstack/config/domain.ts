@@ -2,6 +2,7 @@
 import { bootloader, bootloaderOptions, type Bootloader } from './bootloader.ts';
 import { checkChannels, isChannel, parseChannel, type ChannelConfig } from './channel.ts';
 import { checkDisks, isDisk, parseDisk, type DiskConfig } from './disk.ts';
+import { checkP9s, isP9, parseP9, type P9Config } from './p9.ts';
 import { ConfigError, type Settings } from './syntax.ts';
 import { checkVfbs, isVfb, parseVfb, type VfbConfig } from './vfb.ts';
 import { checkVifs, isVif, parseVif, type VifConfig } from './vif.ts';
@@ -38,6 +39,7 @@ export interface DomainConfig {
   vifs: VifConfig[];
   channels: ChannelConfig[];
   vfbs: VfbConfig[];
+  p9s: P9Config[];
   /** KiB at the start, and at most. */
   memory: number;
   maxMemory: number;
@@ -65,7 +67,6 @@ const REFUSED: Readonly<Record<string, string>> = {
   vdispl: 'displays',
   vsnd: 'sound devices',
   vtpm: 'TPM devices',
-  p9: '9pfs devices',
   virtio: 'virtio devices',
   pci: 'PCI devices',
   usbctrl: 'USB controllers',
@@ -207,6 +208,8 @@ export function domainConfig(settings: Settings, absolute: (path: string) => str
   checkChannels(channels);
   const vfbs = (settings.list('vfb') ?? []).map((text) => parseVfb(text, warn));
   checkVfbs(vfbs);
+  const p9s = (settings.list('p9') ?? []).map((text) => parseP9(text, absolute));
+  checkP9s(p9s);
   const loader = bootloader(settings, disks);
   if (!kernel && !loader) fail('No kernel specified: name one by kernel="FILE".');
   // What a boot loader reads is not this machine's.
@@ -224,6 +227,7 @@ export function domainConfig(settings: Settings, absolute: (path: string) => str
     vifs,
     channels,
     vfbs,
+    p9s,
     ...sizes,
     ...actions,
   };
@@ -265,6 +269,8 @@ export function checkConfig(given: unknown): DomainConfig {
     c.channels.every(isChannel) &&
     Array.isArray(c.vfbs) &&
     c.vfbs.every(isVfb) &&
+    Array.isArray(c.p9s) &&
+    c.p9s.every(isP9) &&
     (c.bootloader === undefined ? isText(c.kernel) : isBootloader(c.bootloader)) &&
     [c.uuid, c.kernel, c.ramdisk].every((v) => v === undefined || isText(v)) &&
     actions.every((a) => ACTIONS.includes(a as Action)) &&
@@ -280,13 +286,14 @@ export function checkConfig(given: unknown): DomainConfig {
   checkVifs(config.vifs);
   checkChannels(config.channels);
   checkVfbs(config.vfbs);
+  checkP9s(config.p9s);
   const { type, name, bootloader: loader, kernel, ramdisk, cmdline } = config;
-  const { disks, vifs, channels, vfbs, memory: size, maxMemory, vcpus, maxVcpus } = config;
+  const { disks, vifs, channels, vfbs, p9s, memory: size, maxMemory, vcpus, maxVcpus } = config;
   const { onPoweroff, onReboot, onWatchdog, onCrash, onSoftReset } = config;
   const uuid = config.uuid === undefined ? undefined : parseUuid(config.uuid);
   return {
     ...{ type, name, uuid, bootloader: loader, kernel, ramdisk, cmdline },
-    ...{ disks, vifs, channels, vfbs, memory: size, maxMemory, vcpus, maxVcpus },
+    ...{ disks, vifs, channels, vfbs, p9s, memory: size, maxMemory, vcpus, maxVcpus },
     ...{ onPoweroff, onReboot, onWatchdog, onCrash, onSoftReset },
   };
 }

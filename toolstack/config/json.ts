@@ -1,6 +1,7 @@
 // A configuration as libxl's JSON (`xl create -n`, `xl list -l`): the same names, in the same order, defaults left out.
 import type { ChannelConfig } from './channel.ts';
 import type { DiskConfig } from './disk.ts';
+import type { P9Config } from './p9.ts';
 import type { VfbConfig } from './vfb.ts';
 import type { VifConfig } from './vif.ts';
 import type { DomainConfig, Action } from './domain.ts';
@@ -73,6 +74,8 @@ const vfb = ({ vnc, listen, display, unused, password, keymap }: VfbConfig, i: n
   ...(keymap !== undefined && { keymap }),
 });
 
+const p9 = ({ tag, path }: P9Config, devid: number): object => ({ tag, path, security_model: 'none', devid });
+
 /** `running`: the domain exists, and what libxl adds to the configuration then is there too. */
 export function configJson(config: DomainConfig, running = false): object {
   const type = config.type ?? 'pv';
@@ -106,6 +109,7 @@ export function configJson(config: DomainConfig, running = false): object {
     ...(config.disks.length > 0 && { disks: config.disks.map(disk) }),
     ...(config.vifs.length > 0 && { nics: config.vifs.map(nic) }),
     ...(config.vfbs.length > 0 && { vfbs: config.vfbs.map(vfb), vkbs: config.vfbs.map((_, devid) => ({ devid })) }),
+    ...(config.p9s.length > 0 && { p9s: config.p9s.map(p9) }),
     ...(config.channels.length > 0 && { channels: config.channels.map(channel) }),
     ...actions(config),
   };

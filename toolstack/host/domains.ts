@@ -6,6 +6,7 @@ import type { OpenDisk } from '../../services/xenops/disks.ts';
 import { Endings } from '../../services/xenops/endings.ts';
 import type { Guest, Host } from '../../services/xenops/host.ts';
 import type { Network } from '../../services/network/backend/service.ts';
+import type { ShareOptions } from '../../services/xenops/shares.ts';
 import type { NicOptions } from '../../services/xenops/vifs.ts';
 import { BadImage } from '../../services/domain_builder/protocol/index.ts';
 import { LocalClient } from '../../services/xenstore/protocol/client.ts';
@@ -52,6 +53,8 @@ export interface Creation {
   channels?: readonly Channel[];
   /** Of its configuration's, served already (openDisplays). */
   displays?: readonly Display[];
+  /** Of its configuration's, open (openShares). */
+  shares?: readonly ShareOptions[];
 }
 
 /** What happens to domains, for who waits for it. */
@@ -100,6 +103,7 @@ export class Domains {
     host.disks.log = (text) => this.#log(text);
     host.vifs.log = (text) => this.#log(text);
     host.framebuffers.log = (text) => this.#log(text);
+    host.shares.log = (text) => this.#log(text);
   }
 
   log(text: string): void {
@@ -195,7 +199,7 @@ export class Domains {
     config: DomainConfig,
     { plan, kernel, ramdisk, cmdline }: Loaded,
     console: GuestConsole,
-    { disks = [], nics = [], channels = [], displays = [] }: Creation,
+    { disks = [], nics = [], channels = [], displays = [], shares = [] }: Creation,
   ): Guest {
     const image = {
       ostype: 'linux',
@@ -215,6 +219,7 @@ export class Domains {
           nics,
           consoles: channels,
           framebuffers: displays,
+          shares,
           paused: true,
         },
         ...{ memoryKib: config.memory, maxMemoryKib: config.maxMemory, vcpus: config.maxVcpus, online: config.vcpus },

@@ -7,6 +7,7 @@ import { parseForward, forwardText, type Forward } from '../../services/network/
 import { DEFAULTS } from '../../services/network/nat/plan.ts';
 import { macText, parseMac } from '../../services/network/protocol/frame.ts';
 import type { Vlan } from '../../services/network/switch/switch.ts';
+import type { ShareOptions } from '../../services/xenops/shares.ts';
 import { DEFAULT_NETWORK, NetworkError, type NicFacts, type NicOptions } from '../../services/xenops/vifs.ts';
 import { checkVifs, isVif, vlanSets, type VifConfig } from '../config/vif.ts';
 import type { DomainConfig } from '../config/domain.ts';
@@ -15,6 +16,7 @@ import { ERROR, Refused } from '../control/refused.ts';
 import type { Call } from '../control/server.ts';
 import { openChannels } from './channels.ts';
 import { createWithDisks } from './disks.ts';
+import { closeShares, openShares } from './shares.ts';
 import { openDisplays, type Display } from './displays.ts';
 import type { Creation, Domain, Domains } from './domains.ts';
 import type { KeptNetwork } from './state.ts';
@@ -62,10 +64,13 @@ export async function createWithDevices(domains: Domains, given: DomainConfig, c
   }
   const channels = await openChannels(domains, config.channels);
   let displays: Display[] = [];
+  let shares: ShareOptions[] = [];
   try {
     displays = await openDisplays(domains, config.name, config.vfbs);
-    return await createWithDisks(domains, config, { ...creation, nics, channels, displays });
+    shares = await openShares(config.p9s);
+    return await createWithDisks(domains, config, { ...creation, nics, channels, displays, shares });
   } catch (error) {
+    await closeShares(shares);
     for (const device of [...channels, ...displays]) device.close();
     throw error;
   }

@@ -174,6 +174,7 @@ export class Hypervisor implements Xenops {
         vifs: machine.nics.map(vifConfig),
         channels: [],
         vfbs: [],
+        p9s: [],
         cmdline: commandLine,
         memory,
         vcpus,
