@@ -162,6 +162,12 @@ export class Domains {
         throw new Refused(`A domain with the UUID ${config.uuid} exists already: give another uuid.`, ERROR.INVAL);
     const loaded = loadPlan(config);
     const { plan } = loaded;
+    // Linux' driver grants frames behind a buffer's first one, which of a PV guest are not the buffer's, nor is it told so.
+    if (plan.type === 'pv' && creation.shares?.length)
+      throw new Refused(
+        "p9: shared folders are for PVH guests: Linux' driver takes a PV guest's machine frames to lie next to each other, and here they do not.",
+        ERROR.INVAL,
+      );
     const extra = plan.size - config.memory * KIB;
     this.#checkMemory(plan.size);
     const console = this.newConsole();

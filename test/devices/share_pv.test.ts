@@ -1,3 +1,0 @@
-import { withShares } from './share.ts';
-
-withShares('pv');
