@@ -33,13 +33,13 @@ test('a guest with channels: names, both ways, listed; the sockets go with it', 
   let heard = '';
   socket.on('data', (bytes) => (heard += bytes.toString()));
   await until(() => heard.includes('early'), 'it is heard');
-  await guest.run('(head -n 1 </dev/hvc2 >/run/line; echo "got $(cat /run/line)" >/dev/hvc2) & :');
+  await guest.run('( (head -n 1 </dev/hvc2 >/run/line; echo "got $(cat /run/line)" >/dev/hvc2) </dev/null & )');
   socket.write('a line of the agent\n');
   await until(() => heard.includes('got a line of the agent'), `it answers: ${heard}`);
 
   // The pty: `xl console -n 1`.
   await guest.run(
-    'stty raw -echo </dev/hvc1; (head -n 1 </dev/hvc1 >/run/line1; echo "got $(cat /run/line1)" >/dev/hvc1) & :',
+    'stty raw -echo </dev/hvc1; ( (head -n 1 </dev/hvc1 >/run/line1; echo "got $(cat /run/line1)" >/dev/hvc1) </dev/null & )',
   );
   const xl = b.start('xl', ['console', '-n', '1', 'agent']);
   let said = '';
