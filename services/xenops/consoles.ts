@@ -42,7 +42,7 @@ export class Consoles {
     this.#service = service;
     this.#store = store;
     this.#client = new LocalClient(store);
-    this.#devices = new Devices(this.#client);
+    this.#devices = new LocalDevices(this.#client);
   }
 
   attach(domid: number, options: ConsoleOptions): void {

@@ -8,7 +8,7 @@ import { backPath, frontPath, XenbusBackend, type Driver } from '../xenbus/backe
 import { serviceNodes } from '../xenbus/devices.ts';
 import { LocalClient } from '../xenstore/protocol/client.ts';
 import type { Store } from '../xenstore/protocol/store.ts';
-import { Devices } from './devices.ts';
+import { LocalDevices } from './local_devices.ts';
 
 export const FRAMEBUFFER_DOMID = 0x7f05;
 
@@ -38,8 +38,8 @@ export class Framebuffers {
   readonly #machine: Machine;
   readonly #store: Store;
   readonly #client: LocalClient;
-  readonly #screens: Devices<Placed>;
-  readonly #keyboards: Devices<FramebufferOptions>;
+  readonly #screens: LocalDevices<Placed>;
+  readonly #keyboards: LocalDevices<FramebufferOptions>;
   readonly #free: number[] = [];
   #next = 0;
   #running: { service: PageService; own: LocalClient } | undefined;
@@ -49,8 +49,8 @@ export class Framebuffers {
     this.#machine = machine;
     this.#store = store;
     this.#client = new LocalClient(store);
-    this.#screens = new Devices(this.#client, ({ place }) => void this.#free.push(place));
-    this.#keyboards = new Devices(this.#client);
+    this.#screens = new LocalDevices(this.#client, ({ place }) => void this.#free.push(place));
+    this.#keyboards = new LocalDevices(this.#client);
   }
 
   /** The service's domain comes with the first screen. */
@@ -71,7 +71,7 @@ export class Framebuffers {
     const serve = (
       kind: string,
       device: Placed,
-      devices: Devices<Placed> | Devices<FramebufferOptions>,
+      devices: LocalDevices<Placed> | LocalDevices<FramebufferOptions>,
       driver: FramebufferDriver | KeyboardDriver,
       back: typeof notes,
     ) => {

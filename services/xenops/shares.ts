@@ -9,7 +9,7 @@ import { XenbusBackend } from '../xenbus/backend.ts';
 import { serviceNodes } from '../xenbus/devices.ts';
 import { LocalClient } from '../xenstore/protocol/client.ts';
 import type { Store } from '../xenstore/protocol/store.ts';
-import { Devices } from './devices.ts';
+import { LocalDevices } from './local_devices.ts';
 
 export const P9_DOMID = 0x7f06;
 
@@ -31,7 +31,7 @@ export class Shares {
   readonly #machine: Machine;
   readonly #store: Store;
   readonly #client: LocalClient;
-  readonly #devices: Devices<Placed>;
+  readonly #devices: LocalDevices<Placed>;
   readonly #common: Common = { locks: new Locks(), turns: new Turns() };
   readonly #free: number[] = [];
   #next = 0;
@@ -42,7 +42,7 @@ export class Shares {
     this.#machine = machine;
     this.#store = store;
     this.#client = new LocalClient(store);
-    this.#devices = new Devices(this.#client, async ({ place, folder }) => {
+    this.#devices = new LocalDevices(this.#client, async ({ place, folder }) => {
       this.#free.push(place);
       await folder.close();
     });

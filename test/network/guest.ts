@@ -1,7 +1,7 @@
 // A Debian guest with interfaces, and its shell.
 import assert from 'node:assert/strict';
 import { NET_INIT, netInitrd } from '../../guests/net/build.ts';
-import { ShellGuest } from '../host/shell.ts';
+import { LONG_MS, ShellGuest } from '../host/shell.ts';
 
 export class NetGuest extends ShellGuest {
   /** Its domain, from the configuration on; resolves at its prompt. */
