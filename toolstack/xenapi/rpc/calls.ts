@@ -20,7 +20,12 @@ async function answer(
   response: ServerResponse,
 ): Promise<{ answered: Answered; failure?: undefined } | { failure: Failure }> {
   const gone = new AbortController();
-  response.on('close', () => gone.abort());
+  const end = (): void => gone.abort();
+  response.on('close', end);
+  // Whoever has closed his half gets his answer, but nothing is waited for in it: he may have gone.
+  const { socket } = response.req;
+  socket.once('end', end);
+  response.on('close', () => socket.off('end', end));
   try {
     return { answered: await xapi.dispatcher.call(call, { address, signal: gone.signal }) };
   } catch (error) {

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Xapi } from '../xapi.ts';
+import { TRANSFER_ROUTES } from '../http/routes.ts';
 import { jsonRpc, xmlRpc } from './calls.ts';
 import { CORS, sendText } from './send.ts';
 
@@ -21,11 +22,11 @@ export interface Listen {
 const ROUTES: readonly (readonly [string, string, Route])[] = [
   ['POST', '/jsonrpc', jsonRpc],
   ['POST', '/', xmlRpc],
+  ...TRANSFER_ROUTES,
 ];
 
 const MAX_CONNECTIONS = 2000;
-/** A request has to be there within this time, its head within that. */
-const REQUEST_MS = 60_000;
+/** A request's head has to be there within this time; bodies are watched by who reads them. */
 const HEAD_MS = 20_000;
 const IDLE_MS = 65_000;
 
@@ -82,11 +83,13 @@ export class HttpServer {
 
   /** Returns the port. */
   async listen({ path, host, port, tls }: Listen): Promise<number> {
-    const options = { requestTimeout: REQUEST_MS, headersTimeout: HEAD_MS, keepAliveTimeout: IDLE_MS };
+    const options = { requestTimeout: 0, headersTimeout: HEAD_MS, keepAliveTimeout: IDLE_MS };
     const server = tls
       ? createTlsServer({ ...options, ...tls, minVersion: 'TLSv1.2' }, this.#serve)
       : createServer(options, this.#serve);
     server.maxConnections = MAX_CONNECTIONS;
+    // Who has sent everything may close his half and still wants the answer; @types/node does not know the property.
+    Object.assign(server, { httpAllowHalfOpen: true });
 
     if (path !== undefined) {
       // A file that lies there is a dead host's: this one holds the folder's lock.

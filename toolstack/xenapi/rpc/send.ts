@@ -17,7 +17,7 @@ export const CORS = {
 };
 
 /** Until the client has read, or has gone. */
-function drained(response: ServerResponse): Promise<void> {
+export function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     const end = () => {
       clearTimeout(timer);
@@ -82,6 +82,9 @@ export function sendText(
   response.end(body);
 }
 
+/** A call's body has to be there within this time; a transfer's has no such limit. */
+const BODY_MS = 60_000;
+
 export class TooLarge extends Error {}
 
 /** Feeds a request's body to `take`, up to a limit. */
@@ -89,10 +92,15 @@ export async function readBody(request: IncomingMessage, limit: number, take: (t
   if (Number(request.headers['content-length'] ?? 0) > limit) throw new TooLarge();
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let length = 0;
-  for await (const chunk of request) {
-    length += (chunk as Buffer).length;
-    if (length > limit) throw new TooLarge();
-    take(decoder.decode(chunk as Buffer, { stream: true }));
+  const timer = setTimeout(() => request.destroy(), BODY_MS);
+  try {
+    for await (const chunk of request) {
+      length += (chunk as Buffer).length;
+      if (length > limit) throw new TooLarge();
+      take(decoder.decode(chunk as Buffer, { stream: true }));
+    }
+  } finally {
+    clearTimeout(timer);
   }
   take(decoder.decode());
 }

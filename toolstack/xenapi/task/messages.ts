@@ -3,13 +3,19 @@ import type { Row } from '../database/row.ts';
 import { Failure } from '../failure.ts';
 import type { Caller, Handlers } from '../messages.ts';
 import { timeText } from '../rpc/decode.ts';
+import type { Session } from '../session/sessions.ts';
+import type { Xapi } from '../xapi.ts';
 
 /** Everybody rules over his own tasks, operators over all. */
-function mine(row: Row, what: string, { session, xapi }: Caller): Row {
-  const { superuser, roles, user } = session.login;
+export function assertMine(row: Row, what: string, xapi: Xapi, { login }: Session): void {
+  const { superuser, roles, user } = login;
   const operator = roles.some((role) => ROLES.indexOf(role) <= ROLES.indexOf('pool-operator'));
   if (!superuser && !operator && xapi.tasks.owner(row) !== user)
     throw new Failure('RBAC_PERMISSION_DENIED', `task.${what}/any`, 'No permission in user session');
+}
+
+function mine(row: Row, what: string, { session, xapi }: Caller): Row {
+  assertMine(row, what, xapi, session);
   return row;
 }
 

@@ -42,8 +42,14 @@ export class Task {
     this.#cancel.abort();
   }
 
+  #shown = 0;
+
+  /** A hundredth at a time: each step is an event for everybody. */
   progress(part: number): void {
-    if (this.row && !this.row.gone) this.#db.set(this.row, { progress: Math.min(1, Math.max(0, part)) });
+    const now = Math.floor(Math.min(1, Math.max(0, part)) * 100) / 100;
+    if (!this.row || this.row.gone || now === this.#shown) return;
+    this.#shown = now;
+    this.#db.set(this.row, { progress: now });
   }
 }
 
@@ -80,6 +86,21 @@ export class Tasks {
     return this.#owners.get(row.ref) ?? '';
   }
 
+  /** Work whose caller waits for it, under a record that may be a client's; its end is told there as well. */
+  async attend<T extends { type: Type; value: Answer }>(row: Row, task: Task, work: () => Promise<T>): Promise<T> {
+    this.#running.set(row.ref, task);
+    try {
+      const result = await work();
+      this.succeed(row, result.type, result.value);
+      return result;
+    } catch (error) {
+      this.fail(row, error instanceof Failure ? error : new Failure('INTERNAL_ERROR', (error as Error).message));
+      throw error;
+    } finally {
+      this.#running.delete(row.ref);
+    }
+  }
+
   /** Runs work under a record of its own; its end is told there. */
   run(row: Row, result: Type, work: (task: Task) => Promise<Answer>): void {
     const task = new Task(this.#db, row);
@@ -94,7 +115,7 @@ export class Tasks {
   }
 
   #end(row: Row, values: Record<string, string | number | string[]>): void {
-    if (row.gone) return;
+    if (row.gone || !['pending', 'cancelling'].includes(row.text('status'))) return;
     this.#db.set(row, { ...values, finished: timeText(Date.now()), allowed_operations: [], progress: 1 });
   }
 
