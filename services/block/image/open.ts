@@ -20,8 +20,11 @@ export interface OpenOptions {
   readonly?: boolean;
   /** false: whoever has it open goes on writing meanwhile, for a look at an image in use; with `readonly` only */
   lock?: boolean;
-  /** `none`: an image that names another one is refused, as images from elsewhere have to be (the default is to follow) */
-  backing?: 'follow' | 'none';
+  /**
+   * `none`: an image that names another one is refused, as images from elsewhere have to be (the default is to follow);
+   * `within`: what is behind it has to be a file in that folder, not a link out of it
+   */
+  backing?: 'follow' | 'none' | { within: string };
 }
 
 /** Images behind each other. */
@@ -99,6 +102,7 @@ async function openBehind(
   if (PROTOCOL.test(name) && !name.startsWith('file:'))
     throw new ImageError('unsupported', `what is behind it, ${name}, is no file, which is not supported.`);
   const behind = resolveBehind(path, name.replace(/^file:/, ''));
+  assertWithin(behind, options);
   return openChain(behind, { ...options, format: await behindFormat(behind, format), readonly: true }, above);
 }
 
@@ -114,6 +118,7 @@ async function openParent(
     const why = `the image from which it differs is not there (${paths.join(', ') || 'it is not named'}).`;
     throw new ImageError('missing', why);
   }
+  assertWithin(found, options);
   const behind = await openChain(found, { ...options, format: 'vhd', readonly: true }, above);
   if (behind instanceof VhdImage && behind.uuid === uuid) return behind;
   await behind.close();
@@ -121,6 +126,18 @@ async function openParent(
     'corrupt',
     `${found} is not the image from which it differs: their identifiers are not the same.`,
   );
+}
+
+/** What a name leads to is told by nothing but the file system: links count as what they are links to. */
+function assertWithin(behind: string, { backing }: Full): void {
+  if (typeof backing === 'string') return;
+  let real: string;
+  try {
+    real = realpathSync(behind);
+  } catch (error) {
+    throw image_error(error, behind, 'opening');
+  }
+  if (dirname(real) !== realpathSync(backing.within)) throw refusal(behind);
 }
 
 const refusal = (name: string): ImageError =>
@@ -172,13 +189,15 @@ interface Behind {
   /** as it is to stand in the image: relative names count from its folder */
   path: string;
   format: Format;
+  /** false: it may be in use meanwhile */
+  lock?: boolean;
 }
 
 /** `size`: when nothing is said, that of what is behind. */
 export type CreateOptions =
   | { format: 'raw'; size: number }
   | ({ format: 'qcow2'; size?: number; backing?: Behind } & Omit<Qcow2Creation, 'backing' | 'size'>)
-  | { format: 'vhd'; size?: number; backing?: Behind; fixed?: boolean };
+  | { format: 'vhd'; size?: number; backing?: Behind; fixed?: boolean; uuid?: string };
 
 /** Makes a new image; the file must not be there. When it fails there is none. */
 export async function create_image(path: string, options: CreateOptions): Promise<void> {
@@ -201,7 +220,10 @@ async function writeImage(file: HostFile, path: string, options: CreateOptions):
     throw new ImageError('unsupported', 'a VHD image differs from another VHD image only; qcow2 takes any.');
   // It must be there and be what it is said to be.
   const behind =
-    backing && (await open_image(resolveBehind(path, backing.path), { format: backing.format, readonly: true }));
+    backing &&
+    (await open_image(resolveBehind(path, backing.path), {
+      ...{ format: backing.format, readonly: true, lock: backing.lock ?? true },
+    }));
   try {
     const size = options.size ?? behind?.size;
     if (size === undefined) throw new ImageError('range', 'its size is missing.');
@@ -209,12 +231,12 @@ async function writeImage(file: HostFile, path: string, options: CreateOptions):
       const noted = backing && { path: backing.path, format: backing.format === 'vhd' ? 'vpc' : backing.format };
       await createQcow2(file, { ...options, size, backing: noted });
     } else {
-      const { fixed } = options;
+      const { fixed, uuid } = options;
       const parent =
         behind instanceof VhdImage
           ? { path: backing!.path, uuid: behind.uuid, timestamp: behind.timestamp }
           : undefined;
-      await createVhd(file, { size, ...(fixed ? { fixed } : {}), ...(parent ? { parent } : {}) });
+      await createVhd(file, { size, ...(fixed && { fixed }), ...(parent && { parent }), ...(uuid && { uuid }) });
     }
   } finally {
     await behind?.close();

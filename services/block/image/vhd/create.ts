@@ -12,20 +12,22 @@ export interface VhdCreation {
   block_size?: number;
   /** the image from which this one differs: a VHD too */
   parent?: { path: string; uuid: string; timestamp: number };
+  /** 32 hexadecimal digits, by which images that differ from it know it; a new one if nothing is said */
+  uuid?: string;
 }
 
 /** Writes an empty image to an empty file. */
 export async function createVhd(
   file: BlockFile,
-  { size, fixed, parent, block_size = BLOCK }: VhdCreation,
+  { size, fixed, parent, uuid, block_size = BLOCK }: VhdCreation,
 ): Promise<void> {
   if (size > MAX_SIZE) throw new ImageError('range', `a VHD image has at most ${MAX_SIZE} bytes.`);
   if (fixed && parent) throw new ImageError('range', 'a fixed VHD image has nothing behind it.');
   if (fixed) {
-    await file.write(size, [makeFooter(TYPE.fixed, size)]);
+    await file.write(size, [makeFooter(TYPE.fixed, size, uuid)]);
     return file.sync();
   }
-  const footer = makeFooter(parent ? TYPE.differencing : TYPE.dynamic, size);
+  const footer = makeFooter(parent ? TYPE.differencing : TYPE.dynamic, size, uuid);
   let next = FOOTER + DYNAMIC_HEADER;
   const locators: (Locator & { space: number })[] = [];
   for (const { code, data } of parent ? locatorsOf(parent.path) : []) {

@@ -87,7 +87,7 @@ export function putSize(footer: Buffer, size: number): Buffer {
   return bytes;
 }
 
-export function makeFooter(type: number, size: number): Buffer {
+export function makeFooter(type: number, size: number, uuid = crypto.randomUUID().replaceAll('-', '')): Buffer {
   const bytes = Buffer.alloc(FOOTER);
   bytes.write('conectix', 'latin1');
   bytes.writeUInt32BE(2, 8); // features: the bit that is always set
@@ -99,7 +99,7 @@ export function makeFooter(type: number, size: number): Buffer {
   bytes.writeUInt32BE(0x10003, 32);
   bytes.writeBigUInt64BE(BigInt(size), 40);
   bytes.writeUInt32BE(type, 60);
-  Buffer.from(crypto.randomUUID().replaceAll('-', ''), 'hex').copy(bytes, 68);
+  Buffer.from(uuid, 'hex').copy(bytes, 68);
   return putSize(bytes, size);
 }
 
