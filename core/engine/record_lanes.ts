@@ -81,7 +81,8 @@ export class RecordLanes extends RecordBase {
   }
   /** v below zeros. */
   low(v: Node): Node {
-    if (v.op == IR_LOAD && v.size >= 4) {
+    // Only what this micro-op has read: since an earlier one's load there may have been a store to the same place.
+    if (v.op == IR_LOAD && v.size >= 4 && ref(v) > this.inst) {
       const n = this.emit(IR_VLOAD, v.size, v.a, 0, 0);
       n.known = v.size == 8 ? 2 | 0x30 : 2 | 0x38;
       return n;
