@@ -95,6 +95,7 @@ function recipeHash() {
   for (const name of fs.readdirSync(at('guests', 'image')).sort()) {
     if (!name.endsWith('.test.ts')) hash.update(fs.readFileSync(at('guests', 'image', name)));
   }
+  for (const name of ['cpio.ts', 'tar.ts']) hash.update(fs.readFileSync(at('services', 'image_builder', name)));
   return hash.digest('hex');
 }
 

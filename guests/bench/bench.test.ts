@@ -5,7 +5,7 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readCpio } from '../image/cpio.ts';
+import { readCpio } from '../../services/image_builder/cpio.ts';
 import { guestImage } from '../image/index.ts';
 import { readFileSync } from 'node:fs';
 import { PROGRAMS } from '../../bench/lib/programs.ts';

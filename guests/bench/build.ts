@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import { createHash } from 'node:crypto';
 import { basename, join } from 'node:path';
 import { compiled, OUT, sourcesOf } from '../build.ts';
-import { directory, file, writeCpio } from '../image/cpio.ts';
+import { directory, file, writeCpio } from '../../services/image_builder/cpio.ts';
 import type { Image } from '../image/index.ts';
 import { largeProgram } from './large.ts';
 

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { ROOT } from '../../bin/setup.cjs';
 import { compiled, OUT } from '../build.ts';
-import { Apt, start } from '../image/apt.ts';
-import { directory, file, writeCpio } from '../image/cpio.ts';
+import { Apt, start } from '../../services/image_builder/apt.ts';
+import { directory, file, writeCpio } from '../../services/image_builder/cpio.ts';
 import { guestImage } from '../image/index.ts';
-import { untar } from '../image/tar.ts';
+import { untar } from '../../services/image_builder/tar.ts';
 
 /** In the order in which they are loaded. */
 const MODULES = ['crc16', 'crc32c_generic', 'mbcache', 'jbd2', 'ext4', 'xen-blkfront'];

@@ -4,12 +4,11 @@ import '../../bin/parent.cjs';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
 import { ROOT, recipeHash } from '../../bin/setup.cjs';
-import { Apt, ImageError, start } from './apt.ts';
-import { characterDevice, directory, file, link, writeCpio } from './cpio.ts';
+import { Apt, ImageError } from '../../services/image_builder/apt.ts';
+import { characterDevice, directory, file, link, writeCpio } from '../../services/image_builder/cpio.ts';
 import type { ImageInfo } from './index.ts';
-import { untar } from './tar.ts';
+import { unpack } from '../../services/image_builder/deb.ts';
 
 const KERNEL_META = 'linux-image-amd64';
 const USER_LAND = 'busybox-static';
@@ -22,24 +21,6 @@ const LINKS = {
     .split(' '),
   sbin: ['halt', 'ifconfig', 'init', 'insmod', 'ip', 'modprobe', 'poweroff', 'reboot'],
 };
-
-/** The files of a package that `want` names, or an error that names what is missing. */
-async function unpack(deb: string, wanted: RegExp[]): Promise<{ path: string; content: Uint8Array }[]> {
-  const found: { path: string; content: Uint8Array }[] = [];
-  const { child, ended } = start('dpkg-deb', ['--fsys-tarfile', deb], { piped: true });
-  for await (const entry of untar(child.stdout as Readable, (path) => wanted.some((pattern) => pattern.test(path)))) {
-    if (entry.type === '0') found.push(entry);
-    if (found.length === wanted.length) break; // the kernel's modules, most of the package, come after it
-  }
-  if (found.length < wanted.length) await ended;
-  // The rest is not read: what still writes it ends at the closed pipe.
-  for (const stream of child.stdio) stream?.destroy();
-  return wanted.map((pattern) => {
-    const file = found.find(({ path }) => pattern.test(path));
-    if (!file) throw new ImageError(`${deb} has no file like ${pattern.source}.`);
-    return file;
-  });
-}
 
 function initramfs(busybox: Uint8Array, kernel: string): Buffer {
   const own = (name: string) => readFileSync(join(import.meta.dirname, name));

@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test, type TestContext } from 'node:test';
-import { Apt, ImageError } from './apt.ts';
-import { characterDevice, directory, file, link, readCpio, writeCpio } from './cpio.ts';
+import { Apt, ImageError } from '../../services/image_builder/apt.ts';
+import { characterDevice, directory, file, link, readCpio, writeCpio } from '../../services/image_builder/cpio.ts';
 import { guestImage } from './index.ts';
-import { untar } from './tar.ts';
+import { untar } from '../../services/image_builder/tar.ts';
 
 test('cpio: what is written is read back, at every alignment', () => {
   const entries = [

@@ -5,9 +5,9 @@ import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Readable } from 'node:stream';
+import { ImageError } from './error.ts';
 
-/** A failure that one sentence explains. */
-export class ImageError extends Error {}
+export { ImageError };
 
 /** What a person can do without the image. */
 const WITHOUT = 'name a kernel and an initrd, `xenolith run --kernel FILE --initrd FILE`';
@@ -45,6 +45,15 @@ export function start(name: string, args: string[], options: { cwd?: string; pip
 /** A package's control fields, as `apt-cache show` prints them. */
 export type Control = Record<string, string>;
 
+/** Where packages come from. */
+export interface Source {
+  uri: string;
+  suite: string;
+  component: string;
+  /** whose packages they are, as the archive says: `Debian` */
+  origin: string;
+}
+
 export class Apt {
   readonly folder: string;
   readonly #options: string[];
@@ -66,6 +75,8 @@ export class Apt {
       'APT::Sandbox::User': 'root', // only root changes users, and that user could not write here
       'Acquire::Languages': 'none',
       'Acquire::Retries': '3',
+      'APT::Install-Recommends': 'false',
+      'APT::Install-Suggests': 'false',
     };
     this.#options = Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
   }
@@ -74,7 +85,7 @@ export class Apt {
     const { ended } = start('apt-get', ['-q', ...this.#options, ...args], { cwd: join(this.folder, 'debs') });
     await ended.catch(() => {
       throw new ImageError(
-        `apt-get ${args[0]} failed, see above: check network, package sources and disk, then start again; or ${WITHOUT}.`,
+        `apt-get ${args.find((arg) => !arg.startsWith('-'))} failed, see above: check network, package sources and disk, then start again; or ${WITHOUT}.`,
       );
     });
   }
@@ -87,11 +98,47 @@ export class Apt {
     writeFileSync(stamp, '');
   }
 
+  async #read(name: string, ...args: string[]): Promise<string> {
+    const { child, ended } = start(name, [...this.#options, ...args], { piped: true });
+    const output = await text(child.stdout as Readable);
+    await ended;
+    return output;
+  }
+
+  /** The packages that no system is without: Debian's own mark, and priority `required`. */
+  async required(): Promise<string[]> {
+    const stanzas = (await this.#read('apt-cache', 'dumpavail')).split('\n\n');
+    const marked = stanzas.filter((each) => /^Essential: yes$|^Priority: required$/m.test(each));
+    return [...new Set(marked.map((each) => /^Package: (.*)$/m.exec(each)![1]!))].sort();
+  }
+
+  async sources(): Promise<Source[]> {
+    const format = '$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)';
+    const lines = (await this.#read('apt-get', 'indextargets', '--format', format, 'Created-By: Packages')).split('\n');
+    return lines.filter(Boolean).map((line) => {
+      const [uri = '', suite = '', component = '', ...origin] = line.split(' ');
+      return { uri, suite, component, origin: origin.join(' ') };
+    });
+  }
+
+  /** Downloads packages and all that they depend on, and gives the files in the order in which apt would install them. apt checks the hashes, and goes
+   * on with what a broken-off download has left. */
+  async fetch(names: readonly string[]): Promise<string[]> {
+    const plan = await this.#read('apt-get', '-s', '-y', 'install', ...names).catch((error: Error) => {
+      throw new ImageError(`these packages cannot be installed together: ${error.message}`);
+    });
+    await this.#get('-y', '--download-only', 'install', ...names);
+    return [...plan.matchAll(/^Inst (\S+) \((\S+) .*\[(\S+)\]\)/gm)].map(([, name, version, architecture]) => {
+      const file = `${name!.replace(/:.*/, '')}_${version!.replaceAll(':', '%3a')}_${architecture}.deb`;
+      const path = join(this.folder, 'cache', 'archives', file);
+      if (!existsSync(path)) throw new ImageError(`apt-get did not leave ${file}.`);
+      return path;
+    });
+  }
+
   /** The control fields of the version that would be installed. */
   async show(name: string): Promise<Control> {
-    const { child, ended } = start('apt-cache', [...this.#options, 'show', '--no-all-versions', name], { piped: true });
-    const output = await text(child.stdout as Readable);
-    await ended.catch(() => {
+    const output = await this.#read('apt-cache', 'show', '--no-all-versions', name).catch(() => {
       throw new ImageError(`this system's package sources have no ${name}: the guest image needs Debian's for amd64.`);
     });
     const fields = output.split('\n').map((line) => /^([A-Za-z0-9-]+): (.*)$/.exec(line));
