@@ -7,6 +7,7 @@ import { ConfigError } from '../config/syntax.ts';
 import { ERROR, Refused } from '../control/refused.ts';
 import type { DomainConfig } from '../config/domain.ts';
 import type { Creation, Domain, Domains } from './domains.ts';
+import { bootFiles } from './images.ts';
 
 /** What libxl gives a guest to let go of a device. */
 const DETACH_MS = 10_000;
@@ -54,9 +55,10 @@ async function open(domains: Domains, options: DiskOptions): Promise<OpenDisk[]>
 
 /** A domain with its configuration's disks. */
 export async function createWithDisks(domains: Domains, config: DomainConfig, creation: Creation): Promise<Domain> {
-  const disks = await openDisks(domains, config.disks, config.bootloader !== undefined);
+  const booted = await bootFiles(config);
+  const disks = await openDisks(domains, config.disks, booted !== undefined);
   try {
-    return domains.create(config, { ...creation, disks });
+    return domains.create(config, { ...creation, disks, booted });
   } catch (error) {
     await domains.host.disks.release(disks);
     throw error;

@@ -17,7 +17,7 @@ import { ERROR, Refused } from '../control/refused.ts';
 import { channelConsole, type Channel } from './channels.ts';
 import { GuestConsole } from './console.ts';
 import type { Display } from './displays.ts';
-import { loadPlan, releasePlan, type Loaded } from './images.ts';
+import { loadPlan, releasePlan, type Files, type Loaded } from './images.ts';
 import type { State } from './state.ts';
 
 export interface Domain {
@@ -45,6 +45,8 @@ export interface Creation {
   source: string;
   paused: boolean;
   unattended: boolean;
+  /** What its boot loader has found (bootFiles). */
+  booted?: Files | undefined;
   /** Of its configuration's, open (openDisks). */
   disks?: readonly OpenDisk[];
   /** Of its configuration's, with their networks (createWithDevices). */
@@ -155,12 +157,12 @@ export class Domains {
   // ---- beginning and end
 
   create(config: DomainConfig, creation: Creation): Domain {
-    const { source, paused, unattended, channels = [], displays = [] } = creation;
+    const { source, paused, unattended, booted, channels = [], displays = [] } = creation;
     this.#checkFree(config.name);
     for (const { guest } of this.#byId.values())
       if (config.uuid !== undefined && guest.description.uuid === config.uuid)
         throw new Refused(`A domain with the UUID ${config.uuid} exists already: give another uuid.`, ERROR.INVAL);
-    const loaded = loadPlan(config);
+    const loaded = loadPlan(config, booted);
     const { plan } = loaded;
     // Linux' driver grants frames behind a buffer's first one, which of a PV guest are not the buffer's, nor is it told so.
     if (plan.type === 'pv' && creation.shares?.length)

@@ -1,6 +1,9 @@
 // From the files that a configuration names to a plan of the domain.
 import { statSync } from 'node:fs';
-import { bootFrom } from '../../services/bootloader/backend/sources.ts';
+import { ImageError, type Format } from '../../services/block/image/image.ts';
+import { open_image } from '../../services/block/image/open.ts';
+import { bootFrom, bootFromImage } from '../../services/bootloader/backend/sources.ts';
+import type { Booted, BootOptions } from '../../services/bootloader/protocol/boot.ts';
 import { BootError } from '../../services/bootloader/protocol/disk.ts';
 import { BadImage, buildDomain, guestType, type Plan } from '../../services/domain_builder/protocol/index.ts';
 import { bootloaderOptions, type Bootloader } from '../config/bootloader.ts';
@@ -23,13 +26,15 @@ interface Sources {
   readonly cmdline: string;
 }
 
-interface Files extends Sources {
+/** What a domain is built from. */
+export interface Files extends Sources {
   readonly kernelFile: Uint8Array;
   readonly ramdiskFile: Uint8Array | undefined;
 }
 
-/** Does what takes long of `loadPlan`, where it holds up nobody. */
+/** Does what takes long of `loadPlan`, where it holds up nobody. What a boot loader reads comes later, from `bootFiles`. */
 export async function prepare(config: DomainConfig): Promise<void> {
+  if (config.bootloader) return;
   try {
     await prepareKernel(filesOf(config, false).kernelFile);
   } catch (error) {
@@ -38,10 +43,24 @@ export async function prepare(config: DomainConfig): Promise<void> {
   }
 }
 
-export function loadPlan(config: DomainConfig): Loaded {
+/** What the boot loader finds, if there is one: read before the guest's disks are opened for it. */
+export async function bootFiles(config: DomainConfig): Promise<Files | undefined> {
+  if (!config.bootloader) return undefined;
+  try {
+    const files = await loaded(config.bootloader, config);
+    await prepareKernel(files.kernelFile);
+    return files;
+  } catch (error) {
+    if (error instanceof Unreadable) throw new Refused(error.message, ERROR.FAIL);
+    throw error;
+  }
+}
+
+/** `booted`: what `bootFiles` has found. */
+export function loadPlan(config: DomainConfig, booted?: Files): Loaded {
   let what = '';
   try {
-    const { kernelFile, ramdiskFile, ...sources } = filesOf(config, true);
+    const { kernelFile, ramdiskFile, ...sources } = booted ?? filesOf(config, true);
     const { kernel, ramdisk, cmdline } = sources;
     what = `kernel: ${kernel}${ramdisk === undefined ? '' : `, ramdisk: ${ramdisk}`}`;
     const image = elfImage(kernelFile);
@@ -63,7 +82,6 @@ export function loadPlan(config: DomainConfig): Loaded {
 
 function filesOf(config: DomainConfig, withRamdisk: boolean): Files {
   const { kernel = '', ramdisk, cmdline } = config;
-  if (config.bootloader) return loaded(config.bootloader, config);
   for (const path of [kernel, ramdisk]) if (path !== undefined) checkRegular(path);
   return {
     ...{ kernel, ramdisk, cmdline },
@@ -73,25 +91,33 @@ function filesOf(config: DomainConfig, withRamdisk: boolean): Files {
 }
 
 /** What the boot loader finds on the guest's disk; the configuration's own words come behind or instead. */
-function loaded({ name, args, source }: Bootloader, { kernel, ramdisk, cmdline }: DomainConfig): Files {
-  const options = bootloaderOptions(args);
+async function loaded({ name, args, source }: Bootloader, config: DomainConfig): Promise<Files> {
+  const { kernel, ramdisk, cmdline, disks } = config;
+  const own = bootloaderOptions(args);
+  const options = { kernel, ramdisk, ...own, args: [own.args, cmdline].filter(Boolean).join(' ') };
   try {
     checkRegular(source);
-    const booted = bootFrom(source, {
-      kernel,
-      ramdisk,
-      ...options,
-      args: [options.args, cmdline].filter(Boolean).join(' '),
-    });
+    const format = disks.find(({ target }) => target === source)?.format ?? 'raw';
+    const booted = format === 'raw' ? bootFrom(source, options) : await fromImage(source, format, options);
     return {
       ...{ kernel: booted.kernelPath, ramdisk: booted.ramdiskPath, cmdline: booted.args },
       ...{ kernelFile: booted.kernel, ramdiskFile: booted.ramdisk },
     };
   } catch (error) {
     if (error instanceof Unreadable) throw error;
-    const why = error instanceof BootError ? error.message : WHY[codeOf(error)];
+    const told = error instanceof BootError || error instanceof ImageError;
+    const why = told ? error.message : WHY[codeOf(error)];
     if (why === undefined) throw error;
     throw new Unreadable(`${name} finds nothing to boot on ${source}: ${why.replace(/\.$/, '')}.`);
+  }
+}
+
+async function fromImage(path: string, format: Format, options: BootOptions): Promise<Booted> {
+  const image = await open_image(path, { format, readonly: true });
+  try {
+    return await bootFromImage(image, options);
+  } finally {
+    await image.close();
   }
 }
 

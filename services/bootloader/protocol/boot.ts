@@ -71,7 +71,10 @@ export function treesOf(raw: Disk, offset?: number): Tree[] {
   const disk = new BoundedDisk(raw, { bytes: BUDGET });
   const head = Buffer.from(disk.read(0, Math.min(8, disk.size))).toString('latin1');
   const packed = PACKED.find(([magic]) => head.startsWith(magic));
-  if (packed) fail(`it is a ${packed[1]} image; a boot loader reads raw images: convert it (qemu-img convert -O raw)`);
+  if (packed)
+    fail(
+      `it is a ${packed[1]} image: say so in front of the device's name (disk=["FILE,${packed[1].toLowerCase()},xvda,w"])`,
+    );
   const parts = offset === undefined ? partitions(disk) : [{ from: offset, size: disk.size - offset }];
   const trees: Tree[] = [];
   let damage: BootError | undefined;
