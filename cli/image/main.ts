@@ -298,6 +298,7 @@ async function seed({ files, values }: ImageCommand): Promise<number> {
 const said = (path: string, { id, name }: Snapshot): void => out(`${path}: snapshot ${id}, ${name}\n`);
 
 const RUN: Record<ImageCommand['verb'], (command: ImageCommand) => Promise<number>> = {
+  build: (command) => import('./build.ts').then(({ build }) => build(command, out, complain)),
   create,
   info,
   check,

@@ -20,6 +20,27 @@ const SETTINGS = {
 } as const;
 
 export const VERBS = {
+  build: {
+    arguments: 'SYSTEM OUT',
+    about:
+      'makes a disk with a whole system (debian) from its packages; what a broken-off run has done is not done again.',
+    options: {
+      format: { ...FORMAT, help: 'the format of OUT (by its name, else raw)' },
+      size: { type: 'string', short: 's', value: 'SIZE', help: 'of the disk (2G); what is not used takes no room' },
+      hostname: { type: 'string', value: 'NAME', help: "the machine's name (debian)" },
+      include: { type: 'string', short: 'i', value: 'PACKAGE,…', multiple: true, help: 'these packages too' },
+      'authorized-keys': { type: 'string', short: 'k', value: 'FILE', help: 'keys with which ssh lets root in' },
+      'password-file': {
+        type: 'string',
+        value: 'FILE',
+        help: "root's password; without one the console asks for none",
+      },
+      full: { type: 'boolean', help: "documentation, translations and hardware's drivers too" },
+      cache: { type: 'string', value: 'FOLDER', help: 'where packages are kept (build/apt)' },
+      quiet: QUIET,
+      help: HELP,
+    },
+  },
   create: {
     arguments: 'FILE [SIZE]',
     about: 'makes an empty image; over another one (-b) it holds what differs from that.',
