@@ -15,6 +15,8 @@ type Value = ImageCommand['values'][string];
 const MAX_KEYS = 1 << 20;
 const MAX_PASSWORD = 4096;
 const DEFAULT_SIZE = '2G';
+/** What the system itself needs, and a little room. */
+const LEAST_SIZE = '768M';
 const HOSTNAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const PACKAGE = /^[a-z0-9][a-z0-9.+-]*(:[a-z0-9]+)?$/;
 
@@ -34,9 +36,11 @@ export async function build({ files, values }: ImageCommand, out: Say, complain:
     const file = text(values[name]);
     return file === undefined ? undefined : readInput(name, file, most);
   };
+  const size = parseSize(text(values.size) ?? DEFAULT_SIZE);
+  if (size < parseSize(LEAST_SIZE)) throw new UsageError(`--size: a Debian system takes at least ${LEAST_SIZE}.`);
   const options = {
     ...{ format, hostname, include, elfImage, full: Boolean(values.full) },
-    size: parseSize(text(values.size) ?? DEFAULT_SIZE),
+    size,
     authorizedKeys: given('authorized-keys', MAX_KEYS),
     password: passwordOf(given('password-file', MAX_PASSWORD)),
     cache: text(values.cache) ?? join(ROOT, 'build', 'apt'),

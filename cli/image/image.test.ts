@@ -67,6 +67,12 @@ test('a disk through all formats, with snapshots and resizes', async () => {
 /** Command line, exit code, what the sentence holds. */
 const CASES: [string, number, RegExp][] = [
   ['walk', 64, /no command 'image walk'.*--help/],
+  ['build debian', 64, /takes SYSTEM OUT/],
+  ['build plan9 x', 64, /makes debian, not 'plan9'/],
+  ['build debian x -s 1M', 64, /takes at least 768M/],
+  ['build debian x --hostname a_b', 64, /--hostname takes small letters/],
+  ['build debian x -i /etc', 64, /names of packages, not '\/etc'/],
+  ['build debian x --password-file none', 65, /none/],
   ['create', 64, /takes FILE \[SIZE\]/],
   ['create x', 64, /SIZE is missing/],
   ['create x 1Z', 64, /'1Z' is no size/],

@@ -42,19 +42,18 @@ export function debOf(debs: readonly string[], name: RegExp | string): string {
   return found;
 }
 
-/** `seed`: files for the script that configures. */
+/** `files`: the first program (`init`) and what it needs beside mke2fs and busybox. */
 export async function makeInstaller(
   debs: readonly string[],
   busyboxDeb: string,
-  script: Uint8Array,
-  seed: ReadonlyMap<string, Uint8Array>,
+  files: ReadonlyMap<string, Uint8Array>,
 ): Promise<Installer> {
   const kernelDeb = debOf(debs, /^linux-image-\d/);
   const module = (name: string): RegExp => new RegExp(`/${name}\\.ko$`);
   const [vmlinuz, ...modules] = await unpack(kernelDeb, [/^boot\/vmlinuz-/, ...MODULES.map(module)]);
   const [busybox] = await unpack(busyboxDeb, [/^(usr\/)?bin\/busybox$/]);
   const entries: CpioEntry[] = ['bin', 'dev', 'etc', 'lib', 'lib64', 'modules', 'proc', 'seed', 'sbin', 'sys'].map((name) => directory(name)); // prettier-ignore
-  entries.push(characterDevice('dev/console', 5, 1), file('init', script, 0o755), file('bin/busybox', busybox!.content, 0o755)); // prettier-ignore
+  entries.push(characterDevice('dev/console', 5, 1), file('bin/busybox', busybox!.content, 0o755)); // prettier-ignore
   entries.push(...COMMANDS.map((name) => link(`bin/${name}`, 'busybox')));
   entries.push(file('modules/order', Buffer.from(MODULES.map((name) => `${name}\n`).join(''))));
   MODULES.forEach((name, i) => entries.push(file(`modules/${name}.ko`, modules[i]!.content)));
@@ -68,7 +67,7 @@ export async function makeInstaller(
         );
       else entries.push(file(path, content, 0o755));
     }
-  for (const [name, content] of seed) entries.push(file(`seed/${name}`, content, 0o600));
+  for (const [name, content] of files) entries.push(file(name, content, 0o700));
   return { kernel: vmlinuz!.content, initrd: writeCpio(entries) };
 }
 

@@ -10,7 +10,7 @@ import { layOut, partitionTable } from '../gpt.ts';
 import { install, makeInstaller } from '../installer.ts';
 import { CHOSEN, FILTERS } from './packages.ts';
 import { writeRoot } from './root.ts';
-import { systemFiles } from './system.ts';
+import { GRUB, systemFiles } from './system.ts';
 
 export interface DebianOptions {
   format: Format;
@@ -49,11 +49,15 @@ export async function buildDebian(out: string, options: DebianOptions): Promise<
   options.signal?.throwIfAborted();
   const root = await rootArchive(apt, debs, wanted, options);
   const disk = await partDisk(out, root, options);
-  const own = (name: string): Uint8Array => readFileSync(join(import.meta.dirname, name));
-  const seed = new Map<string, Uint8Array>();
-  if (options.authorizedKeys) seed.set('authorized_keys', options.authorizedKeys);
-  if (options.password !== undefined) seed.set('password', Buffer.from(`root:${options.password}\n`));
-  const { kernel, initrd } = await makeInstaller(debs, busybox, own('install'), seed);
+  const own = (name: string): Buffer => readFileSync(join(import.meta.dirname, name));
+  const files = new Map<string, Uint8Array>([
+    ['init', own('install')],
+    ['configure', own('configure')],
+    ['grub.cfg', Buffer.from(GRUB)],
+  ]);
+  if (options.authorizedKeys) files.set('seed/authorized_keys', options.authorizedKeys);
+  if (options.password !== undefined) files.set('seed/password', Buffer.from(`root:${options.password}\n`));
+  const { kernel, initrd } = await makeInstaller(debs, busybox, files);
   await installed(options.elfImage(kernel), initrd, { disk, root, count: debs.length, options });
   await link(disk.path, out); // unlike a renamed one it takes nobody's place
   for (const path of [disk.path, disk.note]) await unlink(path);

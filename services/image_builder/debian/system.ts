@@ -1,6 +1,4 @@
 /** The files that are ours in a new Debian system, beside those of its packages. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Source } from '../apt.ts';
 import type { TarEntry } from '../tar.ts';
 import { entry } from './root.ts';
@@ -12,7 +10,7 @@ const INITRAMFS_MODULES = ['xen-blkfront', 'ext4', 'crc32c_generic', 'virtio_blk
 const INITRAMFS = 'MODULES=list\nBUSYBOX=n\nCOMPRESS=lz4\nCOMPRESSLEVEL=1\n';
 
 /** The links /vmlinuz and /initrd.img are kept by the kernel's packages, so this file need not change when a kernel comes or goes. */
-const GRUB = `# Read by the boot loader of the host (pygrub) and by GRUB. The links are kept by Debian's kernel packages; \`update-grub\` of grub-xen may replace this file.
+export const GRUB = `# Read by the boot loader of the host (pygrub) and by GRUB. The links are kept by Debian's kernel packages; \`update-grub\` of grub-xen may replace this file.
 set default=0
 set timeout=0
 menuentry 'Debian GNU/Linux' --id debian {
@@ -57,11 +55,7 @@ const sourcesList = (sources: readonly Source[]): string =>
     .map(({ uri, suite, component }) => `deb [signed-by=${KEYRING}] ${uri} ${suite} ${component}\n`)
     .join('');
 
-const own = (name: string): Uint8Array => readFileSync(join(import.meta.dirname, name));
-
 export const systemFiles = (sources: readonly Source[], filters: readonly string[]): TarEntry[] => [
-  entry('install/configure', own('configure'), { mode: 0o755 }),
-  entry('install/grub.cfg', GRUB),
   entry('etc/dpkg/dpkg.cfg.d/xenolith', filters.map((filter) => `${filter}\n`).join('')),
   entry('etc/apt/sources.list', sourcesList(sources)),
   entry('etc/default/locale', 'LANG=C.UTF-8\n'),
