@@ -34,7 +34,10 @@ Type=ether
 DHCP=yes
 `;
 
-/** An image may have many copies, and each is to be a machine of its own. */
+/**
+ * An image may have many copies, and each is to be a machine of its own. No RSA key: it would take longer than the rest of the first start, and no
+ * client of these years needs one.
+ */
 const HOST_KEYS = `[Unit]
 Description=Host keys of the SSH server, made at the first start
 ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
@@ -42,7 +45,8 @@ Before=ssh.service
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/ssh-keygen -A
+ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key
+ExecStart=-/usr/bin/ssh-keygen -q -t ecdsa -N "" -f /etc/ssh/ssh_host_ecdsa_key
 
 [Install]
 WantedBy=multi-user.target ssh.service
