@@ -74,7 +74,9 @@ export class DebianGuest {
     await this.waits(/root@\w+:~# /, 'the shell', LONG_MS);
     this.type('exec sh\n');
     await this.waits(/\n[^\n]*# $/, 'a plain shell', LONG_MS);
-    this.type("stty -echo cols 200; PS1=''; PS2=''; dmesg -n 1; echo rea''dy\n");
+    this.type(
+      "stty -echo cols 200; PS1=''; PS2=''; export SYSTEMD_PAGER=cat SYSTEMD_COLORS=0; dmesg -n 1; echo rea''dy\n",
+    );
     await this.waits(/ready\r?\n/, 'no echo', LONG_MS);
   }
 

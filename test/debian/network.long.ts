@@ -69,7 +69,7 @@ before(async () => {
     const disk = await overlay(image, join(b.folder, `${guest.name}.qcow2`));
     await guest.start(disk, { vif: [`bridge=lab,mac=${MAC}${i + 1}`], memory: 288 });
     await guest.login();
-    await guest.run('until networkctl is-online 2>/dev/null || ip -4 address show dev enX0 | grep -q inet; do sleep 0.5; done'); // prettier-ignore
+    await guest.run('until ip -4 address show dev enX0 | grep -q inet; do sleep 0.5; done'); // prettier-ignore
   }
 });
 after(async () => {
