@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import { join } from 'node:path';
 import { OUT } from '../build.ts';
 import { modules } from '../disk/build.ts';
-import { directory, file, writeCpio } from '../image/cpio.ts';
+import { directory, file, writeCpio } from '../../services/image_builder/cpio.ts';
 import { guestImage } from '../image/index.ts';
 
 /** In the order in which they are loaded. */
