@@ -142,6 +142,33 @@ export class Disks extends Devices<Disk, BlockService> {
     return this.get(domid, number)?.device.size;
   }
 
+  /**
+   * Does something with the images of disks that guests use while nobody has them open; the guests wait. Whatever happens they go on,
+   * with what is then under the images' names.
+   */
+  async whileHeld<T>(disks: readonly { domid: number; number: number }[], act: () => Promise<T>): Promise<T> {
+    const { service } = this;
+    const devices = disks.flatMap(({ domid, number }) => this.get(domid, number)?.device ?? []);
+    const resume = async (device: BlockDevice): Promise<void> => {
+      try {
+        await service!.resume(device);
+      } catch (error) {
+        this.log(`${device.image.path} cannot be opened again: ${(error as Error).message}`);
+        device.onBroken((error as Error).message);
+      }
+    };
+    const held: BlockDevice[] = [];
+    try {
+      for (const device of devices) {
+        held.push(device);
+        await service!.hold(device);
+      }
+      return await act();
+    } finally {
+      await Promise.all(held.map(resume));
+    }
+  }
+
   /** A new size, which the guest hears of. Throws OrderError, whose message is a sentence. */
   async resize(domid: number, number: number, size: number): Promise<void> {
     const disk = this.get(domid, number);

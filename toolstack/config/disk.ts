@@ -21,6 +21,8 @@ export interface DiskConfig {
   bps?: number;
   /** Writes wait while the disk below is full; else the guest gets an error. */
   waitsForRoom?: true;
+  /** Folder in which what is behind the image has to lie, if it is not the owner of the host who named it. */
+  within?: string | undefined;
 }
 
 const fail = (text: string, why: string): never => {
@@ -212,6 +214,7 @@ export function isDisk(given: unknown): given is DiskConfig {
     DISK_FORMATS.includes(d.format as DiskFormat) &&
     typeof d.vdev === 'string' &&
     vdevNumber(d.vdev) === d.number &&
+    (d.within === undefined || typeof d.within === 'string') &&
     [d.readonly, d.cdrom, d.discard].every((flag) => typeof flag === 'boolean') &&
     (d.sectorSize === undefined || d.sectorSize === 4096) &&
     (d.waitsForRoom === undefined || d.waitsForRoom === true) &&

@@ -15,11 +15,11 @@ const SECTOR_SIZE = 512;
 
 /** Undefined: there is nothing for the guest to see, as in an empty drive. */
 function optionsOf(disk: DiskConfig): DiskOptions | undefined {
-  const { target, format, vdev, number, readonly, cdrom, discard } = disk;
+  const { target, format, vdev, number, readonly, cdrom, discard, within } = disk;
   if (target === null) return undefined;
   const { sectorSize = SECTOR_SIZE, iops = 0, bps = 0, waitsForRoom } = disk;
   return {
-    ...{ vdev, number, image: { path: target, format, readonly }, cdrom, discard, sectorSize },
+    ...{ vdev, number, image: { path: target, format, readonly, within }, cdrom, discard, sectorSize },
     ...(iops + bps > 0 && { limits: { iops, bps } }),
     ...(waitsForRoom && { whenFull: 'wait' }),
   };

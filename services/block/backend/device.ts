@@ -30,9 +30,15 @@ export interface Carrier {
 }
 
 export class Device {
-  readonly image: DiskImage;
+  /** Of its image. */
+  readonly #path: string;
   readonly options: DeviceOptions;
   readonly #carrier: Carrier;
+  /** Undefined: it is somebody else's for a while, or could not be had again. */
+  #image: DiskImage | undefined;
+  #away = true;
+  /** Called when nothing is under way any more. */
+  #idle: (() => void) | undefined;
   /** Requests that the image is at work on. */
   #running = 0;
   /** A barrier waits for all before it, and all behind it wait for the barrier. */
@@ -47,24 +53,70 @@ export class Device {
   /** Bytes of the heap that its requests have. */
   held = 0;
   /** Those for which there was no room. */
-  #held: Pending[] = [];
+  #kept: Pending[] = [];
   #full = false;
 
-  constructor(image: DiskImage, options: DeviceOptions, carrier: Carrier) {
-    if (image.size % options.sectorSize !== 0)
-      throw new ImageError('range', `its size of ${image.size} bytes is no multiple of its sectors of ${options.sectorSize}.`); // prettier-ignore
+  /** Its image comes with `resume`. */
+  constructor(path: string, options: DeviceOptions, carrier: Carrier) {
     if (options.limits) this.limiter = new Limiter(options.limits);
-    this.image = image;
+    this.#path = path;
     this.options = options;
     this.#carrier = carrier;
+  }
+
+  /** Its image comes, or comes back, later: what is asked of it waits. */
+  get away(): boolean {
+    return this.#away;
+  }
+
+  /** Bytes. */
+  get size(): number {
+    return this.#image?.size ?? 0;
+  }
+
+  /** Lets the image go when all that is under way is done; what comes waits, and so does what waits for room. */
+  async hold(): Promise<void> {
+    if (this.#away) return;
+    this.#away = true;
+    if (this.#running > this.#kept.length) await new Promise<void>((resolve) => (this.#idle = resolve));
+    const image = this.#image;
+    this.#image = undefined;
+    await image?.close();
+  }
+
+  /** Goes on with this image. */
+  resume(image: DiskImage): void {
+    const { sectorSize } = this.options;
+    if (image.size % sectorSize !== 0)
+      throw new ImageError('range', `its size of ${image.size} bytes is no multiple of its sectors of ${sectorSize}.`); // prettier-ignore
+    this.#image = image;
+    this.#away = false;
+    this.#next();
+  }
+
+  /** There is no image to go on with: all that waits gets an error. */
+  lose(): void {
+    this.#away = false;
+    this.#next();
+  }
+
+  async resize(size: number): Promise<void> {
+    if (!this.#image) throw new ImageError('closed', 'it is not open just now: try again in a moment.');
+    await this.#image.resize(size);
+  }
+
+  async close(): Promise<void> {
+    await this.#image?.close();
   }
 
   /** May such a request be made at all? The answer's status, or undefined. Before any of its bytes are fetched. */
   refusal(sector: number, length: number, writes: boolean): number | undefined {
     const [at, { sectorSize }] = [sector * SECTOR, this.options];
-    if (writes && this.image.readonly) return ERROR;
     if (at % sectorSize !== 0 || length % sectorSize !== 0) return ERROR;
-    return at + length > this.image.size ? ERROR : undefined;
+    // Of one that waits for its image the image says it.
+    if (!this.#image) return this.#away ? undefined : ERROR;
+    if (writes && this.#image.readonly) return ERROR;
+    return at + length > this.#image.size ? ERROR : undefined;
   }
 
   /** Requests in the order in which they were taken; their bytes, if they write any, are in the heap. Those that lie one behind the other are done as one. */
@@ -84,17 +136,17 @@ export class Device {
   }
 
   #submit(run: readonly Pending[]): void {
-    if (this.#barrier || this.#queue.length > 0) this.#queue.push(...run);
-    else if (run.length === 1) this.#start(run[0]!);
-    else this.#startMany(run);
+    if (this.#away || this.#barrier || this.#queue.length > 0) this.#queue.push(...run);
+    else if (run.length > 1 && this.#image) this.#startMany(this.#image, run);
+    else for (const pending of run) this.#start(pending);
   }
 
-  #startMany(run: readonly Pending[]): void {
+  #startMany(image: DiskImage, run: readonly Pending[]): void {
     this.#running += run.length;
     const buffers = run.map((pending) => this.#carrier.bytes(pending));
     const [first] = run as [Pending];
     const at = 'sector' in first.request ? first.request.sector * SECTOR : 0;
-    const work = writes(first) ? this.image.write(at, buffers) : this.image.read(at, buffers);
+    const work = writes(first) ? image.write(at, buffers) : image.read(at, buffers);
     work.then(
       () => run.forEach((pending) => this.#end(pending, OKAY)),
       // Which of them it was is found out one by one.
@@ -121,37 +173,38 @@ export class Device {
     return this.#carryOut(pending).then(
       () => this.#end(pending, OKAY),
       (error: Error & { kind?: string }) => {
-        if (error.kind === 'no_space' && this.#hold(pending)) return;
-        if (error.kind !== 'range') this.#carrier.report(`${this.image.path}: ${error.message}`);
+        if (error.kind === 'no_space' && this.#keep(pending)) return;
+        if (error.kind !== 'range' && this.#image) this.#carrier.report(`${this.#path}: ${error.message}`);
         this.#end(pending, pending.request.op === 'discard' && error.kind === 'unsupported' ? EOPNOTSUPP : ERROR);
       },
     );
   }
 
   /** Keeps it until there is room, if that is what is wanted and its front end is still there. */
-  #hold(pending: Pending): boolean {
+  #keep(pending: Pending): boolean {
     if (this.options.whenFull !== 'wait' || pending.ring.stopped) return false;
-    this.#held.push(pending);
+    this.#kept.push(pending);
+    this.#lookIdle();
     if (this.#full) return true;
     this.#full = true;
-    this.#carrier.report(`${this.image.path}: the disk is full; the guest's writes wait until there is room.`);
+    this.#carrier.report(`${this.#path}: the disk is full; the guest's writes wait until there is room.`);
     void this.#untilRoom();
     return true;
   }
 
   async #untilRoom(): Promise<void> {
-    while (this.#held.length > 0) {
+    while (this.#kept.length > 0) {
       await sleep(RETRY_MS);
-      await Promise.all(this.#held.splice(0).map((pending) => this.#attempt(pending)));
+      if (!this.#away) await Promise.all(this.#kept.splice(0).map((pending) => this.#attempt(pending)));
     }
     this.#full = false;
-    this.#carrier.report(`${this.image.path}: no write waits for room any more.`);
+    this.#carrier.report(`${this.#path}: no write waits for room any more.`);
   }
 
   /** The ring goes: what is kept for it gets an error. */
   giveUp(ring: Ring): void {
-    const kept = this.#held.filter((pending) => pending.ring === ring);
-    this.#held = this.#held.filter((pending) => pending.ring !== ring);
+    const kept = this.#kept.filter((pending) => pending.ring === ring);
+    this.#kept = this.#kept.filter((pending) => pending.ring !== ring);
     for (const pending of kept) this.#end(pending, ERROR);
   }
 
@@ -159,15 +212,26 @@ export class Device {
     this.#running--;
     if (pending.request.op === 'barrier') this.#barrier = false;
     this.#carrier.done(pending, status);
+    this.#lookIdle();
+    this.#next();
+  }
+
+  /** Those that wait for room are not under way. */
+  #lookIdle(): void {
+    if (this.#running === this.#kept.length) this.#idle?.();
+  }
+
+  #next(): void {
     const queue = this.#queue;
-    while (queue.length > 0 && !this.#barrier) {
+    while (queue.length > 0 && !this.#barrier && !this.#away) {
       if (queue[0]!.request.op === 'barrier' && this.#running > 0) return;
       this.#start(queue.shift()!);
     }
   }
 
   async #carryOut(pending: Pending): Promise<void> {
-    const { image } = this;
+    const image = this.#image;
+    if (!image) throw new ImageError('closed', 'it is not open.');
     const { request } = pending;
     switch (request.op) {
       case 'read':

@@ -125,9 +125,12 @@ export class Engine implements Carrier {
     this.#begin();
   }
 
-  /** Whether something is to be taken of the ring now. A device that has used up what its limit allows is looked at again when more may be. */
+  /**
+   * Whether something is to be taken of the ring now. Of a device whose image is away requests stay where they are: in the heap they would be in the way of
+   * others. A device that has used up what its limit allows is looked at again when more may be.
+   */
   #open({ device, stopped }: Ring): boolean {
-    if (stopped) return false;
+    if (stopped || device.away) return false;
     if (this.#waiting.has(device)) {
       this.#left = true;
       return false;

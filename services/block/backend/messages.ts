@@ -6,6 +6,8 @@ export interface ImageOptions {
   path: string;
   format: 'raw' | 'qcow2' | 'vhd';
   readonly: boolean;
+  /** What is behind it lies in this folder, or it is not opened. */
+  within?: string | undefined;
 }
 
 export interface DeviceFacts {
@@ -15,8 +17,13 @@ export interface DeviceFacts {
 
 /** Each is answered, in any order. */
 export type Order =
-  | { order: 'open'; device: number; image: ImageOptions; options: DeviceOptions }
+  /** `held`: its image is somebody else's just now. */
+  | { order: 'open'; device: number; image: ImageOptions; options: DeviceOptions; held: boolean }
   | { order: 'close'; device: number }
+  /** Finishes what is under way and lets the image go; what comes waits. */
+  | { order: 'hold'; device: number }
+  /** Goes on with what is now under the image's name. */
+  | { order: 'resume'; device: number; image: ImageOptions }
   | { order: 'resize'; device: number; size: number }
   | { order: 'attach'; ring: RingDescription }
   | { order: 'detach'; ring: number };

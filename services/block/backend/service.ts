@@ -18,6 +18,8 @@ export interface BlockDevice {
   readonly image: ImageOptions;
   readonly options: DeviceOptions;
   size: number;
+  /** Its image is not open: somebody changes what is behind it. */
+  held: boolean;
   readonly rings: Map<number, { ring: FrontRing; description: RingDescription }>;
   /** Called when its front end has broken the protocol. */
   onBroken: (why: string) => void;
@@ -46,11 +48,11 @@ export class BlockService {
     const devices = [...this.#devices.values()];
     await Promise.all(
       devices.map(async (device) => {
-        const { id, image, options } = device;
+        const { id, image, options, held } = device;
         try {
           // All at once: on a busy machine each answer that is waited for costs a turn of the processor.
           const rings = [...device.rings.values()].map(({ description }) => description);
-          const due = [call({ order: 'open', device: id, image, options })];
+          const due = [call({ order: 'open', device: id, image, options, held })];
           for (const ring of rings) due.push(call({ order: 'attach', ring }));
           await Promise.all(due);
         } catch (error) {
@@ -71,8 +73,8 @@ export class BlockService {
   /** Opens an image; throws OrderError, whose message is a sentence. */
   async open(image: ImageOptions, options: DeviceOptions): Promise<BlockDevice> {
     const id = this.#next++;
-    const facts = await this.supervisor.call({ order: 'open', device: id, image, options });
-    const device = { id, image, options, size: facts!.size, rings: new Map(), onBroken: () => {} };
+    const facts = await this.supervisor.call({ order: 'open', device: id, image, options, held: false });
+    const device = { id, image, options, size: facts!.size, held: false, rings: new Map(), onBroken: () => {} };
     this.#devices.set(id, device);
     return device;
   }
@@ -81,6 +83,20 @@ export class BlockService {
     for (const ring of [...device.rings.keys()]) await this.detach(device, ring);
     if (!this.#devices.has(device.id)) return;
     await this.supervisor.call({ order: 'close', device: device.id }).finally(() => this.#devices.delete(device.id));
+  }
+
+  /** Finishes what is under way and closes the image; the guest's requests wait until it is resumed. */
+  async hold(device: BlockDevice): Promise<void> {
+    device.held = true;
+    await this.supervisor.call({ order: 'hold', device: device.id });
+  }
+
+  /** Opens what now is under the image's name, and goes on. */
+  async resume(device: BlockDevice): Promise<void> {
+    const { id, image } = device;
+    const call = this.supervisor.call({ order: 'resume', device: id, image });
+    const facts = await call.finally(() => (device.held = false));
+    if (facts) device.size = facts.size;
   }
 
   async resize(device: BlockDevice, size: number): Promise<void> {

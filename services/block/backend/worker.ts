@@ -3,7 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { Box, type BoxData } from '../../../platform/box.ts';
 import { whenBegun } from '../../../platform/service_domain.ts';
 import { open_image } from '../image/open.ts';
-import { Device, type DeviceOptions } from './device.ts';
+import { Device } from './device.ts';
 import { Engine } from './engine.ts';
 import type { DeviceFacts, FromWorker, ImageOptions, Order, ToWorker } from './messages.ts';
 
@@ -21,34 +21,58 @@ function main(data: BoxData): void {
     if (!device) throw new Error(`there is no device ${id}`);
     return device;
   };
-  const opened = async ({ path, format, readonly }: ImageOptions, options: DeviceOptions): Promise<Device> => {
-    const image = await open_image(path, { format, readonly });
+  const opened = async (device: Device, { path, format, readonly, within }: ImageOptions): Promise<Device> => {
+    const backing = within === undefined ? 'follow' : { within };
+    const image = await open_image(path, { format, readonly, backing });
     try {
-      return new Device(image, options, engine);
+      device.resume(image);
+      return device;
     } catch (error) {
       await image.close();
       throw error;
+    }
+  };
+  /** The image is back; what its rings have got meanwhile is begun. */
+  const resume = async (device: Device, image: ImageOptions): Promise<void> => {
+    try {
+      await opened(device, image);
+    } catch (error) {
+      device.lose();
+      throw error;
+    } finally {
+      engine.work();
     }
   };
 
   async function carryOut(order: Order): Promise<DeviceFacts | null> {
     switch (order.order) {
       case 'open': {
-        const opening = opened(order.image, order.options);
+        const device = new Device(order.image.path, order.options, engine);
+        const opening = order.held ? Promise.resolve(device) : opened(device, order.image);
         devices.set(order.device, opening);
         opening.catch(() => devices.delete(order.device));
-        return { size: (await opening).image.size };
+        return { size: (await opening).size };
       }
       case 'close': {
         const device = await find(order.device);
         devices.delete(order.device);
-        await device.image.close();
+        await device.close();
         return null;
       }
+      case 'hold':
+        await (await find(order.device)).hold();
+        return null;
+      case 'resume': {
+        // Closed meanwhile: its guest has ended.
+        const device = await devices.get(order.device);
+        // Not away: an order that is given again, since nobody knows whether it had been carried out.
+        if (device?.away) await resume(device, order.image);
+        return device ? { size: device.size } : null;
+      }
       case 'resize': {
-        const { image } = await find(order.device);
-        await image.resize(order.size);
-        return { size: image.size };
+        const device = await find(order.device);
+        await device.resize(order.size);
+        return { size: device.size };
       }
       case 'attach':
         engine.add(order.ring, await find(order.ring.device));
