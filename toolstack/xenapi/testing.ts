@@ -80,6 +80,15 @@ export const VM_RECORD = {
   ...{ blocked_operations: {}, suspend_SR: 'OpaqueRef:NULL', version: 0, generation_id: '' },
 };
 
+export const diskRecord = (SR: string, virtual_size = 8 * 2 ** 20, rest = {}) => ({
+  ...{ name_label: 'd', name_description: '', SR, virtual_size, type: 'user', sharable: false, read_only: false },
+  ...{ other_config: {}, ...rest },
+});
+export const driveRecord = (VM: string, VDI: string, rest = {}) => ({
+  ...{ VM, VDI, userdevice: 'autodetect', bootable: true, mode: 'RW', type: 'Disk', empty: VDI === 'OpaqueRef:NULL' },
+  ...{ other_config: {}, qos_algorithm_type: '', qos_algorithm_params: {}, ...rest },
+});
+
 /** The port of a plain listener. */
 export async function listen(t: Cleanup, { xapi }: Bed): Promise<number> {
   const http = new HttpServer(xapi);

@@ -9,6 +9,7 @@ import { HANDLERS } from './handlers.ts';
 import { makeRoles } from './rbac/rbac.ts';
 import { firstStorage } from './SR/messages.ts';
 import { Storage } from './SR/storage.ts';
+import { holdDisks } from './VBD/attach.ts';
 import { Attempts } from './session/attempts.ts';
 import { Sessions } from './session/sessions.ts';
 import type { Users } from './session/users.ts';
@@ -60,7 +61,7 @@ export class Xapi {
     this.tasks = new Tasks(db);
     this.events = new Events(db);
     this.power = new Power(this);
-    this.storage = new Storage(db, storage);
+    this.storage = new Storage(db, storage, (vdis, act) => holdDisks(this, vdis, act), log);
     makeRoles(db);
     takeInventory(this, { facts: xenops.facts(), address, certificate });
     firstStorage(this);
@@ -98,6 +99,7 @@ export class Xapi {
   async close(): Promise<void> {
     clearInterval(this.#timer);
     this.events.close();
+    await this.storage.close();
     await this.db.close();
   }
 }

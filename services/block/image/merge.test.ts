@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { DiskImage } from './image.ts';
-import { merge_images } from './merge.ts';
+import { merge_down, merge_images } from './merge.ts';
 import { create_image, open_image } from './open.ts';
 
 const MIB = 2 ** 20;
@@ -75,6 +75,15 @@ for (const format of ['qcow2', 'vhd'] as const)
         assert.ok((await contents(path('merged'), format)).equals(await contents(path(name), format)), `seed ${seed}`);
         rmSync(path('merged'));
       }
+      const before = await contents(path(names[2]), format);
+      const [top, into] = [
+        await open_image(path(names[2]), { format, readonly: true, lock: false }),
+        await open_image(path(names[1]), { format }),
+      ];
+      await merge_down(top, into);
+      await into.close();
+      await top.close();
+      for (const name of [names[1], names[2]]) assert.ok((await contents(path(name), format)).equals(before), name);
     }
   });
 

@@ -41,3 +41,24 @@ export async function merge_images(top: DiskImage, to: DiskImage, options: CopyO
   await walk(top, 0, top.size, top.backing);
   await to.flush();
 }
+
+/** Writes what `top` itself says into what is behind it (`into`): read through `top` nothing changes, at any moment. */
+export async function merge_down(top: DiskImage, into: DiskImage, options: CopyOptions = {}): Promise<void> {
+  const buffer = Buffer.alloc(CHUNK);
+  if (into.size < top.size) await into.resize(top.size);
+  for (let at = 0; at < top.size; )
+    for (const { kind, length } of await top.map(at, top.size - at)) {
+      const end = at + length;
+      if (kind === 'zero') await into.write_zeroes(at, length);
+      for (; kind === 'data' && at < end; at += CHUNK) {
+        options.signal?.throwIfAborted();
+        const bytes = buffer.subarray(0, Math.min(CHUNK, end - at));
+        await top.read(at, [bytes]);
+        await into.write(at, [bytes]);
+      }
+      options.signal?.throwIfAborted();
+      at = end;
+      options.onProgress?.(at);
+    }
+  await into.flush();
+}

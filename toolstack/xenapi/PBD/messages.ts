@@ -27,6 +27,7 @@ export const PBD: Handlers = {
     xapi.storage.assertThere(sr);
     xapi.db.set(pbd, { currently_attached: true });
     await xapi.storage.scan(sr);
+    xapi.storage.chains.kick(sr);
   },
   'PBD.unplug': (args, { xapi }) => {
     const { db } = xapi;

@@ -37,3 +37,17 @@ export function assertAttachable({ db, storage }: Xapi, vbd: Row): void {
     if (writes || other.text('mode') === 'RW') throw new Failure('VDI_IN_USE', vdi.ref, 'attach');
   }
 }
+
+/** Disks that the VM's guest would have. */
+export function disksOf({ db }: Xapi, vm: Row): Row[] {
+  return vm.refs('VBDs').flatMap((ref) => db.find('VDI', db.row('VBD', ref).text('VDI')) ?? []);
+}
+
+/** While their images are changed guests have these disks, but wait for what they ask of them. */
+export function holdDisks<T>({ db, xenops }: Xapi, vdis: readonly Row[], act: () => Promise<T>): Promise<T> {
+  const held = vdis
+    .flatMap((vdi) => vdi.refs('VBDs').map((ref) => db.row('VBD', ref)))
+    .filter((vbd) => vbd.flag('currently_attached'))
+    .map((vbd) => ({ uuid: db.row('VM', vbd.text('VM')).uuid, device: Number(vbd.text('userdevice')) }));
+  return held.length === 0 ? act() : xenops.whileHeld(held, act);
+}

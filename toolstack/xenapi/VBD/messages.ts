@@ -29,6 +29,12 @@ function live(xapi: Xapi, vbd: Row): Row {
   return vm;
 }
 
+/** What is in it now. */
+const disksIn = ({ db }: Xapi, vbd: Row): Row[] => {
+  const vdi = db.find('VDI', vbd.text('VDI'));
+  return vdi ? [vdi] : [];
+};
+
 async function unplug(xapi: Xapi, vbd: Row, force: boolean): Promise<void> {
   if (!vbd.flag('currently_attached')) throw new Failure('DEVICE_ALREADY_DETACHED', vbd.ref);
   const vm = live(xapi, vbd);
@@ -40,6 +46,7 @@ async function unplug(xapi: Xapi, vbd: Row, force: boolean): Promise<void> {
     throw new Failure('DEVICE_DETACH_REJECTED', 'VBD', vbd.ref, error.params[0] ?? '');
   }
   xapi.db.set(vbd, { currently_attached: false, device: '' });
+  for (const vdi of disksIn(xapi, vbd)) xapi.storage.released(vdi);
 }
 
 async function changeDisc(xapi: Xapi, vbd: Row, vdi: string): Promise<void> {
@@ -47,7 +54,8 @@ async function changeDisc(xapi: Xapi, vbd: Row, vdi: string): Promise<void> {
   xapi.db.set(vbd, { VDI: vdi, empty: vdi === NULL_REF });
   if (!vbd.flag('currently_attached')) return;
   try {
-    await xapi.xenops.changeCd(live(xapi, vbd).uuid, describeDisk(xapi, vbd));
+    const { uuid } = live(xapi, vbd);
+    await xapi.storage.opening(disksIn(xapi, vbd), () => xapi.xenops.changeCd(uuid, describeDisk(xapi, vbd)));
   } catch (error) {
     xapi.db.set(vbd, before);
     throw error;
@@ -92,7 +100,7 @@ export const VBD: Handlers = {
     // Before anybody else looks at the disk.
     xapi.db.set(vbd, { currently_attached: true, device: deviceName(vbd) });
     try {
-      await xapi.xenops.plugDisk(vm.uuid, disk);
+      await xapi.storage.opening(disksIn(xapi, vbd), () => xapi.xenops.plugDisk(vm.uuid, disk));
     } catch (error) {
       xapi.db.set(vbd, { currently_attached: false, device: '' });
       throw error;

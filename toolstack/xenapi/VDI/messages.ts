@@ -1,12 +1,19 @@
-import { NULL_REF } from '../../../spec/xenapi/types.ts';
-import { Failure } from '../failure.ts';
 import type { Handler, Handlers } from '../messages.ts';
 import { timeText } from '../rpc/decode.ts';
+import type { Row } from '../database/row.ts';
+import type { Value } from '../../../spec/xenapi/types.ts';
 
 const setting =
   (field: string): Handler =>
   (args, { xapi }) =>
     xapi.db.set(args.row('self'), { [field]: args.value('value') });
+
+/** What makes a copy a frozen one. */
+export const frozenOf = (vdi: Row): Record<string, Value> => ({
+  is_a_snapshot: true,
+  snapshot_of: vdi.ref,
+  snapshot_time: timeText(Date.now()),
+});
 
 export const VDI: Handlers = {
   'VDI.create': async (args, { xapi }) => {
@@ -23,18 +30,19 @@ export const VDI: Handlers = {
   'VDI.resize': (args, { xapi }) => xapi.storage.resize(args.row('vdi'), args.number('size')),
   'VDI.clone': async (args, { xapi }) => {
     const vdi = args.row('vdi');
-    return (await xapi.storage.copy(vdi, xapi.db.row('SR', vdi.text('SR')), 'clone')).ref;
+    return (await xapi.storage.freeze([{ vdi, values: {} }], 'clone'))[0].ref;
   },
   'VDI.snapshot': async (args, { xapi }) => {
     const vdi = args.row('vdi');
-    const frozen = { is_a_snapshot: true, snapshot_of: vdi.ref, snapshot_time: timeText(Date.now()) };
-    return (await xapi.storage.copy(vdi, xapi.db.row('SR', vdi.text('SR')), 'snapshot', frozen)).ref;
+    return (await xapi.storage.freeze([{ vdi, values: frozenOf(vdi) }], 'snapshot'))[0].ref;
   },
-  'VDI.copy': async (args, { xapi }) => {
-    // Copies onto a base or into another disk are not there yet.
-    if (args.text('base_vdi') !== NULL_REF || args.text('into_vdi') !== NULL_REF)
-      throw new Failure('SR_OPERATION_NOT_SUPPORTED', args.text('sr'));
-    return (await xapi.storage.copy(args.row('vdi'), args.row('sr'), 'copy')).ref;
+  'VDI.copy': async (args, { xapi, task }) => {
+    const [vdi, into, base] = [args.row('vdi'), args.rowOrNull('into_vdi'), args.rowOrNull('base_vdi')];
+    if (into) {
+      await xapi.storage.copyInto(vdi, into, base, task);
+      return into.ref;
+    }
+    return (await xapi.storage.copy(vdi, args.row('sr'), 'copy', {}, task)).ref;
   },
   'VDI.update': (args, { xapi }) => xapi.storage.measure(xapi.db.row('SR', args.row('vdi').text('SR'))),
   'VDI.set_name_label': setting('name_label'),

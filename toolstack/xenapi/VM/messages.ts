@@ -46,17 +46,27 @@ const record: Handlers = {
   },
   'VM.clone': (args, { xapi, task }) => {
     const vm = args.row('vm');
-    return operate(xapi, vm, 'clone', task, async () => (await copy(xapi, vm, args.text('new_name'), 'clone')).ref);
+    return operate(
+      xapi,
+      vm,
+      'clone',
+      task,
+      async () => (await copy(xapi, vm, args.text('new_name'), 'clone', { task })).ref,
+    );
   },
   'VM.copy': (args, { xapi, task }) => {
     const vm = args.row('vm');
     return operate(xapi, vm, 'copy', task, async () => {
-      return (await copy(xapi, vm, args.text('new_name'), 'copy', args.rowOrNull('sr'))).ref;
+      const sr = args.rowOrNull('sr');
+      return (await copy(xapi, vm, args.text('new_name'), 'copy', { task, ...(sr && { sr }) })).ref;
     });
   },
   'VM.snapshot': (args, { xapi, task }) => {
     const vm = args.row('vm');
-    return operate(xapi, vm, 'snapshot', task, async () => (await snapshot(xapi, vm, args.text('new_name'))).ref);
+    const ignored = args.list('ignore_vdis');
+    return operate(xapi, vm, 'snapshot', task, async () => {
+      return (await snapshot(xapi, vm, args.text('new_name'), ignored)).ref;
+    });
   },
   'VM.provision': async (args, { xapi, task }) => {
     const vm = args.row('vm');

@@ -5,7 +5,7 @@ import { Failure } from '../failure.ts';
 import { tell } from '../message/messages.ts';
 import type { Task } from '../task/tasks.ts';
 import type { Xapi } from '../xapi.ts';
-import { assertAttachable, describeDisk } from '../VBD/attach.ts';
+import { assertAttachable, describeDisk, disksOf } from '../VBD/attach.ts';
 import { guestSays } from '../VM_guest_metrics/guest.ts';
 import { describeNic } from '../VIF/attach.ts';
 import type { MachineDescription, Reason } from '../xenops/xenops.ts';
@@ -82,7 +82,8 @@ export class Power {
     this.#hold(vm, true);
     let domid: number;
     try {
-      domid = await this.#xapi.xenops.start(machine, paused);
+      const { storage, xenops } = this.#xapi;
+      domid = await storage.opening(disksOf(this.#xapi, vm), () => xenops.start(machine, paused));
     } catch (error) {
       this.#hold(vm, false);
       throw error;

@@ -3,7 +3,7 @@ import { NULL_REF, type Value } from '../../../spec/xenapi/types.ts';
 import type { Row } from '../database/row.ts';
 import { timeText } from '../rpc/decode.ts';
 import type { Xapi } from '../xapi.ts';
-import { deviceName } from '../VBD/attach.ts';
+import { deviceName, disksOf } from '../VBD/attach.ts';
 import { updateAllowed } from './operations.ts';
 
 const DEVICES = { VBDs: 'VBD', VIFs: 'VIF', VUSBs: 'VUSB', VGPUs: 'VGPU' };
@@ -31,6 +31,7 @@ export function halted(xapi: Xapi, vm: Row): void {
     db.set(vm, { ...gone, power_state: 'Halted', guest_metrics: NULL_REF });
     updateAllowed(xapi, vm);
   });
+  for (const vdi of disksOf(xapi, vm)) xapi.storage.released(vdi);
 }
 
 /** Its domain is there. */

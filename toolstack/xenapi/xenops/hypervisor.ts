@@ -78,9 +78,9 @@ async function toldLater<T>(act: () => Promise<T>): Promise<T> {
 
 const vdevOf = (device: number): string => `xvd${String.fromCharCode(97 + device)}`;
 
-function diskConfig({ device, path, format, readonly, cd }: DiskDescription): DiskConfig {
+function diskConfig({ device, path, format, readonly, cd, within }: DiskDescription): DiskConfig {
   const vdev = vdevOf(device);
-  return { target: path, format, vdev, number: vdevNumber(vdev)!, readonly, cdrom: cd, discard: !readonly };
+  return { target: path, format, vdev, number: vdevNumber(vdev)!, readonly, cdrom: cd, discard: !readonly, within };
 }
 
 function vifConfig({ device, mac, bridge, mtu, addresses, rate }: NicDescription): VifConfig {
@@ -270,6 +270,14 @@ export class Hypervisor implements Xenops {
     const { path, device } = disk;
     const target = path === null ? null : diskConfig(disk);
     return toldLater(() => changeCd(this.#domains, this.#domid(uuid), vdevOf(device), target));
+  }
+
+  whileHeld<T>(disks: readonly { uuid: string; device: number }[], act: () => Promise<T>): Promise<T> {
+    const list = disks.flatMap(({ uuid, device }) => {
+      const domid = this.#machines.get(uuid)?.domid;
+      return domid === undefined ? [] : [{ domid, number: vdevNumber(vdevOf(device))! }];
+    });
+    return this.#domains.host.disks.whileHeld(list, act);
   }
 
   #domid(uuid: string): number {

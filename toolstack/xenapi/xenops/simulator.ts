@@ -135,6 +135,10 @@ export class Simulator implements Xenops {
     }));
   }
 
+  whileHeld<T>(_disks: readonly unknown[], act: () => Promise<T>): Promise<T> {
+    return act();
+  }
+
   sysrq(uuid: string, key: string): void {
     this.#console += `(XEN) sysrq ${key} for domain ${this.#find(uuid).domid}\n`;
   }

@@ -51,6 +51,8 @@ export interface DiskDescription {
   format: 'raw' | 'qcow2' | 'vhd';
   readonly: boolean;
   cd: boolean;
+  /** Folder in which what is behind the image has to lie. */
+  within?: string;
 }
 
 export interface NicDescription {
@@ -91,6 +93,8 @@ export interface Xenops {
   unplugDisk(uuid: string, device: number, force: boolean): Promise<void>;
   /** Another disc, or none, in a drive. */
   changeCd(uuid: string, disk: DiskDescription): Promise<void>;
+  /** Does something while nobody has the images of these disks open; the guests wait, and go on with what is there then. */
+  whileHeld<T>(disks: readonly { uuid: string; device: number }[], act: () => Promise<T>): Promise<T>;
   sysrq(uuid: string, key: string): void;
   trigger(uuid: string, trigger: string): void;
   /** The hypervisor's console. */
