@@ -186,7 +186,7 @@ export class Storage {
 
   /** Nothing is being done with its image. */
   assertIdle(vdi: Row): void {
-    if (Object.keys(vdi.map('current_operations')).length > 0)
+    if (Object.keys(vdi.map('current_operations')).length > 0 || vdi.flag('storage_lock'))
       throw new Failure('OTHER_OPERATION_IN_PROGRESS', 'VDI', vdi.ref);
   }
 
@@ -237,7 +237,7 @@ export class Storage {
 
   #add(sr: Row, values: Record<string, Value>): Row {
     return this.#db.change(() => {
-      const row = this.#db.create('VDI', { ...values, SR: sr.ref, managed: true, missing: false, storage_lock: false });
+      const row = this.#db.create('VDI', { ...values, SR: sr.ref, managed: true, missing: false, storage_lock: true });
       const format = row.map('sm_config')['image-format'] as Format;
       this.#db.set(row, { location: `${row.uuid}.${EXTENSIONS[format]}`, allowed_operations: ALLOWED });
       return row;
@@ -250,7 +250,9 @@ export class Storage {
     return this.#add(sr, { ...kept, sm_config: { 'image-format': this.image(vdi).format }, ...values });
   }
 
+  /** Its file is there: the record is kept from now on. */
   #done(row: Row): Row {
+    this.#db.set(row, { storage_lock: false });
     this.taken(row);
     this.measure(this.#db.row('SR', row.text('SR')));
     return row;

@@ -14,12 +14,12 @@ import { updateAllowed } from './operations.ts';
 type Values = Record<string, Value>;
 
 /** What is the domain's, not the VM's, and begins anew with each record. */
-const OWN = {
+export const OWN = {
   ...{ power_state: 'Halted', domid: -1, resident_on: NULL_REF, scheduled_to_be_resident_on: NULL_REF },
   ...{ suspend_VDI: NULL_REF, guest_metrics: NULL_REF, current_operations: {}, allowed_operations: [] },
   ...{ last_booted_record: '', last_boot_CPU_flags: {}, requires_reboot: false, is_control_domain: false },
 };
-const NO_SNAPSHOT = {
+export const NO_SNAPSHOT = {
   ...{ is_a_snapshot: false, snapshot_of: NULL_REF, snapshot_time: '19700101T00:00:00Z', snapshot_info: {} },
   ...{ snapshot_metadata: '', transportable_snapshot_id: '', is_vmss_snapshot: false },
 };

@@ -1,6 +1,19 @@
 /** All transfers, by method and path. */
+import { exportMetadata, exportVm } from '../xva/export.ts';
+import { importMetadata, importVm } from '../xva/import.ts';
 import { serveTransfer, type TransferRoute } from './transfer.ts';
 
-const TRANSFERS: readonly TransferRoute[] = [];
+const TRANSFERS: readonly TransferRoute[] = [
+  { ...{ method: 'GET', path: '/export', name: 'get_export', allowed: 'vm-admin', task: 'VM.export' }, run: exportVm },
+  { ...{ method: 'PUT', path: '/import', name: 'put_import', allowed: 'vm-admin', task: 'VM.import' }, run: importVm },
+  {
+    ...{ method: 'GET', path: '/export_metadata', name: 'get_export_metadata', allowed: 'vm-admin' },
+    ...{ task: 'VM.metadata_export', run: exportMetadata },
+  },
+  {
+    ...{ method: 'PUT', path: '/import_metadata', name: 'put_import_metadata', allowed: 'vm-admin' },
+    ...{ task: 'VM.metadata_import', run: importMetadata },
+  },
+];
 
 export const TRANSFER_ROUTES = TRANSFERS.map((route) => [route.method, route.path, serveTransfer(route)] as const);

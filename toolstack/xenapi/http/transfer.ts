@@ -93,13 +93,22 @@ export class Transfer {
     this.response.flushHeaders();
   }
 
-  /** Waits for a client that is slower than we are. */
-  async write(bytes: Uint8Array): Promise<void> {
+  #kept: Uint8Array | undefined;
+
+  /** Waits for a client that is slower than we are. The last piece is kept back until everything else is done. */
+  async write(piece: Uint8Array): Promise<void> {
     this.task.checkCancelled();
+    const bytes = this.#kept;
+    this.#kept = piece;
+    if (!bytes) return;
     if (this.response.destroyed) throw new Failure('CLIENT_ERROR', 'the client has gone');
     if (!this.response.write(bytes)) await this.#while(this.response, () => drained(this.response));
     this.task.checkCancelled();
     if (this.response.destroyed) throw new Failure('CLIENT_ERROR', 'the client has gone');
+  }
+
+  end(text: string): void {
+    this.response.end(this.#kept ?? text);
   }
 
   /** The body's bytes. */
@@ -204,15 +213,16 @@ async function answer(route: TransferRoute, asked: Asked): Promise<void> {
   // An upload whose sender has cut the connection may be whole.
   const signal = route.method === 'PUT' ? undefined : gone.signal;
   const task = new Task(xapi.db, row, signal);
+  const transfer = new Transfer({ ...asked, task });
   const work = async (): Promise<Done> => {
-    const result = (await route.run(new Transfer({ ...asked, task }))) ?? { type: VOID, value: '' };
+    const result = (await route.run(transfer)) ?? { type: VOID, value: '' };
     await xapi.db.durable();
     return result;
   };
   const result = row ? await xapi.tasks.attend(row, task, work) : await work();
   if (response.destroyed) return;
   const text = result.type.kind === 'void' ? '' : xmlValue(result.type, result.value);
-  if (response.headersSent) response.end(route.method === 'PUT' ? text : undefined);
+  if (response.headersSent) transfer.end(route.method === 'PUT' ? text : '');
   else {
     const body = Buffer.from(text);
     response.writeHead(200, { ...CORS, 'content-type': 'text/xml', 'content-length': body.length });
