@@ -2,3 +2,6 @@
 declare module 'xen-api' {
   export function createClient(options: object): any;
 }
+declare module '@xen-orchestra/xva/importVm.mjs' {
+  export function importVm(vm: object, xapi: object, sr: object, network?: object): Promise<string>;
+}

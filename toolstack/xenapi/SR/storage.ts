@@ -492,11 +492,12 @@ export class Storage {
 
 const PIECE = 1 << 20;
 
-async function writeDifferences(
+/** Writes a disk over another, where they differ; with a base, where it differs from that. */
+export async function writeDifferences(
   from: DiskImage,
   to: DiskImage,
   base: DiskImage | undefined,
-  task: Task,
+  task: Pick<Task, 'checkCancelled' | 'progress'>,
 ): Promise<void> {
   const [bytes, other] = [Buffer.alloc(PIECE), Buffer.alloc(PIECE)];
   for (let at = 0; at < from.size; at += PIECE) {

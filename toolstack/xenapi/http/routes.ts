@@ -1,4 +1,5 @@
 /** All transfers, by method and path. */
+import { exportDisk, importDisk } from '../VDI/transfers.ts';
 import { exportMetadata, exportVm } from '../xva/export.ts';
 import { importMetadata, importVm } from '../xva/import.ts';
 import { serveTransfer, type TransferRoute } from './transfer.ts';
@@ -13,6 +14,14 @@ const TRANSFERS: readonly TransferRoute[] = [
   {
     ...{ method: 'PUT', path: '/import_metadata', name: 'put_import_metadata', allowed: 'vm-admin' },
     ...{ task: 'VM.metadata_import', run: importMetadata },
+  },
+  {
+    ...{ method: 'GET', path: '/export_raw_vdi', name: 'get_export_raw_vdi', allowed: 'vm-admin' },
+    ...{ task: 'VDI.export', run: exportDisk },
+  },
+  {
+    ...{ method: 'PUT', path: '/import_raw_vdi', name: 'put_import_raw_vdi', allowed: 'vm-admin' },
+    ...{ task: 'VDI.import', run: importDisk },
   },
 ];
 

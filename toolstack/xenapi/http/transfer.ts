@@ -87,6 +87,7 @@ export class Transfer {
 
   /** The head of an answer; `length`: if it is known. */
   begin(type: string, length?: number, more: Record<string, string> = {}): void {
+    if (this.response.headersSent) return;
     const headers = { ...CORS, 'content-type': type, 'task-id': this.task.ref, 'cache-control': 'no-store', ...more };
     if (length === undefined) this.response.shouldKeepAlive = false;
     this.response.writeHead(200, length === undefined ? headers : { ...headers, 'content-length': length });
@@ -179,8 +180,7 @@ export function serveTransfer(route: TransferRoute) {
     try {
       who = await credentials(xapi, request, query, address);
       assertMay(who.session, route.name, route.allowed);
-      // npm's xen-api asks by an empty upload whether another host is to be asked.
-      if (route.method === 'PUT' && upload.length === 0 && !query.has('task_id')) return sendText(response, 200, '');
+      if (route.method === 'PUT' && !query.has('task_id') && (await isQuestion(upload, response))) return;
       await answer(route, { xapi, request, response, query, session: who.session, address, upload });
     } catch (error) {
       if (error instanceof Unauthorized) {
@@ -200,6 +200,22 @@ export function serveTransfer(route: TransferRoute) {
       else request.resume();
     }
   };
+}
+
+/**
+ * npm's xen-api asks by an empty upload, without its task, whether another host is to be asked; it may claim a length all the same, and
+ * ends when it has seen the head.
+ */
+async function isQuestion(upload: Upload, response: ServerResponse): Promise<boolean> {
+  if (upload.length !== 0 && !upload.endless) return false;
+  if (upload.endless) {
+    response.shouldKeepAlive = false;
+    response.writeHead(200, { ...CORS, 'content-type': 'text/xml' });
+    response.flushHeaders();
+    if (!(await upload.empty())) return false;
+    response.end();
+  } else sendText(response, 200, '');
+  return true;
 }
 
 type Asked = Omit<ConstructorParameters<typeof Transfer>[0], 'task'>;

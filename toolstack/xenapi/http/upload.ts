@@ -85,6 +85,15 @@ export class Upload {
     return chunk;
   }
 
+  /** Whether nothing comes at all; waits until that is known. */
+  async empty(): Promise<boolean> {
+    const first = await this.next();
+    if (!first) return true;
+    this.#chunks.unshift(first);
+    this.#length += first.length;
+    return false;
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
     for (let chunk = await this.next(); chunk; chunk = await this.next()) yield chunk;
   }

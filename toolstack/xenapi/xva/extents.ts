@@ -1,6 +1,16 @@
 /** Where disks have contents, in units of some length. */
 import type { DiskImage } from '../../../services/block/image/image.ts';
 
+const ZEROS = Buffer.alloc(2 ** 20);
+
+export function isZero(bytes: Buffer): boolean {
+  for (let at = 0; at < bytes.length; at += ZEROS.length) {
+    const end = Math.min(at + ZEROS.length, bytes.length);
+    if (bytes.compare(ZEROS, 0, end - at, at, end) !== 0) return false;
+  }
+  return true;
+}
+
 export interface Run {
   /** In units. */
   start: number;

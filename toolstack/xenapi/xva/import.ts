@@ -13,6 +13,7 @@ import { updateAllowed } from '../VM/operations.ts';
 import { told } from '../SR/storage.ts';
 import type { Xapi } from '../xapi.ts';
 import { BLOCK } from './export.ts';
+import { isZero } from './extents.ts';
 import { MAX_OVA, readOva, refOf, valuesOf, type Exported } from './ova.ts';
 import { BadTar, TarReader } from './tar.ts';
 
@@ -269,7 +270,7 @@ async function put(image: DiskImage, at: number, bytes: Buffer): Promise<void> {
   const part = bytes.subarray(0, Math.min(bytes.length, image.size - at));
   if (part.length % 512 !== 0) throw broken('a block is no whole number of sectors');
   // It is new, and reads as zeros.
-  if (part.some((byte) => byte !== 0)) await image.write(at, [part]);
+  if (!isZero(part)) await image.write(at, [part]);
 }
 
 /** What is wrong with an archive, as XenAPI says it. */
