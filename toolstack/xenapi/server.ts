@@ -91,6 +91,7 @@ export async function serve({ state, xenops, log, version, tls, plain }: ServerO
     await http.listen({ path: paths.socket });
     const tlsPort = tls && (await http.listen({ ...tls, tls: certificate }));
     const plainPort = plain && (await http.listen(plain));
+    await xapi.nbd.offer((tls ?? plain)?.host ?? '127.0.0.1');
     await db.durable();
     return { xapi, tlsPort, plainPort, close };
   } catch (error) {

@@ -15,6 +15,7 @@ import { Sessions } from './session/sessions.ts';
 import type { Users } from './session/users.ts';
 import { Tasks } from './task/tasks.ts';
 import type { Certificate } from './rpc/certificate.ts';
+import { Nbd } from './VDI/nbd.ts';
 import { Power } from './VM/power.ts';
 import { takeInventory } from './host/inventory.ts';
 import type { Xenops } from './xenops/xenops.ts';
@@ -43,6 +44,7 @@ export class Xapi {
   readonly certificate: Certificate | undefined;
   readonly power: Power;
   readonly storage: Storage;
+  readonly nbd = new Nbd(this);
   readonly sessions: Sessions;
   readonly attempts = new Attempts();
   readonly tasks: Tasks;
@@ -99,6 +101,7 @@ export class Xapi {
   async close(): Promise<void> {
     clearInterval(this.#timer);
     this.events.close();
+    await this.nbd.close();
     await this.storage.close();
     await this.db.close();
   }

@@ -14,14 +14,23 @@ export class Receiver {
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    socket.on('data', (chunk: Buffer) => {
-      this.#chunks.push(chunk);
-      this.#length += chunk.length;
-      if (this.#length >= HIGH && this.#length >= this.#wanted) socket.pause();
-      if (this.#length >= this.#wanted) this.#wake?.();
-    });
+    socket.on('data', this.#heard);
     const end = (): void => this.stop();
     socket.on('end', end).on('close', end).on('error', end);
+  }
+
+  readonly #heard = (chunk: Buffer): void => {
+    this.#chunks.push(chunk);
+    this.#length += chunk.length;
+    if (this.#length >= HIGH && this.#length >= this.#wanted) this.#socket.pause();
+    if (this.#length >= this.#wanted) this.#wake?.();
+  };
+
+  /** Somebody else reads on; what has come already is not his. */
+  detach(): void {
+    this.#socket.off('data', this.#heard);
+    this.#socket.pause();
+    this.stop();
   }
 
   /** Takes no more. */

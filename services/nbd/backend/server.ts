@@ -1,5 +1,6 @@
 // Serves disk images over NBD: fixed newstyle handshake, structured replies, block status. Requests of a connection run side by side.
 import { once } from 'node:events';
+import { TLSSocket } from 'node:tls';
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import { ImageError, SECTOR, type DiskImage, type ImageErrorKind } from '../../block/image/image.ts';
 import {
@@ -37,9 +38,23 @@ import {
 } from '../protocol/wire.ts';
 import { Receiver } from './receiver.ts';
 
+/** An image that somebody has asked for, until he leaves. */
+export interface OpenExport {
+  image: DiskImage;
+  close(): Promise<void>;
+}
+
+/** Where what is exported changes, or is secret. */
+export interface Exports {
+  names(): Iterable<string>;
+  open(name: string): Promise<OpenExport | undefined>;
+}
+
 export interface NbdOptions {
   /** images by the names they are asked for; '' is the one that is meant when no name is given */
-  exports: ReadonlyMap<string, DiskImage>;
+  exports: ReadonlyMap<string, DiskImage> | Exports;
+  /** `required`: without TLS nobody gets anything */
+  tls?: { key: string; cert: string; required: () => boolean };
   listen: ListenOptions;
   /** connections at the same time */
   connections?: number;
@@ -52,6 +67,8 @@ const MOST_BYTES = 2 * MAX_DATA;
 /** Without a choice of an export by then the connection ends. */
 const HANDSHAKE_MS = 30_000;
 const MOST_OPTIONS = 1000;
+/** Images that a connection looks at. */
+const MOST_OPEN = 16;
 /** What an answer says of block status at most. */
 const MOST_EXTENTS = 1024;
 
@@ -61,6 +78,15 @@ const ERRORS: Readonly<Partial<Record<ImageErrorKind, number>>> = {
   closed: ERROR.ESHUTDOWN,
 };
 
+/** Images that are open anyway. */
+const fixed = (images: ReadonlyMap<string, DiskImage>): Exports => ({
+  names: () => images.keys(),
+  open: (name) => {
+    const image = images.get(name);
+    return Promise.resolve(image && { image, close: () => Promise.resolve() });
+  },
+});
+
 export class NbdServer {
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
@@ -69,12 +95,12 @@ export class NbdServer {
     this.#server = server;
   }
 
-  static async listen({ exports, listen, connections = CONNECTIONS }: NbdOptions): Promise<NbdServer> {
+  static async listen({ exports, tls, listen, connections = CONNECTIONS }: NbdOptions): Promise<NbdServer> {
     const server = createServer({ noDelay: true });
     const nbd = new NbdServer(server);
     server.maxConnections = connections;
     server.on('connection', (socket) => {
-      const connection = new Connection(socket, exports);
+      const connection = new Connection(socket, exports instanceof Map ? fixed(exports) : (exports as Exports), tls);
       nbd.#connections.add(connection);
       void connection.run().finally(() => nbd.#connections.delete(connection));
     });
@@ -96,10 +122,19 @@ export class NbdServer {
   }
 }
 
+interface Chosen {
+  image: DiskImage;
+  name: string;
+}
+
 class Connection {
-  readonly #socket: Socket;
-  readonly #exports: ReadonlyMap<string, DiskImage>;
-  readonly #receiver: Receiver;
+  #socket: Socket;
+  readonly #exports: Exports;
+  readonly #tls: NbdOptions['tls'];
+  #receiver: Receiver;
+  /** What it has been told of, by name; closed at its end. */
+  readonly #open = new Map<string, OpenExport>();
+  #secure = false;
   readonly #done: Promise<void>;
   #finish!: () => void;
   #structured = false;
@@ -109,13 +144,40 @@ class Connection {
   #bytes = 0;
   #wake: (() => void) | undefined;
 
-  constructor(socket: Socket, exports: ReadonlyMap<string, DiskImage>) {
+  constructor(socket: Socket, exports: Exports, tls: NbdOptions['tls']) {
     this.#socket = socket;
     this.#exports = exports;
+    this.#tls = tls;
     this.#receiver = new Receiver(socket);
     this.#done = new Promise((resolve) => (this.#finish = resolve));
+    this.#watch(socket);
+  }
+
+  #watch(socket: Socket): void {
     socket.on('error', () => undefined); // 'close' follows
     socket.on('drain', () => this.#wake?.()).on('close', () => this.#wake?.());
+  }
+
+  async #find(name: string): Promise<DiskImage | undefined> {
+    const known = this.#open.get(name);
+    if (known) return known.image;
+    if (this.#open.size >= MOST_OPEN) return undefined;
+    const found = await this.#exports.open(name).catch(() => undefined);
+    if (found) this.#open.set(name, found);
+    return found?.image;
+  }
+
+  /** From here on it speaks TLS; nothing that it said before counts. */
+  async #startTls({ key, cert }: NonNullable<NbdOptions['tls']>): Promise<void> {
+    this.#receiver.detach();
+    const secure = new TLSSocket(this.#socket, { isServer: true, key, cert, minVersion: 'TLSv1.2' });
+    this.#watch(secure);
+    this.#socket = secure;
+    this.#receiver = new Receiver(secure);
+    this.#structured = false;
+    this.#context = undefined;
+    this.#secure = true;
+    await new Promise<void>((resolve) => secure.once('secure', resolve).once('close', resolve));
   }
 
   async run(): Promise<void> {
@@ -128,6 +190,7 @@ class Connection {
     } finally {
       this.#socket.end();
       this.#socket.destroySoon();
+      for (const each of this.#open.values()) await each.close();
       this.#finish();
     }
   }
@@ -140,7 +203,7 @@ class Connection {
 
   // ---- handshake
 
-  async #handshake(): Promise<{ image: DiskImage; name: string } | undefined> {
+  async #handshake(): Promise<Chosen | undefined> {
     const flags = Buffer.alloc(2);
     flags.writeUInt16BE(HANDSHAKE.fixedNewstyle | HANDSHAKE.noZeroes);
     this.#socket.write(Buffer.concat([MAGIC.server, flags]));
@@ -154,16 +217,27 @@ class Connection {
       if (length > MAX_OPTION) throw new ProtocolError('an option that is too long');
       const data = await this.#receiver.bytes(length);
       if (!data) return undefined;
-      const result = this.#option(option, data, client);
+      const result = await this.#option(option, data, client);
       if (result) return result === 'end' ? undefined : result;
     }
     return undefined;
   }
 
-  #option(option: number, data: Buffer, client: number): { image: DiskImage; name: string } | 'end' | undefined {
+  async #option(option: number, data: Buffer, client: number): Promise<Chosen | 'end' | undefined> {
     const answer = (type: number, contents?: Buffer): void =>
       void this.#socket.write(optionReply(option, type, contents));
+    const tls = this.#tls;
+    if (tls?.required() && !this.#secure && option !== OPTION.startTls && option !== OPTION.abort) {
+      // The oldest way to choose has no answer that refuses.
+      if (option === OPTION.exportName) return 'end';
+      return void answer(REPLY.tlsRequired);
+    }
     switch (option) {
+      case OPTION.startTls:
+        if (!tls) return void answer(REPLY.policy);
+        if (this.#secure || data.length > 0) return void answer(REPLY.invalid);
+        answer(REPLY.ack);
+        return void (await this.#startTls(tls));
       case OPTION.exportName:
         return this.#exportName(data.toString('utf8'), (client & HANDSHAKE.noZeroes) === 0);
       case OPTION.abort:
@@ -171,7 +245,7 @@ class Connection {
         return 'end';
       case OPTION.list:
         if (data.length > 0) return void answer(REPLY.invalid);
-        for (const name of this.#exports.keys()) this.#socket.write(serverReply(name));
+        for (const name of this.#exports.names()) this.#socket.write(serverReply(name));
         return void answer(REPLY.ack);
       case OPTION.structuredReply:
         if (data.length > 0) return void answer(REPLY.invalid);
@@ -182,15 +256,15 @@ class Connection {
         return this.#go(option, data);
       case OPTION.listMetaContext:
       case OPTION.setMetaContext:
-        return void this.#metaContext(option, data);
+        return void (await this.#metaContext(option, data));
       default:
         return void answer(REPLY.unsupported);
     }
   }
 
   /** The oldest way to choose; there is no answer that refuses. */
-  #exportName(name: string, zeroes: boolean): { image: DiskImage; name: string } | 'end' {
-    const image = this.#exports.get(name);
+  async #exportName(name: string, zeroes: boolean): Promise<Chosen | 'end'> {
+    const image = await this.#find(name);
     if (!image) return 'end';
     const flags = Buffer.alloc(2 + (zeroes ? 124 : 0));
     flags.writeUInt16BE(this.#flags(image));
@@ -198,12 +272,12 @@ class Connection {
     return { image, name };
   }
 
-  #go(option: number, data: Buffer): { image: DiskImage; name: string } | undefined {
+  async #go(option: number, data: Buffer): Promise<Chosen | undefined> {
     const answer = (type: number, contents?: Buffer): void =>
       void this.#socket.write(optionReply(option, type, contents));
     const name = parseGo(data);
     if (name === undefined) return void answer(REPLY.invalid);
-    const image = this.#exports.get(name);
+    const image = await this.#find(name);
     if (!image) return void answer(REPLY.unknown);
     answer(REPLY.info, exportInfo(image.size, this.#flags(image)));
     answer(REPLY.info, blockSizeInfo(SECTOR, Math.min(Math.max(image.cluster_size, 4096), 65536)));
@@ -211,11 +285,11 @@ class Connection {
     return option === OPTION.go ? { image, name } : undefined;
   }
 
-  #metaContext(option: number, data: Buffer): void {
+  async #metaContext(option: number, data: Buffer): Promise<void> {
     const asked = parseMetaContext(data);
     const answer = (type: number): void => void this.#socket.write(optionReply(option, type));
     if (!asked || !this.#structured) return answer(REPLY.invalid);
-    if (!this.#exports.has(asked.name)) return answer(REPLY.unknown);
+    if (!(await this.#find(asked.name))) return answer(REPLY.unknown);
     const all = option === OPTION.listMetaContext && asked.queries.length === 0;
     const wanted =
       all ||

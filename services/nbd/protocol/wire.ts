@@ -15,6 +15,7 @@ export const OPTION = {
   exportName: 1,
   abort: 2,
   list: 3,
+  startTls: 5,
   info: 6,
   go: 7,
   structuredReply: 8,
@@ -28,7 +29,9 @@ export const REPLY = {
   info: 3,
   metaContext: 4,
   unsupported: 2 ** 31 + 1,
+  policy: 2 ** 31 + 2,
   invalid: 2 ** 31 + 3,
+  tlsRequired: 2 ** 31 + 5,
   unknown: 2 ** 31 + 6,
   tooBig: 2 ** 31 + 9,
 } as const;

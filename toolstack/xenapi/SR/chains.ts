@@ -162,6 +162,12 @@ export class Chains {
       await this.#giveUp(plans);
       throw error;
     }
+    for (const { vdi, made, base } of plans)
+      if (base ?? made.flag('is_a_snapshot'))
+        await this.#storage.changes.frozen(vdi, base, made.flag('is_a_snapshot') ? made : undefined).catch((error) => {
+          this.#storage.log(`storage: changes of ${vdi.uuid} are noted no more: ${(error as Error).message}`);
+          return this.#storage.changes.disable(vdi);
+        });
     this.#db.change(() => plans.forEach((plan) => this.#finish(plan)));
     return plans.map(({ made }) => made);
   }
@@ -230,7 +236,8 @@ export class Chains {
   }
 
   /** What a host that was killed has left of freezing: it is done as a whole, or it never was. */
-  async recover(sr: Row, found: Map<string, Found>): Promise<void> {
+  async recover(sr: Row, found: Map<string, Found>): Promise<Row[]> {
+    const kept: Row[] = [];
     const folder = this.#storage.folder(sr);
     for (const ref of sr.refs('VDIs')) {
       const row = this.#db.row('VDI', ref);
@@ -240,13 +247,16 @@ export class Chains {
       // Another name of a disk's image that has not been replaced, or what nobody was told of.
       const twin = file && [...found.values()].some(({ name, inode }) => name !== location && inode === file.inode);
       const needed = [...found.values()].some(({ behind }) => behind === location);
-      if (!row.flag('managed') && file && !twin && needed) this.#db.set(row, { storage_lock: false });
-      else {
+      if (!row.flag('managed') && file && !twin && needed) {
+        this.#db.set(row, { storage_lock: false });
+        kept.push(row);
+      } else {
         await rm(join(folder, location), { force: true });
         found.delete(location);
         this.#storage.forget(row);
       }
     }
+    return kept;
   }
 
   // ---- in the background
@@ -308,6 +318,8 @@ export class Chains {
       }
       if (!behind || behind.flag('managed') || this.upon(behind).length !== 1) continue;
       if (!vdi.flag('managed')) return this.#joinHidden(sr, vdi, behind);
+      // While changes are noted the image has nothing but them.
+      if (vdi.flag('cbt_enabled')) continue;
       const idle = !this.#storage.used(vdi) && Object.keys(vdi.map('current_operations')).length === 0;
       if (idle && (await this.#joinLeaf(sr, vdi, behind))) return true;
     }

@@ -3,7 +3,7 @@
  * All of them lie below one folder: who may make an SR may not thereby reach other files.
  */
 import { mkdirSync, statfsSync, statSync } from 'node:fs';
-import { rename, rm, unlink } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { isAbsolute, join, normalize, relative } from 'node:path';
 import { copy_image } from '../../../services/block/image/convert.ts';
 import { ImageError, type DiskImage } from '../../../services/block/image/image.ts';
@@ -13,6 +13,7 @@ import type { Database } from '../database/database.ts';
 import type { Row } from '../database/row.ts';
 import type { Task } from '../task/tasks.ts';
 import { Failure } from '../failure.ts';
+import { CBT, ChangedBlocks } from './cbt.ts';
 import { Chains } from './chains.ts';
 import { EXTENSIONS, filesIn, formatOf, HALF, look, uuidOf, type Format, type Found } from './files.ts';
 import { Lock } from './lock.ts';
@@ -51,6 +52,7 @@ export class Storage {
   readonly #root: string | undefined;
   readonly #locks = new WeakMap<Row, Lock>();
   readonly chains: Chains;
+  readonly changes: ChangedBlocks;
   readonly held: Holder;
   readonly log: (text: string) => void;
 
@@ -61,6 +63,7 @@ export class Storage {
     this.held = held;
     this.log = log;
     this.chains = new Chains(db, this);
+    this.changes = new ChangedBlocks(db, this);
   }
 
   close(): Promise<void> {
@@ -171,6 +174,7 @@ export class Storage {
 
   /** The disk's image, with what is behind it. */
   async open(vdi: Row, { readonly }: { readonly: boolean }): Promise<DiskImage> {
+    this.assertContents(vdi);
     const { path, format, within } = this.image(vdi);
     return told(() => open_image(path, { format, readonly, backing: { within } }));
   }
@@ -266,14 +270,41 @@ export class Storage {
     // Another SR's record of the same file, or a file that others are based on by somebody else's doing.
     if (this.chains.upon(vdi).length > 0) throw new Failure('VDI_IN_USE', vdi.ref, 'destroy');
     const { path } = this.image(vdi);
-    await this.busy(vdi, 'destroy', () =>
-      unlink(path).catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== 'ENOENT') throw error;
-      }),
-    );
+    await this.busy(vdi, 'destroy', async () => {
+      await this.changes.forget(vdi);
+      await rm(path, { force: true });
+    });
     this.forget(vdi);
     this.measure(sr);
     this.chains.kick(sr);
+  }
+
+  /** Deletes what is in a snapshot; which blocks had changed in it stays known. */
+  async destroyData(vdi: Row): Promise<void> {
+    if (!vdi.flag('is_a_snapshot')) throw new Failure('OPERATION_NOT_ALLOWED', 'The VDI is not a snapshot');
+    if (!vdi.flag('cbt_enabled')) throw new Failure('VDI_NO_CBT_METADATA', vdi.ref);
+    if (vdi.text('type') === 'cbt_metadata') return;
+    this.assertUnused(vdi, 'data_destroy');
+    const sr = this.#db.row('SR', vdi.text('SR'));
+    this.#writable(sr);
+    if (this.chains.upon(vdi).length > 0) throw new Failure('VDI_IN_USE', vdi.ref, 'data_destroy');
+    const { path } = this.image(vdi);
+    await this.busy(vdi, 'data_destroy', async () => {
+      this.#db.change(() => {
+        for (const ref of vdi.refs('VBDs')) this.#db.destroy(this.#db.row('VBD', ref));
+        this.#db.set(vdi, { type: 'cbt_metadata', location: `${vdi.uuid}${CBT}`, allowed_operations: ['destroy'] });
+      });
+      await this.#db.durable();
+      await rm(path, { force: true });
+    });
+    this.chains.drop(vdi);
+    this.#done(vdi);
+    this.chains.kick(sr);
+  }
+
+  /** It has contents. */
+  assertContents(vdi: Row): void {
+    if (vdi.text('type') === 'cbt_metadata') throw new Failure('VDI_INCOMPATIBLE_TYPE', vdi.ref, 'cbt_metadata');
   }
 
   /** A guest uses it no more. */
@@ -318,6 +349,7 @@ export class Storage {
       this.#writable(sr);
       if (!vdi.flag('managed')) throw new Failure('VDI_NOT_MANAGED', vdi.ref);
       if (vdi.flag('missing')) throw new Failure('VDI_MISSING', sr.ref, vdi.ref);
+      this.assertContents(vdi);
       if (this.image(vdi).format === 'raw') this.assertUnused(vdi, operation);
       else this.assertIdle(vdi);
     }
@@ -452,7 +484,7 @@ export class Storage {
       const image = uuidOf(name) === undefined ? undefined : await look(folder, name, formatOf(name));
       if (image) found.set(name, image);
     }
-    await this.chains.recover(sr, found);
+    const kept = await this.chains.recover(sr, found);
     const known = this.#known(sr);
     const needed = new Set([...found.values()].map(({ behind }) => behind));
     for (const [name, { stray, behind, size, format }] of found) {
@@ -468,6 +500,9 @@ export class Storage {
       this.taken(this.#enter(sr, name, format, { ...(uuid && { uuid }), virtual_size: size, ...hidden }));
     }
     this.chains.learn(sr, found);
+    // What had been frozen when the host was killed has changes that nobody has noted.
+    for (const base of kept)
+      for (const vdi of this.chains.upon(base)) await this.changes.frozen(vdi, base, undefined).catch(() => this.changes.disable(vdi)); // prettier-ignore
     return found;
   }
 

@@ -27,6 +27,7 @@ export function assertAttachable({ db, storage }: Xapi, vbd: Row): void {
   const vdi = db.row('VDI', ref);
   storage.assertAttached(db.row('SR', vdi.text('SR')));
   storage.assertIdle(vdi);
+  storage.assertContents(vdi);
   if (vdi.flag('missing')) throw new Failure('VDI_MISSING', vdi.text('SR'), vdi.ref);
   const writes = vbd.text('mode') === 'RW' && vbd.text('type') !== 'CD';
   if (writes && vdi.flag('read_only')) throw new Failure('VDI_READONLY', vdi.ref);

@@ -28,15 +28,17 @@ export const network: Handlers = {
   'network.set_default_locking_mode': (args, { xapi }) => {
     xapi.db.set(args.row('network'), { default_locking_mode: args.text('value') });
   },
-  'network.add_purpose': (args, { xapi }) => {
+  'network.add_purpose': async (args, { xapi }) => {
     const [row, value] = [args.row('self'), args.text('value')];
     const now = row.refs('purpose');
     const other = { nbd: 'insecure_nbd', insecure_nbd: 'nbd' }[value];
     if (other && now.includes(other)) throw new Failure('NETWORK_INCOMPATIBLE_PURPOSES', value, other);
     if (!now.includes(value)) xapi.db.set(row, { purpose: [...now, value] });
+    await xapi.nbd.update();
   },
-  'network.remove_purpose': (args, { xapi }) => {
+  'network.remove_purpose': async (args, { xapi }) => {
     const row = args.row('self');
     xapi.db.set(row, { purpose: row.refs('purpose').filter((each) => each !== args.text('value')) });
+    await xapi.nbd.update();
   },
 };
