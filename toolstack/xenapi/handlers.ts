@@ -14,11 +14,13 @@ import { network } from './network/messages.ts';
 import { pool } from './pool/messages.ts';
 import { rbac } from './rbac/messages.ts';
 import { refusals } from './refusals.ts';
+import { rrd } from './rrd/messages.ts';
 import { session } from './session/messages.ts';
 import { task } from './task/messages.ts';
 
 export const HANDLERS: Handlers = {
   ...{ ...event, ...message, ...rbac, ...session, ...task },
   ...refusals,
+  ...rrd,
   ...{ ...host, ...network, ...pool, ...PBD, ...SR, ...VBD, ...VDI, ...VIF, ...VM, ...VM_appliance },
 };

@@ -11,6 +11,7 @@ import { firstStorage } from './SR/messages.ts';
 import { Storage } from './SR/storage.ts';
 import { holdDisks } from './VBD/attach.ts';
 import { Attempts } from './session/attempts.ts';
+import { Metrics } from './rrd/metrics.ts';
 import { Sessions } from './session/sessions.ts';
 import type { Users } from './session/users.ts';
 import { Tasks } from './task/tasks.ts';
@@ -45,6 +46,7 @@ export class Xapi {
   readonly power: Power;
   readonly storage: Storage;
   readonly nbd = new Nbd(this);
+  readonly metrics = new Metrics(this);
   readonly sessions: Sessions;
   readonly attempts = new Attempts();
   readonly tasks: Tasks;
@@ -70,6 +72,7 @@ export class Xapi {
     this.dispatcher = new Dispatcher(this, HANDLERS);
     this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
     this.#timer.unref();
+    this.metrics.start();
   }
 
   #sweep(): void {
@@ -100,6 +103,7 @@ export class Xapi {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    this.metrics.close();
     this.events.close();
     await this.nbd.close();
     await this.storage.close();

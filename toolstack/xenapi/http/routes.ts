@@ -1,5 +1,6 @@
 /** All transfers, by method and path. */
 import { exportDisk, importDisk } from '../VDI/transfers.ts';
+import { openMetrics, rrdUpdates, wholeRrd } from '../rrd/routes.ts';
 import { exportMetadata, exportVm } from '../xva/export.ts';
 import { importMetadata, importVm } from '../xva/import.ts';
 import { serveTransfer, type TransferRoute } from './transfer.ts';
@@ -23,6 +24,11 @@ const TRANSFERS: readonly TransferRoute[] = [
     ...{ method: 'PUT', path: '/import_raw_vdi', name: 'put_import_raw_vdi', allowed: 'vm-admin' },
     ...{ task: 'VDI.import', run: importDisk },
   },
+  { ...{ method: 'GET', path: '/rrd_updates', name: 'get_rrd_updates', allowed: 'anyone' }, run: rrdUpdates },
+  { ...{ method: 'GET', path: '/host_rrd', name: 'get_host_rrd', allowed: 'anyone' }, run: wholeRrd('host', 'host') },
+  { ...{ method: 'GET', path: '/vm_rrd', name: 'get_vm_rrd', allowed: 'anyone' }, run: wholeRrd('vm', 'VM') },
+  { ...{ method: 'GET', path: '/sr_rrd', name: 'get_sr_rrd', allowed: 'anyone' }, run: wholeRrd('sr', 'SR') },
+  { ...{ method: 'GET', path: '/metrics', name: 'get_metrics', allowed: 'anyone' }, run: openMetrics },
 ];
 
 export const TRANSFER_ROUTES = TRANSFERS.map((route) => [route.method, route.path, serveTransfer(route)] as const);

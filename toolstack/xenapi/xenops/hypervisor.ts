@@ -24,7 +24,15 @@ import { prepare } from '../../host/images.ts';
 import { hostInfo, sendTrigger } from '../../host/inquiries.ts';
 import { domainPath } from '../../../services/xenstore/protocol/path.ts';
 import { Failure } from '../failure.ts';
-import type { DiskDescription, HostFacts, MachineDescription, NicDescription, Reason, Xenops } from './xenops.ts';
+import type {
+  DiskDescription,
+  HostFacts,
+  MachineDescription,
+  NicDescription,
+  Reason,
+  Traffic,
+  Xenops,
+} from './xenops.ts';
 
 /** Where a guest's agent writes. */
 const SPOKEN = ['attr', 'data', 'control'];
@@ -315,6 +323,29 @@ export class Hypervisor implements Xenops {
 
   setVcpus(uuid: string, count: number): void {
     told(() => this.#domains.setVcpus(this.#domid(uuid), count));
+  }
+
+  cpuSeconds(uuid: string): number[] {
+    const domid = this.#domid(uuid);
+    const { calls } = this.#domains;
+    const count = (calls.domain(domid)?.maxVcpu ?? -1) + 1;
+    return Array.from({ length: count }, (_, i) => (calls.vcpu(domid, i)?.cpuTime ?? 0) / 1e9);
+  }
+
+  async traffic(): Promise<Map<string, Traffic[]>> {
+    const { vifs } = this.#domains.host;
+    const found = new Map<string, Traffic[]>();
+    if (!vifs.service) return found;
+    const machines = new Map([...this.#machines].map(([uuid, { domid }]) => [domid, uuid]));
+    for (const network of await vifs.networks())
+      for (const { name, sentBytes, receivedBytes } of (await vifs.service.facts(network)).vifs) {
+        const [, domid, device] = /^vif(\d+)\.(\d+)$/.exec(name) ?? [];
+        const uuid = machines.get(Number(domid));
+        if (uuid === undefined) continue;
+        const list = found.get(uuid) ?? [];
+        found.set(uuid, [...list, { device: Number(device), rx: receivedBytes, tx: sentBytes }]);
+      }
+    return found;
   }
 
   sysrq(uuid: string, key: string): void {

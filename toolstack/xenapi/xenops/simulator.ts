@@ -1,6 +1,17 @@
 /** A host without a hypervisor: machines are entries in a map, that obey. For tests, at scale, and for client authors. */
 import { Failure } from '../failure.ts';
-import type { DiskDescription, HostFacts, MachineDescription, NicDescription, Reason, Xenops } from './xenops.ts';
+import type {
+  DiskDescription,
+  HostFacts,
+  MachineDescription,
+  NicDescription,
+  Reason,
+  Traffic,
+  Xenops,
+} from './xenops.ts';
+
+/** Part of the time that a simulated vCPU runs. */
+const USE = 0.05;
 
 const GIB = 2 ** 30;
 const MIB = 2 ** 20;
@@ -11,6 +22,7 @@ interface Simulated {
   paused: boolean;
   memory: number;
   vcpus: number;
+  started: number;
 }
 
 export interface SimulatorOptions {
@@ -66,7 +78,7 @@ export class Simulator implements Xenops {
     if (machine.memory > free) throw new Failure('HOST_NOT_ENOUGH_FREE_MEMORY', String(machine.memory), String(free));
     const domid = this.#next++;
     const { memory, vcpus } = machine;
-    this.#machines.set(machine.uuid, { machine, domid, paused, memory, vcpus });
+    this.#machines.set(machine.uuid, { machine, domid, paused, memory, vcpus, started: Date.now() });
     return domid;
   }
 
@@ -99,6 +111,16 @@ export class Simulator implements Xenops {
 
   setVcpus(uuid: string, count: number): void {
     this.#find(uuid).vcpus = count;
+  }
+
+  cpuSeconds(uuid: string): number[] {
+    const { vcpus, started } = this.#find(uuid);
+    return Array.from({ length: vcpus }, () => ((Date.now() - started) / 1000) * USE);
+  }
+
+  traffic(): Promise<Map<string, Traffic[]>> {
+    const none = ({ device }: NicDescription): Traffic => ({ device, rx: 0, tx: 0 });
+    return Promise.resolve(new Map([...this.#machines].map(([uuid, { machine }]) => [uuid, machine.nics.map(none)])));
   }
 
   /** What a machine has now, by position. */

@@ -66,6 +66,12 @@ export interface NicDescription {
   rate: number;
 }
 
+export interface Traffic {
+  device: number;
+  rx: number;
+  tx: number;
+}
+
 /** Why a domain has stopped. */
 export type Reason = 'poweroff' | 'reboot' | 'crash' | 'suspend' | 'destroyed';
 
@@ -86,6 +92,10 @@ export interface Xenops {
   setMemoryTarget(uuid: string, bytes: number): void;
   memoryOf(uuid: string): number;
   setVcpus(uuid: string, count: number): void;
+  /** Seconds that each of its vCPUs has run. */
+  cpuSeconds(uuid: string): number[];
+  /** Bytes that its guests have received and sent, by machine. */
+  traffic(): Promise<Map<string, Traffic[]>>;
   plugNic(uuid: string, nic: NicDescription): Promise<void>;
   /** `force`: without asking the guest. */
   unplugNic(uuid: string, device: number, force: boolean): Promise<void>;

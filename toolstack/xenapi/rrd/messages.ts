@@ -1,0 +1,47 @@
+/** Messages on data sources of hosts, machines and storage. */
+import type { Row } from '../database/row.ts';
+import { Failure } from '../failure.ts';
+import type { Arguments, Handlers } from '../messages.ts';
+import { assertAllowed } from '../VM/operations.ts';
+import type { Xapi } from '../xapi.ts';
+import type { Owner } from './metrics.ts';
+import type { Rrd, Series } from './rrd.ts';
+
+function rrdOf({ metrics }: Xapi, owner: Owner, row: Row): Rrd | undefined {
+  return metrics.find(owner, row.uuid);
+}
+
+function seriesOf(xapi: Xapi, owner: Owner, row: Row, args: Arguments): Series {
+  const name = args.text('data_source');
+  const found = rrdOf(xapi, owner, row)?.series.get(name);
+  if (!found) throw new Failure('INVALID_VALUE', 'data_source', name);
+  return found;
+}
+
+const record = ({ source, enabled, last }: Series) => ({
+  ...{ name_label: source.name, name_description: source.about, enabled, standard: true, units: source.units },
+  ...{ min: source.min, max: source.max, value: last },
+});
+
+function forClass(name: string, owner: Owner, parameter: string): Handlers {
+  const check = (row: Row): Row => {
+    if (owner === 'vm') assertAllowed(row, 'data_source_op');
+    return row;
+  };
+  return {
+    [`${name}.get_data_sources`]: (args, { xapi }) =>
+      [...(rrdOf(xapi, owner, args.row(parameter))?.series.values() ?? [])].map(record),
+    [`${name}.query_data_source`]: (args, { xapi }) => seriesOf(xapi, owner, check(args.row(parameter)), args).last,
+    [`${name}.record_data_source`]: (args, { xapi }) => {
+      seriesOf(xapi, owner, check(args.row(parameter)), args).enabled = true;
+    },
+    [`${name}.forget_data_source_archives`]: (args, { xapi }) =>
+      seriesOf(xapi, owner, args.row(parameter), args).forget(),
+  };
+}
+
+export const rrd: Handlers = {
+  ...forClass('host', 'host', 'host'),
+  ...forClass('VM', 'vm', 'self'),
+  ...forClass('SR', 'sr', 'sr'),
+};

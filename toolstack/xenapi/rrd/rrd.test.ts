@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { request } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { test, type TestContext } from 'node:test';
+import { bed, listen, VM_RECORD, type Bed } from '../testing.ts';
+import { archiveFor, Rrd, type Source } from './rrd.ts';
+
+const SOURCE: Source = { name: 'x', about: 'a value', units: 'B', min: 0, max: Infinity, kind: 'GAUGE' };
+
+test('archives: fine for a short time, means of it for longer, and nothing for when nothing was measured', () => {
+  const rrd = new Rrd();
+  const begin = 1_000_000 * 86400;
+  for (let time = 5; time <= 2 * 3600; time += 5) {
+    // A break of a quarter of an hour.
+    if (time > 3600 && time <= 4500) continue;
+    rrd.put(begin + time, SOURCE, time <= 3600 ? 10 : time);
+  }
+  const [fine, minute, hour] = rrd.series.get('x')!.archives;
+  assert.equal(fine.end, begin + 7195);
+  assert.equal(fine.at(fine.end), 7195);
+  assert.ok(Number.isNaN(fine.at(fine.end - 120 * 5)), 'ten minutes and no more');
+  assert.equal(fine.at(fine.end - 119 * 5), 7195 - 119 * 5);
+  assert.equal(minute.at(begin + 60), 10);
+  assert.ok(Number.isNaN(minute.at(begin + 3660)));
+  // A row's time is its end.
+  assert.equal(minute.at(begin + 7140), (7085 + 7140) / 2);
+  assert.equal(hour.at(begin + 3600), 10);
+  assert.deepEqual([archiveFor(900, 0, 1000), archiveFor(0, 0, 1000), archiveFor(999, 60, 1000), archiveFor(0, 0, 1e9)], [0, 1, 1, 3]); // prettier-ignore
+});
+
+async function get(
+  t: TestContext,
+  server: Bed,
+): Promise<(path: string) => Promise<{ status: number; body: string; type: string }>> {
+  const port = await listen(t, server);
+  return (path) =>
+    new Promise((resolve, reject) => {
+      const whole = `${path}${path.includes('?') ? '&' : '?'}session_id=${server.session}`;
+      request({ host: '127.0.0.1', port, path: whole, agent: false }, (response) => {
+        const { statusCode: status, headers } = response;
+        text(response).then((body) => resolve({ status: status!, body, type: headers['content-type']! }), reject);
+      })
+        .on('error', reject)
+        .end();
+    });
+}
+
+test('what a host and its machines use, as updates, whole archives and OpenMetrics', async (t) => {
+  const server = await bed(t);
+  const { call, simulator, xapi } = server;
+  const ask = await get(t, server);
+  const vm: string = await call('VM.create', { ...VM_RECORD, name_label: 'a "name"' });
+  await assert.rejects(call('VM.query_data_source', vm, 'memory'), { code: 'VM_BAD_POWER_STATE' });
+  await call('VM.start', vm, false, false);
+  const uuid: string = await call('VM.get_uuid', vm);
+  // Half of the time that passes.
+  let ran = 0;
+  simulator.cpuSeconds = () => [ran, 2 * ran];
+  simulator.traffic = () => Promise.resolve(new Map([[uuid, [{ device: 0, rx: 1000 * ran, tx: 0 }]]]));
+  const now = Math.floor(Date.now() / 5000) * 5;
+  for (let i = 0; i < 4; i++) {
+    await xapi.metrics.measure(now - 15 + i * 5);
+    ran += 2.5;
+  }
+  interface Updates {
+    meta: { legend: string[]; rows: string; columns: string; step: string; end: string };
+    data: { t: string; values: string[] }[];
+  }
+  const { body, type } = await ask(`/rrd_updates?start=${now - 60}&host=true&json=true`);
+  assert.equal(type, 'application/json');
+  const { meta, data } = JSON.parse(body) as Updates;
+  assert.deepEqual([meta.rows, meta.columns, meta.step], [String(data.length), String(meta.legend.length), '5']);
+  const column = (name: string) => data.map(({ values }) => values[meta.legend.indexOf(name)]);
+  // The newest first; the first of all has nothing to compare with.
+  assert.deepEqual(column(`AVERAGE:vm:${uuid}:cpu0`), ['0.5', '0.5', 'NaN']);
+  assert.deepEqual(column(`AVERAGE:vm:${uuid}:cpu1`), ['1', '1', 'NaN']);
+  assert.deepEqual(column(`AVERAGE:vm:${uuid}:vif_0_rx`), ['500', '500', 'NaN']);
+  assert.deepEqual(column(`AVERAGE:vm:${uuid}:memory`), Array(3).fill(String(2 ** 28)));
+  const host = xapi.host.uuid;
+  assert.ok(Number(column(`AVERAGE:host:${host}:memory_total_kib`)[0]) > 0);
+  assert.ok(Number(column(`AVERAGE:host:${host}:xapi_memory_usage_kib`)[0]) > 10_000);
+  assert.equal(column(`AVERAGE:host:${host}:running_domains`)[0], '1');
+  const xml = (await ask(`/rrd_updates?start=${now - 60}&vm_uuid=${uuid}`)).body;
+  assert.match(xml, new RegExp(`^<xport><meta>.*<entry>AVERAGE:vm:${uuid}:cpu0</entry>.*<data><row><t>${now - 5}</t><v>0.5</v>`)); // prettier-ignore
+  assert.doesNotMatch(xml, /AVERAGE:host/);
+  const whole = (await ask(`/vm_rrd?uuid=${uuid}`)).body;
+  assert.match(whole, /<ds><name>cpu0<\/name><type>DERIVE<\/type>/);
+  assert.equal([...whole.matchAll(/<rra>/g)].length, 4);
+  const { rra } = JSON.parse((await ask('/host_rrd?json=true')).body) as { rra: { database: string[][] }[] };
+  assert.equal(rra[0].database.length, 120);
+  assert.equal((await ask('/vm_rrd?uuid=none')).status, 404);
+  const open = await ask('/metrics');
+  assert.match(open.type, /^application\/openmetrics-text/);
+  assert.match(open.body, new RegExp(`\nxen_vm_cpu{uuid="${uuid}",name="a \\\\"name\\\\"",cpu="0"} 0.5\n`));
+  assert.match(open.body, /\n# EOF\n$/);
+  // The same by messages.
+  const sources = (await call('VM.get_data_sources', vm)) as { name_label: string; value: number; enabled: boolean }[];
+  assert.equal(sources.find(({ name_label }) => name_label === 'cpu0')!.value, 0.5);
+  assert.equal(await call('VM.query_data_source', vm, 'memory'), 2 ** 28);
+  await call('VM.forget_data_source_archives', vm, 'memory');
+  assert.doesNotMatch((await ask(`/rrd_updates?start=${now - 60}`)).body, /:memory</);
+  await call('VM.record_data_source', vm, 'memory');
+  await xapi.metrics.measure(now + 5);
+  await xapi.metrics.measure(now + 10);
+  assert.match((await ask(`/rrd_updates?start=${now - 60}`)).body, /:memory</);
+  await assert.rejects(call('host.query_data_source', xapi.hostRef, 'none'), { code: 'INVALID_VALUE' });
+  await call('VM.hard_shutdown', vm);
+  await call('VM.destroy', vm);
+  await xapi.metrics.measure(now + 15);
+  assert.equal((await ask(`/vm_rrd?uuid=${uuid}`)).status, 404);
+});
