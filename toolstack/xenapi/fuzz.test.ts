@@ -18,7 +18,7 @@ import { bed, VM_RECORD, type Bed } from './testing.ts';
 type Below = (n: number) => number;
 
 /** These wait, or end the session that asks. */
-const NOT = new Set(['event.next', 'event.from', 'session.logout', 'session.change_password']);
+const NOT = new Set(['event.next', 'event.from', 'session.logout', 'session.local_logout', 'session.change_password']);
 const STRANGE: Raw[] = [
   '',
   'x',

@@ -1,4 +1,9 @@
 /** Every message that does more than to look into the database, by folder. */
+import { settings } from './host/settings.ts';
+import { more } from './VM/more.ts';
+import { storageMore } from './SR/more.ts';
+import { PIF } from './PIF/messages.ts';
+import { blob } from './blob/messages.ts';
 import { PBD } from './PBD/messages.ts';
 import { SR } from './SR/messages.ts';
 import { VBD } from './VBD/messages.ts';
@@ -21,6 +26,6 @@ import { task } from './task/messages.ts';
 export const HANDLERS: Handlers = {
   ...{ ...event, ...message, ...rbac, ...session, ...task },
   ...refusals,
-  ...rrd,
+  ...{ ...blob, ...rrd, ...PIF, ...settings, ...more, ...storageMore },
   ...{ ...host, ...network, ...pool, ...PBD, ...SR, ...VBD, ...VDI, ...VIF, ...VM, ...VM_appliance },
 };

@@ -19,6 +19,8 @@ export const xenapiPaths = (state: string) => ({
   socket: join(state, 'xenapi.sock'),
   /** Folder of all SRs. */
   storage: join(state, 'xenapi', 'sr'),
+  /** Bytes that clients keep beside objects. */
+  blobs: join(state, 'xenapi', 'blobs'),
   /** Kernels that VMs may name. */
   boot: join(state, 'xenapi', 'boot'),
 });
@@ -80,6 +82,7 @@ export async function serve({ state, xenops, log, version, tls, plain }: ServerO
     address,
     certificate,
     storage: realpathSync(paths.storage),
+    blobs: paths.blobs,
   });
   await xapi.storage.recover();
   const http = new HttpServer(xapi);

@@ -21,6 +21,7 @@ import { Power } from './VM/power.ts';
 import { takeInventory } from './host/inventory.ts';
 import type { Xenops } from './xenops/xenops.ts';
 
+const MAX_LINES = 1000;
 const SWEEP_MS = 30_000;
 
 export interface XapiParts {
@@ -34,11 +35,15 @@ export interface XapiParts {
   certificate?: Certificate;
   /** Folder of all storage; without, the host has none. */
   storage?: string;
+  /** Folder of blobs. */
+  blobs?: string;
 }
 
 export class Xapi {
   readonly db: Database;
   readonly users: Users;
+  readonly recent: string[] = [];
+  readonly blobs: string | undefined;
   readonly log: (text: string) => void;
   readonly version: string;
   readonly xenops: Xenops;
@@ -54,10 +59,16 @@ export class Xapi {
   readonly dispatcher: Dispatcher;
   readonly #timer: NodeJS.Timeout;
 
-  constructor({ db, users, xenops, log, version, address, certificate, storage }: XapiParts) {
+  constructor({ db, users, xenops, log, version, address, certificate, storage, blobs }: XapiParts) {
+    this.blobs = blobs;
     this.db = db;
     this.users = users;
-    this.log = log;
+    // The last lines are what `host.get_log` tells.
+    this.log = (text) => {
+      this.recent.push(`${new Date().toISOString()} ${text}`);
+      if (this.recent.length > MAX_LINES) this.recent.shift();
+      log(text);
+    };
     this.version = version;
     this.xenops = xenops;
     this.certificate = certificate;

@@ -17,6 +17,16 @@ function lockingMode({ db, hostRef }: Xapi, vif: Row): string {
   return found;
 }
 
+/** A network upon a VLAN is that tag on the bridge of the interface below it. */
+function tagOf({ db }: Xapi, network: Row): { bridge: string; vlan: number } | undefined {
+  for (const ref of network.refs('PIFs')) {
+    const vlan = db.find('VLAN', db.row('PIF', ref).text('VLAN_master_of'));
+    const below = vlan && db.find('network', db.row('PIF', vlan.text('tagged_PIF')).text('network'));
+    if (vlan && below) return { bridge: below.text('bridge'), vlan: vlan.number('tag') };
+  }
+  return undefined;
+}
+
 export function describeNic(xapi: Xapi, vif: Row): NicDescription {
   const network = xapi.db.row('network', vif.text('network'));
   const locked = lockingMode(xapi, vif) === 'locked';
@@ -24,10 +34,12 @@ export function describeNic(xapi: Xapi, vif: Row): NicDescription {
   if (locked && addresses.length === 0) throw new Failure('HOST_CANNOT_ATTACH_NETWORK', xapi.hostRef, network.ref);
   const limited = vif.text('qos_algorithm_type') === 'ratelimit';
   const kbps = limited ? Number(vif.map('qos_algorithm_params').kbps) : 0;
+  const tag = tagOf(xapi, network);
   return {
+    ...(tag && { vlan: tag.vlan }),
     ...{ device: Number(vif.text('device')), mac: vif.text('MAC'), mtu: vif.number('MTU') || 1500 },
     ...{
-      bridge: network.text('bridge'),
+      bridge: tag?.bridge ?? network.text('bridge'),
       addresses,
       rate: Number.isFinite(kbps) && kbps > 0 ? Math.floor(kbps * KBPS) : 0,
     },

@@ -63,6 +63,16 @@ export class Database {
     return this.#generation;
   }
 
+  /** For who looks into the server itself. */
+  statistics(): Record<string, string> {
+    const rows: [string, string][] = [...this.#tables].map(([name, table]) => [`rows_${name}`, String(table.size)]);
+    return Object.fromEntries([
+      ['generation', String(this.#generation)],
+      ['unwritten', String(this.#dirty.size)],
+      ...rows,
+    ]);
+  }
+
   listen(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

@@ -120,6 +120,9 @@ function makeNetworks(xapi: Xapi, host: Row, address: string): void {
   const found = managementInterface(address);
   if (!found) return;
   const [device, addresses] = found;
+  // A part of a bond has no addresses of its own.
+  const parts = [...xapi.db.table('PIF').values()].filter((row) => row.text('bond_slave_of') !== NULL_REF);
+  if (parts.some((row) => row.text('device') === device)) return;
   const four = addresses.find(({ family }) => family === 'IPv4');
   const six = addresses.filter(({ family }) => family === 'IPv6').map(({ cidr }) => cidr!);
   const name = `Pool-wide network associated with ${device}`;

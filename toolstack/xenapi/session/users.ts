@@ -19,8 +19,6 @@ export const localSubject = (name: string): string => `local:${name}`;
 
 const COST = 16384;
 const LENGTH = 32;
-/** Checks that run side by side; each takes 16 MiB. */
-const MAX_CHECKS = 2;
 const MAX_PASSWORD = 1024;
 
 const derive = (password: string, salt: Buffer, N: number): Promise<Buffer> =>
@@ -39,6 +37,8 @@ export class Users {
   readonly #known = new Map<string, Buffer>();
   readonly #key = randomBytes(32);
   #checks = 0;
+  /** Checks that run side by side; each takes 16 MiB. */
+  most = 2;
   /** Told of each new password. */
   onChange: (name: string) => void = () => {};
   readonly #queue: (() => void)[] = [];
@@ -129,7 +129,7 @@ export class Users {
   }
 
   async #enter(): Promise<void> {
-    if (this.#checks >= MAX_CHECKS) await new Promise<void>((resolve) => this.#queue.push(resolve));
+    if (this.#checks >= this.most) await new Promise<void>((resolve) => this.#queue.push(resolve));
     this.#checks++;
   }
 

@@ -1,6 +1,6 @@
 /** xenops on our own hypervisor: VMs become domains beside those of `xl`, and nobody but this looks after them. */
 import { isAbsolute, join, normalize, relative } from 'node:path';
-import { cpus, hostname } from 'node:os';
+import { cpus, hostname, networkInterfaces } from 'node:os';
 import {
   SHUTDOWN_crash,
   SHUTDOWN_poweroff,
@@ -91,7 +91,7 @@ function diskConfig({ device, path, format, readonly, cd, within }: DiskDescript
   return { target: path, format, vdev, number: vdevNumber(vdev)!, readonly, cdrom: cd, discard: !readonly, within };
 }
 
-function vifConfig({ device, mac, bridge, mtu, addresses, rate }: NicDescription): VifConfig {
+function vifConfig({ device, mac, bridge, vlan, mtu, addresses, rate }: NicDescription): VifConfig {
   // What passes in 50 ms may come at once, as by Xen's own default.
   const limit =
     rate === 0 ? undefined : { text: `${rate}B/s`, bytesPerSecond: rate, burst: Math.max(1, Math.floor(rate / 20)) };
@@ -100,7 +100,7 @@ function vifConfig({ device, mac, bridge, mtu, addresses, rate }: NicDescription
     bridge,
     ip: addresses,
     rate: limit,
-    vlan: undefined,
+    vlan: vlan === undefined ? undefined : String(vlan),
     vifname: undefined,
     devid: device,
     mtu,
@@ -110,6 +110,7 @@ function vifConfig({ device, mac, bridge, mtu, addresses, rate }: NicDescription
 
 export class Hypervisor implements Xenops {
   readonly hvm = false;
+  readonly configures = false;
   readonly #domains: Domains;
   readonly #boot: string;
   readonly #machines = new Map<string, Domain>();
@@ -323,6 +324,13 @@ export class Hypervisor implements Xenops {
 
   setVcpus(uuid: string, count: number): void {
     told(() => this.#domains.setVcpus(this.#domid(uuid), count));
+  }
+
+  interfaces(): { device: string; mac: string }[] {
+    return Object.entries(networkInterfaces()).flatMap(([device, list]) => {
+      const outside = list?.find(({ internal }) => !internal);
+      return outside ? [{ device, mac: outside.mac }] : [];
+    });
   }
 
   cpuSeconds(uuid: string): number[] {

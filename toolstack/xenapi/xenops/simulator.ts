@@ -35,6 +35,7 @@ export interface SimulatorOptions {
 
 export class Simulator implements Xenops {
   readonly hvm = true;
+  readonly configures = true;
   readonly #machines = new Map<string, Simulated>();
   readonly #options: SimulatorOptions;
   #next = 1;
@@ -57,6 +58,11 @@ export class Simulator implements Xenops {
       features: '',
       scheduler: 'credit2',
     };
+  }
+
+  /** Beside those of the machine two that nobody has. */
+  interfaces(): { device: string; mac: string }[] {
+    return [1, 2].map((n) => ({ device: `sim${n}`, mac: `02:00:00:00:00:0${n}` }));
   }
 
   freeMemory(): number {

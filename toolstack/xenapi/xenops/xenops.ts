@@ -59,6 +59,8 @@ export interface NicDescription {
   device: number;
   mac: string;
   bridge: string;
+  /** Tag of the bridge's VLAN that it is in. */
+  vlan?: number;
   mtu: number;
   /** The only addresses it may send from; any if empty. */
   addresses: string[];
@@ -78,6 +80,10 @@ export type Reason = 'poweroff' | 'reboot' | 'crash' | 'suspend' | 'destroyed';
 export interface Xenops {
   /** HVM guests can be made. */
   readonly hvm: boolean;
+  /** Addresses of the host's interfaces can be set; else they are those of the machine. */
+  readonly configures: boolean;
+  /** Interfaces of the machine that lead outside. */
+  interfaces(): { device: string; mac: string }[];
   facts(): HostFacts;
   /** Bytes that a new domain could get. */
   freeMemory(): number;

@@ -24,6 +24,11 @@ interface Options {
   sr: Row | undefined;
 }
 
+/** Where an archive comes from, and what is told of it. */
+export type ImportSource = Pick<Transfer, 'xapi' | 'task'> & {
+  upload: { length: number | undefined; received: number };
+};
+
 const broken = (why: string): Failure => new Failure('IMPORT_ERROR', why);
 
 export class Importer {
@@ -226,7 +231,7 @@ async function verify(name: string, given: string, bytes: Buffer): Promise<void>
 }
 
 /** The disks' blocks, in order, each followed by its checksum. */
-async function readDisks(tar: TarReader, importer: Importer, { xapi, task, upload }: Transfer): Promise<void> {
+async function readDisks(tar: TarReader, importer: Importer, { xapi, task, upload }: ImportSource): Promise<void> {
   const sizes = [...importer.disks.values()].map((row) => row.number('virtual_size'));
   const total = Math.max(1, sizes.reduce((sum, size) => sum + size, 0)); // prettier-ignore
   let before = 0;
@@ -274,7 +279,7 @@ async function put(image: DiskImage, at: number, bytes: Buffer): Promise<void> {
 }
 
 /** What is wrong with an archive, as XenAPI says it. */
-async function explained<T>(transfer: Transfer, act: () => Promise<T>): Promise<T> {
+async function explained<T>(transfer: Pick<Transfer, 'task'>, act: () => Promise<T>): Promise<T> {
   try {
     return await told(act);
   } catch (error) {
@@ -294,7 +299,11 @@ async function objectsOf(tar: TarReader): Promise<Exported[]> {
 }
 
 /** Reads an archive; `act` gets the bytes after ova.xml. */
-export async function importFrom(transfer: Transfer, source: AsyncIterable<Buffer>, options: Options): Promise<Row[]> {
+export async function importFrom(
+  transfer: ImportSource,
+  source: AsyncIterable<Buffer>,
+  options: Options,
+): Promise<Row[]> {
   const { xapi, task } = transfer;
   let importer: Importer | undefined;
   try {
