@@ -167,6 +167,20 @@ test('disks and networks of a VM are those of its domain', async () => {
   assert.doesNotMatch(await bed.ok('block-list', 'devices'), /51728/);
   await call('VDI.resize', vdi, 8 * MIB);
   await call('VBD.plug', vbd);
+  // Frozen while it runs: the block service has the disk's new image then, with the old one behind it.
+  const frozen: string = await call('VM.snapshot', vm, 'frozen');
+  assert.equal(await call('VM.get_power_state', vm), 'Paused');
+  const [copy]: string[] = await Promise.all(
+    ((await call('VM.get_VBDs', frozen)) as string[]).map((each) => call('VBD.get_VDI', each) as Promise<string>),
+  ).then((all) => all.filter((each) => each !== 'OpaqueRef:NULL'));
+  assert.equal(await call('VDI.get_snapshot_of', copy), vdi);
+  const config = (ref: string): Promise<Record<string, string>> => call('VDI.get_sm_config', ref);
+  assert.ok((await config(vdi))['vhd-parent']);
+  assert.equal((await config(copy))['vhd-parent'], (await config(vdi))['vhd-parent']);
+  await call('VBD.unplug_force', vbd);
+  await call('VBD.plug', vbd);
+  await call('VDI.destroy', copy);
+  await call('VM.destroy', frozen);
   await call('VIF.unplug_force', vif);
   assert.doesNotMatch(await bed.ok('network-list', 'devices'), /02:00:00:00:00:01/);
   await call('VM.hard_shutdown', vm);
