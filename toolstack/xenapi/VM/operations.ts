@@ -133,8 +133,24 @@ export function assertAllowed(vm: Row, operation: string): void {
   if (found) throw found;
 }
 
+/** What is looked at there, of a VM on which nothing is going on and of which nothing is forbidden. */
+function kindOf(vm: Row): string | undefined {
+  const { blocked_operations: blocked, current_operations: current } = vm.fields;
+  if (Object.keys(blocked as object).length > 0 || Object.keys(current as object).length > 0) return undefined;
+  const flags = ['is_a_template', 'is_a_snapshot', 'is_default_template', 'is_control_domain'].map(
+    (name) => vm.fields[name],
+  );
+  const shipped = vm.map('other_config').default_template === 'true';
+  const groups = [vm.text('appliance') === NULL_REF, vm.text('snapshot_schedule') === NULL_REF];
+  return [vm.text('power_state'), ...flags, shipped, ...groups].join();
+}
+const allowedByKind = new Map<string, string[]>();
+
 export function updateAllowed(xapi: Xapi, vm: Row): void {
-  const allowed = LISTED.filter((operation) => !obstacle(vm, operation));
+  const kind = kindOf(vm);
+  const known = kind === undefined ? undefined : allowedByKind.get(kind);
+  const allowed = known ?? LISTED.filter((operation) => !obstacle(vm, operation));
+  if (kind !== undefined) allowedByKind.set(kind, allowed);
   xapi.db.set(vm, { allowed_operations: allowed });
 }
 

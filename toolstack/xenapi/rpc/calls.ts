@@ -13,6 +13,10 @@ import { XmlReader } from './xml_read.ts';
 const JSON_TYPE = 'application/json';
 const XML_TYPE = 'text/xml';
 
+/** Made once: an exception of its own for each call costs more than the call. */
+const GONE = new Error('the client has gone');
+GONE.stack = undefined;
+
 async function answer(
   xapi: Xapi,
   call: Call,
@@ -20,7 +24,7 @@ async function answer(
   response: ServerResponse,
 ): Promise<{ answered: Answered; failure?: undefined } | { failure: Failure }> {
   const gone = new AbortController();
-  const end = (): void => gone.abort();
+  const end = (): void => gone.abort(GONE);
   response.on('close', end);
   // Whoever has closed his half gets his answer, but nothing is waited for in it: he may have gone.
   const { socket } = response.req;

@@ -26,7 +26,7 @@ export type Answer = unknown;
 
 // ---- JSON
 
-export function* json(type: Type, value: Answer): Generator<string> {
+export function* json(type: Type, value: Answer): Generator<string | Buffer> {
   if (type.kind === 'void') yield '""';
   else if (value instanceof Row) yield value.json;
   else if (type.kind === 'batch') yield* jsonBatch(value as EventBatch);
@@ -41,11 +41,11 @@ export function* json(type: Type, value: Answer): Generator<string> {
   } else yield JSON.stringify(value);
 }
 
-/** Batches that several clients get are written once. */
-const texts = new WeakMap<EventBatch, string>();
+/** Batches that several clients get are written once, as the bytes that go to them. */
+const texts = new WeakMap<EventBatch, Buffer>();
 const MAX_KEPT = 2 ** 20;
 
-function* jsonBatch(batch: EventBatch): Generator<string> {
+function* jsonBatch(batch: EventBatch): Generator<string | Buffer> {
   const known = texts.get(batch);
   if (known !== undefined) {
     yield known;
@@ -56,7 +56,7 @@ function* jsonBatch(batch: EventBatch): Generator<string> {
     if (whole !== undefined) whole = whole.length < MAX_KEPT ? whole + piece : undefined;
     yield piece;
   }
-  if (whole !== undefined) texts.set(batch, whole);
+  if (whole !== undefined) texts.set(batch, Buffer.from(whole));
 }
 
 function* piecesOf({ events, valid_ref_counts, token }: EventBatch): Generator<string> {

@@ -4,7 +4,7 @@ import type { Answered } from '../dispatch.ts';
 import type { Failure } from '../failure.ts';
 import type { JsonCall } from './json_read.ts';
 
-export type Pieces = Iterable<string>;
+export type Pieces = Iterable<string | Buffer>;
 
 export function* xmlSuccess({ type, value, bare }: Answered): Generator<string> {
   yield '<?xml version="1.0"?><methodResponse><params><param>';
@@ -30,7 +30,7 @@ export const xmlFault = (text: string): Pieces => [
 
 type Head = Pick<JsonCall, 'version' | 'id'>;
 
-export function* jsonSuccess({ version, id }: Head, { type, value }: Answered): Generator<string> {
+export function* jsonSuccess({ version, id }: Head, { type, value }: Answered): Generator<string | Buffer> {
   yield version === 2 ? '{"jsonrpc":"2.0","result":' : '{"result":';
   yield* json(type, value);
   yield `${version === 2 ? '' : ',"error":null'},"id":${JSON.stringify(id)}}`;

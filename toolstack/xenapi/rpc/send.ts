@@ -34,7 +34,7 @@ export function drained(response: ServerResponse): Promise<void> {
 export async function send(
   response: ServerResponse,
   type: string,
-  pieces: Iterable<string>,
+  pieces: Iterable<string | Buffer>,
   status = 200,
 ): Promise<void> {
   let parts: Buffer[] = [];
@@ -42,21 +42,32 @@ export async function send(
   let length = 0;
   let started = false;
   let turn = performance.now();
-  const pack = () => {
-    const part = Buffer.from(text);
-    text = '';
+  const add = (part: Buffer) => {
     length += part.length;
     parts.push(part);
   };
+  const pack = () => {
+    if (text !== '') add(Buffer.from(text));
+    text = '';
+  };
+  /** Without copying them together: what is written in one turn is sent by one system call. Whether more is wanted. */
+  const flush = (): boolean => {
+    let ready = true;
+    for (const part of parts) ready = response.write(part);
+    parts = [];
+    return ready;
+  };
   for (const piece of pieces) {
-    text += piece;
+    if (typeof piece === 'string') text += piece;
+    else {
+      pack();
+      add(piece);
+    }
     if (text.length >= PIECE) pack();
     if (length >= WHOLE && parts.length > 0) {
       if (!started) response.writeHead(status, { ...CORS, 'content-type': type });
       started = true;
-      const ready = response.write(Buffer.concat(parts));
-      parts = [];
-      if (!ready && !response.destroyed) await drained(response);
+      if (!flush() && !response.destroyed) await drained(response);
     }
     if (performance.now() - turn > TURN_MS) {
       await setImmediate();
@@ -65,9 +76,9 @@ export async function send(
     if (response.destroyed) return;
   }
   pack();
-  const rest = Buffer.concat(parts);
-  if (!started) response.writeHead(status, { ...CORS, 'content-type': type, 'content-length': rest.length });
-  response.end(rest);
+  if (!started) response.writeHead(status, { ...CORS, 'content-type': type, 'content-length': length });
+  flush();
+  response.end();
 }
 
 /** An answer in words, for people. */
