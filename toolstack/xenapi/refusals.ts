@@ -45,6 +45,11 @@ const vms: Handlers = {
     'VM.restart_device_models',
     'VM.set_uefi_mode',
   ),
+  // Only a suspended machine has one.
+  'VM.set_suspend_VDI': (args) => {
+    const vm = args.row('self');
+    throw new Failure('VM_BAD_POWER_STATE', vm.ref, 'suspended', vm.text('power_state').toLowerCase());
+  },
   'VM.import_convert': says('FEATURE_RESTRICTED'),
   // No guest of ours says that it can be told its address.
   ...all(
@@ -69,6 +74,8 @@ const pools: Handlers = {
   ),
   'pool.initialize_wlb': says('WLB_CONNECTION_REFUSED'),
   ...all(single, 'pool.join', 'pool.join_force', 'pool.emergency_reset_master', 'pool.emergency_transition_to_master'),
+  ...all(says('HA_NOT_ENABLED'), 'pool.disable_ha', 'pool.ha_prevent_restarts_for'),
+  'pool.eject': notAllowed('the coordinator of a pool cannot be ejected'),
   'pool.enable_ha': says('CANNOT_CREATE_STATE_FILE'),
   'host.emergency_ha_disable': says('HA_NOT_ENABLED'),
   ...all(says('AUTH_UNKNOWN_TYPE', of('auth_type')), 'pool.enable_external_auth', 'host.enable_external_auth'),
@@ -99,6 +106,9 @@ const pools: Handlers = {
 };
 
 const hosts: Handlers = {
+  'host.call_extension': says('MESSAGE_METHOD_UNKNOWN', of('call')),
+  'host.destroy': says('HOST_IS_LIVE', of('self')),
+  'host.declare_dead': says('HOST_IS_LIVE', of('host')),
   ...all(
     notAllowed('who runs the host ends it'),
     'host.shutdown',

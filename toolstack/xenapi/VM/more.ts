@@ -81,11 +81,6 @@ export const more: Handlers = {
     if (args.number('value') < 1) throw new Failure('INVALID_VALUE', 'HVM_shadow_multiplier', String(args.number('value'))); // prettier-ignore
     xapi.db.set(vm, { HVM_shadow_multiplier: args.number('value') });
   },
-  'VM.set_suspend_VDI': (args) => {
-    const vm = args.row('self');
-    // Nothing here can be.
-    throw new Failure('VM_BAD_POWER_STATE', vm.ref, 'suspended', vm.text('power_state').toLowerCase());
-  },
   'VM.set_snapshot_schedule': (args, { xapi }) => {
     const vm = args.row('self');
     if (vm.flag('is_control_domain') || vm.flag('is_a_template')) throw new Failure('VM_IS_TEMPLATE', vm.ref);

@@ -69,26 +69,10 @@ const hosts: Handlers = {
     xapi.db.set(host, { enabled: false });
   },
   'host.get_log': (_args, { xapi }) => xapi.recent.join('\n'),
-  'host.get_system_status_capabilities': () =>
-    '<?xml version="1.0"?><system-status-capabilities></system-status-capabilities>',
   'host.sync_data': (_args, { xapi }) => xapi.db.durable(),
-  'host.refresh_pack_info': (args) => void args.row('host'),
   'host.apply_edition': (args, { xapi }) => applyEdition(xapi, args.row('host'), args.text('edition')),
-  'host.call_extension': (args) => {
-    throw new Failure('MESSAGE_METHOD_UNKNOWN', args.text('call'));
-  },
-  'host.destroy': (args) => {
-    throw new Failure('HOST_IS_LIVE', args.row('self').ref);
-  },
-  'host.declare_dead': (args) => {
-    throw new Failure('HOST_IS_LIVE', args.row('host').ref);
-  },
   'Diagnostics.gc_stats': () => numbers({ ...process.memoryUsage(), ...getHeapStatistics() }),
   'Diagnostics.db_stats': (_args, { xapi }) => xapi.db.statistics(),
-};
-
-const haOff = (): never => {
-  throw new Failure('HA_NOT_ENABLED');
 };
 
 const pools: Handlers = {
@@ -105,14 +89,9 @@ const pools: Handlers = {
   'pool.designate_new_master': (args, { xapi }) => {
     if (args.row('host').ref !== xapi.hostRef) throw new Failure('HOST_OFFLINE', args.text('host'));
   },
-  'pool.eject': () => {
-    throw new Failure('OPERATION_NOT_ALLOWED', 'the coordinator of a pool cannot be ejected');
-  },
   'pool.ha_failover_plan_exists': (args) => args.number('n') <= 0,
   'pool.ha_compute_max_host_failures_to_tolerate': () => 0,
   'pool.ha_compute_hypothetical_max_host_failures_to_tolerate': () => 0,
-  'pool.disable_ha': haOff,
-  'pool.ha_prevent_restarts_for': haOff,
   'pool.set_ha_host_failures_to_tolerate': (args, { xapi }) => {
     if (args.number('value') < 0) throw new Failure('INVALID_VALUE', 'value', String(args.number('value')));
     if (args.number('value') > 0) throw new Failure('HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN');
