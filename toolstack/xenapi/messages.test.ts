@@ -80,6 +80,9 @@ test('disks move to another SR, and are introduced where they lie', async (t) =>
   const place = found.find(({ configuration }) => configuration.location === 'other')!;
   assert.deepEqual(place.sr[0].uuid, [await call('SR.get_uuid', other)]);
   assert.match(await call('SR.probe', xapi.hostRef, {}, 'file', {}), /<Location>other<\/Location>/);
+  const local: string = await call('SR.create', xapi.hostRef, { location: 'ext' }, 0, 'e', '', 'ext', 'user', false);
+  const copy: string = await call('VDI.copy', made, local);
+  assert.equal(await call('VDI.get_virtual_size', copy), 3 * MIB);
   await call('SR.set_physical_size', other, 5);
   assert.equal(await call('SR.get_physical_size', other), 5);
   await call('SR.set_shared', other, true);

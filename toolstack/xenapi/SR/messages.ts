@@ -4,15 +4,23 @@ import { Failure } from '../failure.ts';
 import type { Arguments, Handlers } from '../messages.ts';
 import type { Xapi } from '../xapi.ts';
 
+const IMAGES = [
+  ...['SR_PROBE', 'SR_UPDATE', 'VDI_CREATE', 'VDI_DELETE', 'VDI_ATTACH', 'VDI_DETACH', 'VDI_INTRODUCE'],
+  ...['VDI_RESIZE', 'VDI_CLONE', 'VDI_SNAPSHOT', 'VDI_UPDATE', 'VDI_CONFIG_CBT'],
+];
+
 /** Drivers, and what they can do. */
 export const DRIVERS: Record<string, { label: string; about: string; capabilities: string[] }> = {
   file: {
     label: 'Folder of disk images',
     about: 'Disk images (qcow2, VHD, raw) in a folder of the host',
-    capabilities: [
-      ...['SR_UPDATE', 'VDI_CREATE', 'VDI_DELETE', 'VDI_ATTACH', 'VDI_DETACH'],
-      ...['VDI_RESIZE', 'VDI_CLONE', 'VDI_SNAPSHOT', 'VDI_UPDATE'],
-    ],
+    capabilities: IMAGES,
+  },
+  // Clients ask for it by the name that real hosts have for their own disk.
+  ext: {
+    label: 'Local folder of disk images',
+    about: 'The same under the name that local storage has on other hosts',
+    capabilities: IMAGES,
   },
   iso: {
     label: 'Folder of discs',
