@@ -7,6 +7,9 @@ import type { Xapi } from '../xapi.ts';
 import type { Owner } from './metrics.ts';
 import type { Rrd, Series } from './rrd.ts';
 
+/** A counter's change takes two looks at it; neither protocol can write what is not known. */
+const isKnown = ({ last }: Series): boolean => Number.isFinite(last);
+
 function rrdOf({ metrics }: Xapi, owner: Owner, row: Row): Rrd | undefined {
   return metrics.find(owner, row.uuid);
 }
@@ -14,13 +17,13 @@ function rrdOf({ metrics }: Xapi, owner: Owner, row: Row): Rrd | undefined {
 function seriesOf(xapi: Xapi, owner: Owner, row: Row, args: Arguments): Series {
   const name = args.text('data_source');
   const found = rrdOf(xapi, owner, row)?.series.get(name);
-  if (!found) throw new Failure('INVALID_VALUE', 'data_source', name);
+  if (!found || !isKnown(found)) throw new Failure('INVALID_VALUE', 'data_source', name);
   return found;
 }
 
 const record = ({ source, enabled, last }: Series) => ({
   ...{ name_label: source.name, name_description: source.about, enabled, standard: true, units: source.units },
-  ...{ min: source.min, max: source.max, value: last },
+  ...{ min: source.min, max: Number.isFinite(source.max) ? source.max : Number.MAX_VALUE, value: last },
 });
 
 function forClass(name: string, owner: Owner, parameter: string): Handlers {
@@ -30,7 +33,7 @@ function forClass(name: string, owner: Owner, parameter: string): Handlers {
   };
   return {
     [`${name}.get_data_sources`]: (args, { xapi }) =>
-      [...(rrdOf(xapi, owner, args.row(parameter))?.series.values() ?? [])].map(record),
+      [...(rrdOf(xapi, owner, args.row(parameter))?.series.values() ?? [])].filter(isKnown).map(record),
     [`${name}.query_data_source`]: (args, { xapi }) => seriesOf(xapi, owner, check(args.row(parameter)), args).last,
     [`${name}.record_data_source`]: (args, { xapi }) => {
       seriesOf(xapi, owner, check(args.row(parameter)), args).enabled = true;

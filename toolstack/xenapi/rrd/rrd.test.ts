@@ -96,6 +96,8 @@ test('what a host and its machines use, as updates, whole archives and OpenMetri
   // The same by messages.
   const sources = (await call('VM.get_data_sources', vm)) as { name_label: string; value: number; enabled: boolean }[];
   assert.equal(sources.find(({ name_label }) => name_label === 'cpu0')!.value, 0.5);
+  // Whatever is told can be written in both protocols.
+  for (const each of sources) for (const value of Object.values(each)) assert.ok(typeof value !== 'number' || Number.isFinite(value)); // prettier-ignore
   assert.equal(await call('VM.query_data_source', vm, 'memory'), 2 ** 28);
   await call('VM.forget_data_source_archives', vm, 'memory');
   assert.doesNotMatch((await ask(`/rrd_updates?start=${now - 60}`)).body, /:memory</);
