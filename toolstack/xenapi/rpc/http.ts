@@ -2,10 +2,12 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { CliServer } from '../cli/serve.ts';
 import type { Xapi } from '../xapi.ts';
 import { TRANSFER_ROUTES } from '../http/routes.ts';
 import { jsonRpc, xmlRpc } from './calls.ts';
+import { standBefore } from './front_door.ts';
 import { CORS, sendText } from './send.ts';
 
 export type Route = (xapi: Xapi, request: IncomingMessage, response: ServerResponse, address: string) => Promise<void>;
@@ -52,9 +54,13 @@ export class HttpServer {
   readonly #xapi: Xapi;
   readonly #servers: Server[] = [];
   readonly #paths: string[] = [];
+  /** Connections of which nobody knows yet what they are for. */
+  readonly #waiting = new Set<Socket>();
+  readonly #cli: CliServer;
 
   constructor(xapi: Xapi) {
     this.#xapi = xapi;
+    this.#cli = new CliServer(xapi);
   }
 
   readonly #serve: RequestListener = (request, response) => {
@@ -90,6 +96,7 @@ export class HttpServer {
     server.maxConnections = MAX_CONNECTIONS;
     // Who has sent everything may close his half and still wants the answer; @types/node does not know the property.
     Object.assign(server, { httpAllowHalfOpen: true });
+    standBefore(server, tls ? 'secureConnection' : 'connection', [this.#cli.door], this.#waiting);
 
     if (path !== undefined) {
       // A file that lies there is a dead host's: this one holds the folder's lock.
@@ -106,6 +113,8 @@ export class HttpServer {
   }
 
   async close(): Promise<void> {
+    for (const socket of this.#waiting) socket.destroy();
+    this.#cli.close();
     await Promise.all(
       this.#servers.map(
         (server) =>
