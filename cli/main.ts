@@ -18,6 +18,10 @@ const COMMANDS = new Map<string, Command>(
     net: async (args) => (await import('./net/main.ts')).netCommand(args),
     service: async (args) => (await import('./host/service.ts')).serviceCommand(args.slice(1)),
     user: manage,
+    xe: async (args) => {
+      const { runXe, standardIo } = await import('./xe/run.ts');
+      return runXe(args.slice(1), standardIo());
+    },
     database: manage,
   }),
 );
