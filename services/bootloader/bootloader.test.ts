@@ -1,8 +1,12 @@
 // Booting from disks: file systems and partition tables that Debian's tools make, configurations as installers write them, and hostile ones.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { create_image, open_image } from '../block/image/open.ts';
 import { random } from '../domain_builder/protocol/fixtures.ts';
-import { bootFrom } from './backend/sources.ts';
+import { bootFrom, bootFromImage } from './backend/sources.ts';
 import { disk, extImage, isoImage, tools, withFolder, type Files } from '../../test/disk_images.ts';
 import { boot, treesOf, type Booted, type BootOptions } from './protocol/boot.ts';
 import { BootError, MemoryDisk } from './protocol/disk.ts';
@@ -26,6 +30,25 @@ const FILES: Files = {
 };
 const bootImage = (image: Uint8Array, options?: BootOptions): Booted =>
   boot(treesOf(new MemoryDisk(image), options?.offset), options);
+
+test('from an image of any format, whose walk begins again at each part that is not read yet', async (t) => {
+  const raw = extImage(FILES, ['-t', 'ext4', '-b', '1024'], '16M');
+  const folder = mkdtempSync(join(tmpdir(), 'xenolith-boot-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  for (const format of ['raw', 'qcow2', 'vhd'] as const) {
+    const path = join(folder, `disk.${format}`);
+    await create_image(path, { format, size: raw.length });
+    const image = await open_image(path, { format });
+    await image.write(0, [raw]);
+    checkBooted(await bootFromImage(image));
+    await image.close();
+  }
+  const path = join(folder, 'empty.qcow2');
+  await create_image(path, { format: 'qcow2', size: 1 << 20 });
+  const empty = await open_image(path, { format: 'qcow2' });
+  await assert.rejects(bootFromImage(empty), BootError);
+  await empty.close();
+});
 
 function checkBooted(booted: Booted): void {
   assert.deepEqual(Buffer.from(booted.kernel), Buffer.from(KERNEL));

@@ -110,6 +110,11 @@ export abstract class Devices<D extends Attached, S extends { stop(): Promise<vo
     }
   }
 
+  /** Waits for those that are on their way out. */
+  async settled(): Promise<void> {
+    await Promise.all(this.closing);
+  }
+
   /** Waited for before the service ends; a failure is told. */
   protected ending(work: Promise<void>, what: string): Promise<void> {
     const ended = work

@@ -70,7 +70,7 @@ export class Disks extends Devices<Disk, BlockService> {
   async open(list: readonly DiskOptions[]): Promise<OpenDisk[]> {
     if (list.length === 0) return [];
     // Whoever opens an image that is on its way out waits for it.
-    await Promise.all(this.closing);
+    await this.settled();
     const { service } = this.start();
     const opened: OpenDisk[] = [];
     try {

@@ -55,6 +55,8 @@ async function open(domains: Domains, options: DiskOptions): Promise<OpenDisk[]>
 
 /** A domain with its configuration's disks. */
 export async function createWithDisks(domains: Domains, config: DomainConfig, creation: Creation): Promise<Domain> {
+  // The boot loader reads the image under a lock, which a domain that has just ended may have still.
+  if (config.bootloader) await domains.host.disks.settled();
   const booted = await bootFiles(config);
   const disks = await openDisks(domains, config.disks, booted !== undefined);
   try {

@@ -1,12 +1,13 @@
 // From the files that a configuration names to a plan of the domain.
 import { statSync } from 'node:fs';
-import { ImageError, type Format } from '../../services/block/image/image.ts';
+import { ImageError } from '../../services/block/image/image.ts';
 import { open_image } from '../../services/block/image/open.ts';
 import { bootFrom, bootFromImage } from '../../services/bootloader/backend/sources.ts';
 import type { Booted, BootOptions } from '../../services/bootloader/protocol/boot.ts';
 import { BootError } from '../../services/bootloader/protocol/disk.ts';
 import { BadImage, buildDomain, guestType, type Plan } from '../../services/domain_builder/protocol/index.ts';
 import { bootloaderOptions, type Bootloader } from '../config/bootloader.ts';
+import type { DiskConfig } from '../config/disk.ts';
 import type { DomainConfig } from '../config/domain.ts';
 import { ERROR, Refused } from '../control/refused.ts';
 import { codeOf, readInput, Unreadable, WHY } from '../files.ts';
@@ -97,8 +98,9 @@ async function loaded({ name, args, source }: Bootloader, config: DomainConfig):
   const options = { kernel, ramdisk, ...own, args: [own.args, cmdline].filter(Boolean).join(' ') };
   try {
     checkRegular(source);
-    const format = disks.find(({ target }) => target === source)?.format ?? 'raw';
-    const booted = format === 'raw' ? bootFrom(source, options) : await fromImage(source, format, options);
+    const disk = disks.find(({ target }) => target === source);
+    const packed = disk !== undefined && disk.format !== 'raw';
+    const booted = packed ? await fromImage(source, disk, options) : bootFrom(source, options);
     return {
       ...{ kernel: booted.kernelPath, ramdisk: booted.ramdiskPath, cmdline: booted.args },
       ...{ kernelFile: booted.kernel, ramdiskFile: booted.ramdisk },
@@ -112,8 +114,9 @@ async function loaded({ name, args, source }: Bootloader, config: DomainConfig):
   }
 }
 
-async function fromImage(path: string, format: Format, options: BootOptions): Promise<Booted> {
-  const image = await open_image(path, { format, readonly: true });
+async function fromImage(path: string, { format, within }: DiskConfig, options: BootOptions): Promise<Booted> {
+  const backing = within === undefined ? 'follow' : { within };
+  const image = await open_image(path, { format, readonly: true, backing });
   try {
     return await bootFromImage(image, options);
   } finally {
