@@ -1,12 +1,13 @@
 /** A whole API server: its folder, the database in it, users, certificate and listeners. */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, realpathSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { openDatabase } from './database/open.ts';
 import { certificateOf } from './rpc/certificate.ts';
 import { HttpServer } from './rpc/http.ts';
 import { ROOT, Users } from './session/users.ts';
+import { makeTemplates } from './VM/templates.ts';
 import { Xapi } from './xapi.ts';
 import type { Xenops } from './xenops/xenops.ts';
 
@@ -23,6 +24,8 @@ export const xenapiPaths = (state: string) => ({
   blobs: join(state, 'xenapi', 'blobs'),
   /** Kernels that VMs may name. */
   boot: join(state, 'xenapi', 'boot'),
+  /** Disk images that templates begin with. */
+  images: join(state, 'xenapi', 'images'),
 });
 
 export interface ServerOptions {
@@ -66,9 +69,27 @@ async function usersOf(state: string): Promise<Users> {
   return users;
 }
 
+/** Kernels that are copied or removed while the host runs; a copy takes a while. */
+const SETTLED_MS = 300;
+
+function watchKernels(folder: string, changed: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const watcher = watch(folder, { persistent: false }, () => {
+    clearTimeout(timer);
+    timer = setTimeout(changed, SETTLED_MS).unref();
+  });
+  // The folder may go, or the system may have no watches left: the next start looks again.
+  watcher.on('error', () => watcher.close());
+  return () => {
+    clearTimeout(timer);
+    watcher.close();
+  };
+}
+
 export async function serve({ state, xenops, log, version, tls, plain }: ServerOptions): Promise<Server> {
   const paths = xenapiPaths(state);
-  for (const path of [paths.folder, paths.boot, paths.storage]) mkdirSync(path, { recursive: true, mode: 0o700 });
+  for (const path of [paths.folder, paths.boot, paths.images, paths.storage])
+    mkdirSync(path, { recursive: true, mode: 0o700 });
   const users = await usersOf(state);
   const certificate = await certificateOf(paths.folder);
   const db = openDatabase(paths.database);
@@ -83,10 +104,13 @@ export async function serve({ state, xenops, log, version, tls, plain }: ServerO
     certificate,
     storage: realpathSync(paths.storage),
     blobs: paths.blobs,
+    images: { disks: paths.images, kernels: paths.boot },
   });
   await xapi.storage.recover();
   const http = new HttpServer(xapi);
+  const unwatch = watchKernels(paths.boot, () => makeTemplates(xapi, xapi.images!));
   const close = async (): Promise<void> => {
+    unwatch();
     await http.close();
     await xapi.close();
   };

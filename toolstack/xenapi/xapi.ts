@@ -18,6 +18,7 @@ import { Tasks } from './task/tasks.ts';
 import type { Certificate } from './rpc/certificate.ts';
 import { Nbd } from './VDI/nbd.ts';
 import { Power } from './VM/power.ts';
+import { makeTemplates, type Images } from './VM/templates.ts';
 import { takeInventory } from './host/inventory.ts';
 import type { Xenops } from './xenops/xenops.ts';
 
@@ -37,6 +38,8 @@ export interface XapiParts {
   storage?: string;
   /** Folder of blobs. */
   blobs?: string;
+  /** Folders of what its templates begin with; without, it has no templates. */
+  images?: Images;
 }
 
 export class Xapi {
@@ -52,6 +55,7 @@ export class Xapi {
   readonly storage: Storage;
   readonly nbd = new Nbd(this);
   readonly metrics = new Metrics(this);
+  readonly images: Images | undefined;
   readonly sessions: Sessions;
   readonly attempts = new Attempts();
   readonly tasks: Tasks;
@@ -59,7 +63,7 @@ export class Xapi {
   readonly dispatcher: Dispatcher;
   readonly #timer: NodeJS.Timeout;
 
-  constructor({ db, users, xenops, log, version, address, certificate, storage, blobs }: XapiParts) {
+  constructor({ db, users, xenops, log, version, address, certificate, storage, blobs, images }: XapiParts) {
     this.blobs = blobs;
     this.db = db;
     this.users = users;
@@ -72,6 +76,7 @@ export class Xapi {
     this.version = version;
     this.xenops = xenops;
     this.certificate = certificate;
+    this.images = images;
     this.sessions = new Sessions(db);
     this.tasks = new Tasks(db);
     this.events = new Events(db);
@@ -80,6 +85,7 @@ export class Xapi {
     makeRoles(db);
     takeInventory(this, { facts: xenops.facts(), address, certificate });
     firstStorage(this);
+    if (images) makeTemplates(this, images);
     this.dispatcher = new Dispatcher(this, HANDLERS);
     this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
     this.#timer.unref();

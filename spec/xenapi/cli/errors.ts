@@ -32,6 +32,7 @@ const TABLE = `
   VM_REQUIRES_NETWORK: vm network | The VM needs a network that is not there.
   VM_REVERT_FAILED: vm snapshot | The VM could not be taken back to the snapshot.
   VM_SHUTDOWN_TIMEOUT: vm timeout | The guest did not shut down in time.
+  BOOTLOADER_FAILED: vm msg | The boot loader finds nothing to start.
   VM_CANNOT_DELETE_DEFAULT_TEMPLATE: vm | Templates of the host stay.
   ONLY_PROVISION_TEMPLATE: | Only a template can be provisioned.
   ONLY_REVERT_SNAPSHOT: | A VM can only be taken back to a snapshot.
@@ -56,6 +57,7 @@ const TABLE = `
   MAC_STILL_IN_USE: VIF MAC | Another interface of the VM has this MAC address.
   NETWORK_CONTAINS_VIF: vifs | Interfaces of VMs are plugged into the network.
   NETWORK_CONTAINS_PIF: pifs | An interface of a host is plugged into the network.
+  DEFAULT_SR_NOT_FOUND: sr | The pool has no default storage repository.
   SR_HAS_PBD: sr | A host is connected to the storage repository.
   SR_HAS_NO_PBDS: sr | No host is connected to the storage repository.
   SR_NOT_ATTACHED: sr | The storage repository is not attached.

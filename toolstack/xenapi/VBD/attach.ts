@@ -14,7 +14,7 @@ export function describeDisk(xapi: Xapi, vbd: Row): DiskDescription {
   const readonly = cd || vbd.text('mode') === 'RO';
   const device = Number(vbd.text('userdevice'));
   if (!vdi) return { device, path: null, format: 'raw', readonly, cd };
-  return { device, ...xapi.storage.image(vdi), readonly, cd };
+  return { device, ...xapi.storage.image(vdi), readonly, cd, bootable: vbd.flag('bootable') };
 }
 
 /** Fails unless its disk is there and nobody else's. */

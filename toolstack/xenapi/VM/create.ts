@@ -1,9 +1,7 @@
 /** VM records: made, copied and destroyed. */
 import { createHash, randomUUID } from 'node:crypto';
 import { NULL_REF, type Value } from '../../../spec/xenapi/types.ts';
-import { SaxesParser } from 'saxes';
 import type { Row } from '../database/row.ts';
-import { Failure } from '../failure.ts';
 import { timeText } from '../rpc/decode.ts';
 import type { Xapi } from '../xapi.ts';
 import { checkMemory, checkVcpus } from './limits.ts';
@@ -139,7 +137,7 @@ export async function copy(
   });
 }
 
-const without = (map: Record<string, string>, key: string): Record<string, string> =>
+export const without = (map: Record<string, string>, key: string): Record<string, string> =>
   Object.fromEntries(Object.entries(map).filter(([each]) => each !== key));
 
 /** A frozen copy of the record and its devices. */
@@ -210,75 +208,6 @@ export async function revert(xapi: Xapi, vm: Row, frozen: Row): Promise<void> {
   for (const ref of old) {
     const vdi = db.find('VDI', ref);
     if (vdi && vdi.refs('VBDs').length === 0) await storage.destroy(vdi);
-  }
-}
-
-interface Wanted {
-  device: string;
-  size: number;
-  sr: string;
-  bootable: boolean;
-  type: string;
-}
-
-/** The disks that a template describes in `other_config`, as XML: `<provision><disk device="0" size="…" sr="" bootable="true"/></provision>`. */
-function wantedDisks(vm: Row): Wanted[] {
-  const text = vm.map('other_config').disks;
-  if (text === undefined) return [];
-  const disks: Wanted[] = [];
-  const parser = new SaxesParser();
-  const bad = (): never => {
-    throw new Failure('PROVISION_FAILED_XML', 'the disks of the template are not described as they should be');
-  };
-  parser.on('error', bad);
-  parser.on('doctype', bad);
-  parser.on('opentag', ({ name, attributes }) => {
-    if (name !== 'disk') return;
-    const {
-      device = '',
-      size = '',
-      sr = '',
-      bootable = 'false',
-      type = 'system',
-    } = attributes as Record<string, string>;
-    if (!/^\d+$/.test(size) || !/^\d{1,2}$/.test(device) || !['system', 'user', 'ephemeral'].includes(type)) bad();
-    disks.push({ device, size: Number(size), sr, bootable: bootable === 'true', type });
-  });
-  parser.write(text).close();
-  return disks;
-}
-
-/** Makes the disks of a template. */
-export async function provision(xapi: Xapi, vm: Row): Promise<void> {
-  const { db, storage } = xapi;
-  const made: Row[] = [];
-  try {
-    for (const { device, size, sr, bootable, type } of wantedDisks(vm)) {
-      const place = sr === '' ? db.row('SR', xapi.pool.text('default_SR')) : db.byUuid('SR', sr);
-      const name = { name_label: vm.text('name_label'), name_description: 'Made by a template' };
-      const vdi = await storage.create(place, {
-        ...name,
-        virtual_size: size,
-        type,
-        sm_config: {},
-        sharable: false,
-        read_only: false,
-      });
-      made.push(vdi);
-      db.create('VBD', {
-        VM: vm.ref,
-        VDI: vdi.ref,
-        userdevice: device,
-        bootable,
-        mode: 'RW',
-        type: 'Disk',
-        empty: false,
-      });
-    }
-    db.set(vm, { is_a_template: false, other_config: without(vm.map('other_config'), 'disks') });
-  } catch (error) {
-    for (const vdi of made) await storage.destroy(vdi);
-    throw error;
   }
 }
 

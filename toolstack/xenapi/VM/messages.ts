@@ -3,9 +3,10 @@ import type { Row } from '../database/row.ts';
 import { Failure } from '../failure.ts';
 import type { Arguments, Caller, Handlers } from '../messages.ts';
 import type { Xapi } from '../xapi.ts';
-import { copy, create, destroy, provision, revert, snapshot } from './create.ts';
+import { copy, create, destroy, revert, snapshot } from './create.ts';
 import { assertAllowed, operate, updateAllowed } from './operations.ts';
 import { assertCanBoot } from './power.ts';
+import { provision } from './provision.ts';
 import { settings } from './settings.ts';
 
 /** The one host there is. */
@@ -70,7 +71,7 @@ const record: Handlers = {
   },
   'VM.provision': async (args, { xapi, task }) => {
     const vm = args.row('vm');
-    await operate(xapi, vm, 'provision', task, () => provision(xapi, vm));
+    await operate(xapi, vm, 'provision', task, () => provision(xapi, vm, task));
   },
   'VM.revert': async (args, { xapi, task }) => {
     const frozen = args.row('snapshot');

@@ -10,8 +10,10 @@ import {
   XEN_DOMCTL_SENDTRIGGER_POWER,
   XEN_DOMCTL_SENDTRIGGER_SLEEP,
 } from '../../../spec/abi/constants.ts';
+import { bootloaderOptions, type Bootloader } from '../../config/bootloader.ts';
 import { vdevNumber, type DiskConfig } from '../../config/disk.ts';
 import { checkName, type DomainConfig } from '../../config/domain.ts';
+import { ConfigError } from '../../config/syntax.ts';
 import type { VifConfig } from '../../config/vif.ts';
 import { Refused } from '../../control/refused.ts';
 import type { Domain, Domains, Happening } from '../../host/domains.ts';
@@ -83,6 +85,29 @@ async function toldLater<T>(act: () => Promise<T>): Promise<T> {
     });
   }
 }
+
+/** A machine whose kernel lies on its own disk: the bootable one, else the first. */
+function bootloaderOf({ uuid, bootloader, bootloaderArgs, disks }: MachineDescription): Bootloader | undefined {
+  if (bootloader === '') return undefined;
+  if (bootloader !== 'pygrub') throw new Failure('BOOTLOADER_FAILED', uuid, `there is pygrub, but no ${bootloader}`);
+  const own = disks.filter(({ cd, path }) => !cd && path !== null).sort((a, b) => a.device - b.device);
+  const disk = own.find(({ bootable }) => bootable) ?? own[0];
+  if (!disk) throw new Failure('BOOTLOADER_FAILED', uuid, 'pygrub reads from a disk, and the VM has none');
+  const args = bootloaderArgs.split(/\s+/).filter(Boolean);
+  try {
+    bootloaderOptions(args);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new Failure('INVALID_VALUE', 'PV_bootloader_args', bootloaderArgs);
+  }
+  return { name: 'pygrub', args, source: disk.path! };
+}
+
+/** Paths on the machine's own disk, if its configuration there is not to count. */
+const onDisk = ({ kernel, ramdisk }: MachineDescription): Pick<DomainConfig, 'kernel' | 'ramdisk'> => ({
+  kernel: kernel === '' ? undefined : kernel,
+  ramdisk: ramdisk === '' ? undefined : ramdisk,
+});
 
 const vdevOf = (device: number): string => `xvd${String.fromCharCode(97 + device)}`;
 
@@ -171,15 +196,17 @@ export class Hypervisor implements Xenops {
 
   #config(machine: MachineDescription): DomainConfig {
     const { kind, uuid, vcpus, maxVcpus, kernel, ramdisk, commandLine } = machine;
-    if (kernel === '') throw new Failure('INVALID_VALUE', 'PV_kernel', kernel);
+    const disks = machine.disks.map(diskConfig);
+    const bootloader = bootloaderOf(machine);
+    if (!bootloader && kernel === '') throw new Failure('INVALID_VALUE', 'PV_kernel', kernel);
     const memory = Math.ceil(machine.memory / KIB);
     return {
       ...{
         type: kind === 'pv' ? 'pv' : 'pvh',
         name: this.#name(machine),
         uuid,
-        bootloader: undefined,
-        disks: machine.disks.map(diskConfig),
+        bootloader,
+        disks,
         vifs: machine.nics.map(vifConfig),
         channels: [],
         vfbs: [],
@@ -189,8 +216,7 @@ export class Hypervisor implements Xenops {
         vcpus,
         maxVcpus,
       },
-      kernel: bootFile(this.#boot, 'PV_kernel', kernel),
-      ramdisk: ramdisk === '' ? undefined : bootFile(this.#boot, 'PV_ramdisk', ramdisk),
+      ...(bootloader ? onDisk(machine) : this.#files(kernel, ramdisk)),
       maxMemory: Math.max(memory, Math.ceil(machine.maxMemory / KIB)),
       ...{
         onPoweroff: 'preserve',
@@ -202,12 +228,26 @@ export class Hypervisor implements Xenops {
     };
   }
 
+  #files(kernel: string, ramdisk: string): Pick<DomainConfig, 'kernel' | 'ramdisk'> {
+    return {
+      kernel: bootFile(this.#boot, 'PV_kernel', kernel),
+      ramdisk: ramdisk === '' ? undefined : bootFile(this.#boot, 'PV_ramdisk', ramdisk),
+    };
+  }
+
   async start(machine: MachineDescription, paused: boolean): Promise<number> {
     const config = this.#config(machine);
     await prepare(config);
     await this.#bridges(machine.nics);
     const options = { source: '', paused, unattended: true };
-    const domain = await toldLater(() => createWithDevices(this.#domains, config, options));
+    const domain = await toldLater(async () => {
+      try {
+        return await createWithDevices(this.#domains, config, options);
+      } catch (error) {
+        if (!(error instanceof Refused && error.message.startsWith('pygrub '))) throw error;
+        throw new Failure('BOOTLOADER_FAILED', machine.uuid, error.message);
+      }
+    });
     this.#machines.set(machine.uuid, domain);
     const path = domainPath(domain.domid);
     for (const [key, value] of Object.entries(machine.data)) this.#domains.store.write(`${path}/vm-data/${key}`, value);

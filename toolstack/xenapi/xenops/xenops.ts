@@ -53,6 +53,8 @@ export interface DiskDescription {
   cd: boolean;
   /** Folder in which what is behind the image has to lie. */
   within?: string;
+  /** A machine with a boot loader starts from it. */
+  bootable?: boolean;
 }
 
 export interface NicDescription {

@@ -1,9 +1,7 @@
 /** Removes VMs with the disks that are theirs alone. */
 import type { Row } from '../../database/row.ts';
+import { OWNER } from '../../VM/provision.ts';
 import type { Shell } from '../shell.ts';
-
-/** A disk goes with a VM if this is among its VBD's notes. */
-export const OWNER = 'owner';
 
 function ownDisks(shell: Shell, vm: Row): Row[] {
   const { db } = shell.xapi;

@@ -2,11 +2,11 @@
 import { NULL_REF } from '../../../../spec/xenapi/types.ts';
 import type { Row } from '../../database/row.ts';
 import { Failure } from '../../failure.ts';
+import { OWNER } from '../../VM/provision.ts';
 import { CliFailure, readBytes } from '../arguments.ts';
 import type { Shell } from '../shell.ts';
 import { snapshotOf } from './snapshot.ts';
 import { table } from './table.ts';
-import { OWNER } from './uninstall.ts';
 
 const vbdsOf = (shell: Shell, vm: Row): Row[] => vm.refs('VBDs').map((ref) => shell.row('VBD', ref));
 const drives = (shell: Shell, vm: Row): Row[] => vbdsOf(shell, vm).filter((vbd) => vbd.text('type') === 'CD');
