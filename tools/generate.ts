@@ -6,6 +6,7 @@ import { generateAbi } from './generate/abi.ts';
 import { generateEngine } from './generate/engine.ts';
 import { generateRecord } from './generate/record.ts';
 import { generateX87 } from './generate/x87.ts';
+import { generateXe } from './generate/xe.ts';
 import { generateSupport } from './generate/xenapi.ts';
 
 function write(path: string, content: string | Uint8Array): void {
@@ -20,7 +21,10 @@ function write(path: string, content: string | Uint8Array): void {
 }
 
 export function generate(): void {
-  const files = [...generateAbi(), ...generateEngine(), ...generateRecord(), ...generateX87(), ...generateSupport()];
+  const files = [
+    ...[...generateAbi(), ...generateEngine(), ...generateRecord(), ...generateX87()],
+    ...[...generateSupport(), ...generateXe()],
+  ];
   for (const { path, text } of files) write(path, text);
 }
 

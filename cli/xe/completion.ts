@@ -38,6 +38,8 @@ _xe() {
     local IFS=$'\\n'
     [[ $found == *$'\\n'* ]] || IFS=$' \\n'
     COMPREPLY=($(compgen -W "$found" -- "$value"))
+    # Names may have spaces.
+    for i in "\${!COMPREPLY[@]}"; do printf -v "COMPREPLY[i]" %q "\${COMPREPLY[i]}"; done
     return
   fi
   found=$(__xe "\${switches[@]}" help "$cmd" | sed -n 's/^ *\\(reqd\\|optional\\) params *: //p' | tr ',\\n' '  ')

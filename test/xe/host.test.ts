@@ -1,14 +1,16 @@
 // `xe` as a person uses it on the host's own machine: templates become VMs, which are domains.
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { ROOT } from '../../bin/setup.cjs';
 import { create_image, open_image } from '../../services/block/image/open.ts';
 import { runXe } from '../../cli/xe/run.ts';
 import { DEBIAN_IMAGE } from '../../toolstack/xenapi/VM/templates.ts';
 import { xenapiPaths } from '../../toolstack/xenapi/server.ts';
 import { disk, extImage, tools } from '../disk_images.ts';
 import { Bed, until, type Ran } from '../host/bed.ts';
+import { run } from '../xenapi/bed.ts';
 
 const bed = new Bed();
 const paths = xenapiPaths(bed.state);
@@ -149,5 +151,14 @@ test('the launcher, and completion in bash', async () => {
   const { out, code } = await bed.run('xenolith', ['xe', 'host-list', '--minimal']);
   assert.equal(code, 0);
   assert.match(out, /^[0-9a-f-]{36}\n$/);
-  assert.ok(existsSync(paths.socket));
+  const bin = join(bed.folder, 'bin');
+  mkdirSync(bin);
+  writeFileSync(join(bin, 'xe'), `#!/bin/sh\nexec ${process.execPath} ${join(ROOT, 'cli/xe/main.ts')} "$@"\n`, { mode: 0o755 }); // prettier-ignore
+  await ok('vm-create', 'name-label=a name');
+  const script = `source <(xe completion)
+    complete_it() { COMP_LINE=$1 COMP_POINT=\${#1}; _xe 2>/dev/null; printf '%s\\n' "\${COMPREPLY[*]}"; }
+    for line in 'xe vm-unin' 'xe vm-pause vm=a' 'xe vm-param-set PV-boot' 'xe help host-disa'; do complete_it "$line"; done`;
+  const env = { ...bed.env, PATH: `${bin}:${process.env.PATH}` };
+  const shell = await run('bash', ['-c', script], '', env);
+  assert.deepEqual(shell.out.split('\n'), ['vm-uninstall', 'a\\ name', 'PV-bootloader= PV-bootloader-args=', 'host-disable host-disable-local-storage-caching', '']); // prettier-ignore
 });
