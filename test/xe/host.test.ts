@@ -104,7 +104,7 @@ test("Debian's template has its disk of the host's image, and boots the kernel o
   await halted(await ok('vm-list', 'name-label=deb two', '--minimal'));
   await ok('vm-uninstall', 'vm=deb two', '--force');
   await ok('vm-uninstall', 'vm=deb', '--force');
-  assert.equal(await ok('vdi-list', '--minimal'), '');
+  assert.equal(await ok('vdi-list', 'managed=true', '--minimal'), '');
 });
 
 test('kernels that come and go while the host runs', async () => {

@@ -53,8 +53,8 @@ async function carry(shell: Shell, task: Row, command: Command): Promise<void> {
   try {
     await shell.send(command);
     const done = await shell.response();
-    const signal = done ? shell.origin.signal : AbortSignal.timeout(REASON_MS);
-    await shell.waitFor(task.ref, signal);
+    const { signal } = shell.origin;
+    await shell.waitFor(task.ref, done ? signal : AbortSignal.any([signal, AbortSignal.timeout(REASON_MS)]));
     if (!done) throw new Failure('CLIENT_ERROR');
   } finally {
     end.abort();
