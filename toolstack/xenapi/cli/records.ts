@@ -7,15 +7,20 @@ import type { Command } from './commands.ts';
 import { findParam, matches, paramNamed, paramsOf, type Param } from './fields.ts';
 import type { Record } from './printer.ts';
 import type { Shell } from './shell.ts';
+import { Turns } from './turns.ts';
 
 /** Rows for which all of these hold. */
 export async function filter(shell: Shell, table: RecordTable, rows: Row[], params: Params): Promise<Row[]> {
+  const turns = new Turns();
   let left = rows;
   for (const [name, value] of params) {
     if (left.length === 0) return left;
     const { param, key } = findParam(table, name);
     const next: Row[] = [];
-    for (const row of left) if (await matches(shell, row, param, key, value)) next.push(row);
+    for (const row of left) {
+      if (await matches(shell, row, param, key, value)) next.push(row);
+      await turns.next();
+    }
     left = next;
   }
   return left;
@@ -37,7 +42,11 @@ export async function record(shell: Shell, row: Row, params: readonly Param[], l
 }
 
 async function* records(shell: Shell, rows: readonly Row[], params: readonly Param[]): AsyncGenerator<Record> {
-  for (const row of rows) if (!row.gone) yield await record(shell, row, params, true);
+  const turns = new Turns();
+  for (const row of rows) {
+    if (!row.gone) yield await record(shell, row, params, true);
+    await turns.next();
+  }
 }
 
 const filters = (params: Params, ...without: string[]): Params =>
