@@ -53,8 +53,17 @@ class Client {
   };
 
   async run(): Promise<number> {
-    const { args, username, password, traceparent } = this.#options;
     const socket = await this.#connect();
+    try {
+      return await this.#converse(socket);
+    } finally {
+      // What was said last still goes out.
+      socket.destroySoon();
+    }
+  }
+
+  async #converse(socket: Socket): Promise<number> {
+    const { args, username, password, traceparent } = this.#options;
     const body = Buffer.from([...args, `username=${username}`, `password=${password}`].join('\n'));
     const head = [
       'POST /cli HTTP/1.0',
@@ -71,7 +80,6 @@ class Client {
     await this.#channel.greet();
     const code = await this.#obey();
     if (code !== 0 && this.#seen.length > 0) this.#io.err(`\nDebug info:\n\n${this.#seen.join('\n')}\n`);
-    socket.destroy();
     return code;
   }
 

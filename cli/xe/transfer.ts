@@ -56,9 +56,13 @@ export async function put(connect: Connect, file: string, url: string): Promise<
     body = socket;
     return (await early(socket)) ?? NOT_YET;
   });
-  if (answer.status !== 200) throw new Error(`the host says ${answer.line}`);
-  const source = openRead(file);
-  await pipeline(source, body!);
+  try {
+    if (answer.status !== 200) throw new Error(`the host says ${answer.line}`);
+    await pipeline(openRead(file), body!);
+  } catch (error) {
+    body!.destroy();
+    throw error;
+  }
 }
 
 function openRead(file: string): Readable {
@@ -75,9 +79,15 @@ export async function get(connect: Connect, file: string, url: string, named: re
     socket.write(`GET ${path} HTTP/1.0\r\n\r\n`);
     return readHead(socket);
   });
-  if (status !== 200) throw new Error(`the host says ${line}`);
-  if (file !== '') assertNamed(file, named, true);
-  const to = file === '' ? process.stdout : openWrite(file);
+  let to: Writable;
+  try {
+    if (status !== 200) throw new Error(`the host says ${line}`);
+    if (file !== '') assertNamed(file, named, true);
+    to = file === '' ? process.stdout : openWrite(file);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
   const length = headers.has('content-length') ? Number(headers.get('content-length')) : undefined;
   let came = 0;
   const count = new Transform({
@@ -86,7 +96,7 @@ export async function get(connect: Connect, file: string, url: string, named: re
       done(null, chunk);
     },
   });
-  await pipeline(socket, count, to as Writable, { end: file !== '' });
+  await pipeline(socket, count, to, { end: file !== '' });
   if (length !== undefined && came < length) throw new Error('the transfer has ended too early');
 }
 
@@ -108,6 +118,7 @@ export async function terminal(connect: Connect, url: string): Promise<void> {
     return readHead(socket);
   });
   const { status, line, socket } = answer;
+  if (status !== 200) socket.destroy();
   if (status === 404) throw new ClientSide('Server replied with HTTP 404: the console is not available');
   if (status !== 200) throw new ClientSide(`Server said: ${line}`);
   const { stdin, stdout } = process;

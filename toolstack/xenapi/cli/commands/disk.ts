@@ -22,7 +22,7 @@ async function createVbd(shell: Shell): Promise<void> {
   const empty = !shell.has('vdi-uuid');
   const VDI = empty ? NULL_REF : await shell.named('VDI', 'vdi-uuid');
   const type = word('type', shell.get('type') ?? 'Disk', ['CD', 'Disk', 'Floppy']);
-  const mode = word('mode', shell.get('mode') ?? (type === 'CD' && !shell.has('mode') ? 'RO' : 'RW'), ['RO', 'RW']);
+  const mode = word('mode', shell.get('mode') ?? (type === 'CD' ? 'RO' : 'RW'), ['RO', 'RW']);
   if (type === 'Disk' && empty) throw new CliFailure('Empty VBDs can only be made for type=CD');
   const record = {
     ...{ VM: vm, VDI, userdevice: shell.needed('device'), bootable: shell.flag('bootable'), mode, type, empty },

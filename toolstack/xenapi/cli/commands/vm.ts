@@ -138,9 +138,7 @@ async function migrate(shell: Shell): Promise<void> {
   const host = await hostNamed(shell, name);
   const options = Object.fromEntries(['force', 'live', 'copy'].map((each) => [each, String(shell.flag(each))]));
   const own = new Set('host host-uuid host-name live force copy compress'.split(' '));
-  // `host=` says where to, not which.
-  const rest = new Proxy(shell, { get: (target, key) => (key === 'params' ? target.params.filter(([each]) => each !== 'host') : Reflect.get(target, key, target)) }); // prettier-ignore
-  await onVms(rest, async (_, vm) => void (await shell.call('VM.pool_migrate', vm.ref, host, options)), own);
+  await onVms(shell, async (_, vm) => void (await shell.call('VM.pool_migrate', vm.ref, host, options)), own);
 }
 
 async function bootReport(shell: Shell, vm: Row): Promise<void> {
