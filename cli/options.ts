@@ -112,7 +112,7 @@ export function helpText(): string {
     '       xenolith up [--memory MIB] [--detach] [--xenapi PORT] | down | status',
     '       xenolith simulate [options]',
     '       xenolith xe COMMAND [parameters]',
-    '       xenolith image create | info | check | convert | resize | snapshot | serve | seed …',
+    '       xenolith image build | create | info | check | convert | resize | snapshot | serve | seed …',
     '       xenolith net list | create | remove | forward | unforward | capture',
     '       xenolith user list | password NAME | remove NAME',
     '       xenolith database dump FILE | restore FILE',
