@@ -64,8 +64,7 @@ async function until<T>(what: string, ms: number, get: () => T | undefined | fal
   }
 }
 
-// That they end is the test's matter, not how busy the machine is.
-const gone = (name: string) => until('every process has ended', 10_000, () => processes(name).length === 0);
+const gone = (name: string) => until('every process has ended', 1000, () => processes(name).length === 0);
 
 const env = { ...process.env, TMPDIR: TMP, SHELL: '/bin/sh' };
 const WHO = { launcher: launcherOf, machine: machineOf } as const;
