@@ -5,16 +5,23 @@ import {
   EXIT_DEBUG,
   EXIT_EXCEPTION,
   EXIT_IOREQ,
+  EXIT_NONE,
   EXIT_REPEAT,
   EXIT_RETRY,
   EXIT_STOP,
+  PACE_FREE,
 } from '../arch/x86/cpu';
 import { raise } from '../arch/x86/exceptions';
+import { TF } from '../arch/x86/flags';
+import { MODE_BREAK } from '../arch/x86/modes';
+import { cpu_pv } from '../arch/x86/pv/state';
 import { branch, cross as cross_page, lookup, scratch_uops } from './branch';
 import { CodePage, code_renew } from './code_cache';
 import { FORM_GOTO, FORM_STOP } from '../gen/forms';
 import { debug_break_hit } from './debug';
 import { UNIT_SSE, UOP_SIZE, next_rip, this_rip, uop_disp, uop_form, uop_pos, uop_r } from './uop';
+
+const RF: u64 = 0x10000;
 
 /** Go on at the micro-op's target: the end of a run or of the page. */
 export function goto(cpu: Cpu, u: usize): usize {
@@ -75,6 +82,27 @@ export function leave(cpu: Cpu, u: usize, n: i32): void {
   cpu.uop = <u32>u;
   const again = why == EXIT_EXCEPTION || why == EXIT_RETRY || why == EXIT_IOREQ || why == EXIT_REPEAT;
   cpu.n = again ? n - 1 : n;
+}
+
+/**
+ * A straight micro-op has left. Where nothing has to be seen to between this instruction and the next, the loop goes on with that one, at
+ * RIP: its micro-op. Else 0, and all is as the loop leaves it.
+ */
+export function resume(cpu: Cpu, u: usize, n: i32): usize {
+  if (cpu.exit != EXIT_NONE || cpu.pace != PACE_FREE || n >= cpu.limit || !free_between(cpu)) {
+    leave(cpu, u, n);
+    return 0;
+  }
+  cpu.n = n;
+  // RF held for this instruction only, and hides breakpoints, of which there are none
+  cpu.rflags &= ~RF;
+  return lookup(cpu, cpu.rip + cpu.base_cs);
+}
+
+/** Neither an event nor a trap nor an instruction that has to run alone comes next. */
+@inline function free_between(cpu: Cpu): bool {
+  if (cpu.waits | cpu.shadow | cpu.alone | cpu.hits) return false;
+  return !(cpu.rflags & (<u64>TF)) && !(cpu.mode & MODE_BREAK) && !cpu_pv(cpu);
 }
 
 /**

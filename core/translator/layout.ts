@@ -7,7 +7,7 @@ export const MAX_BLOCKS: u32 = 160;
 export const MAX_ENTRIES: u32 = 24;
 export const MAX_WEIGHT: u32 = 400;
 /** With so many micro-ops a region does not follow calls of functions that others have. */
-export const SMALL_REGION: u32 = 64;
+export const SMALL_REGION: u32 = 128;
 
 /** A page of a region: `delta` in pages from the first one; `code` is the requesting pCPU's code page. */
 @unmanaged

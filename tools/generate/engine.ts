@@ -110,18 +110,14 @@ function run(all: Forms, cold: Cold): string {
         continue;`,
   );
   const firstBranch = cold.branch[0]!.first;
-  const pick = (list: Cold['branch'], indent: string): string =>
-    list
-      .map(
-        (g, i) =>
-          `${indent}${i ? 'else ' : ''}${i + 1 < list.length ? `if (form < ${list[i + 1]!.first}) ` : ''}r = ${g.name}(cpu, u);`,
-      )
-      .join('\n');
+  const pick = (list: Cold['branch']): string => `  switch ((form - ${list[0]!.first}) / ${GROUP}) {
+${list.map((g, i) => `    ${i + 1 < list.length ? `case ${i}` : 'default'}: return ${g.name}(cpu, u);`).join('\n')}
+  }`;
   return `${NOTE}${COMMON}${imports(hotForms, all)}import { ${[...cold.straight, ...cold.branch].map((g) => g.name).join(', ')} } from './cold';
 import { ${PSEUDO.map((n) => `FORM_${n}`).join(', ')} } from './forms';
 import { ${PSEUDO.filter((n) => n !== 'REGION')
     .map((n) => n.toLowerCase())
-    .join(', ')}, leave, leave_branch } from '../engine/pseudo';
+    .join(', ')}, leave, leave_branch, resume } from '../engine/pseudo';
 import { region_enter } from '../translator/regions';
 import { UOP_SIZE } from '../engine/uop';
 
@@ -138,7 +134,11 @@ ${[...straight, ...branch, ...pseudo].join('\n')}
         cpu.n = n;
         const form = <u32>load<u16>(u);
         if (form < ${firstBranch}) {
-          if (cold_straight(cpu, u, form)) return leave(cpu, u, n);
+          if (cold_straight(cpu, u, form)) {
+            u = resume(cpu, u, n);
+            if (u == 0) return;
+            continue;
+          }
           u += UOP_SIZE;
           continue;
         }
@@ -151,15 +151,11 @@ ${[...straight, ...branch, ...pseudo].join('\n')}
 }
 
 function cold_straight(cpu: Cpu, u: usize, form: u32): i32 {
-  let r: i32;
-${pick(cold.straight, '  ')}
-  return r;
+${pick(cold.straight)}
 }
 
 function cold_branch(cpu: Cpu, u: usize, form: u32): usize {
-  let r: usize;
-${pick(cold.branch, '  ')}
-  return r;
+${pick(cold.branch)}
 }
 `;
 }
