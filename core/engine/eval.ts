@@ -48,6 +48,9 @@ export class Eval extends EvalVector {
   /** What the flags come of, and conditions of it: the evaluator takes them as they are. */
   @inline flags_of_sum<T>(x: i64, r: i64): void {}
   @inline flags_of_difference<T>(x: i64, y: i64): void {}
+  @inline flag_zero(c: i64): i64 {
+    return c;
+  }
   @inline flag_below(c: i64): i64 {
     return c;
   }

@@ -71,7 +71,7 @@ export const IR_PROBE: u8 = 38; // address a → pointer
 export const IR_STORE: u8 = 39; // pointer a, value b
 export const IR_VSTORE: u8 = 40; // pointer a, v128 b
 export const IR_CAS: u8 = 41; // pointer a, expected b, new c: another value makes the micro-op run again
-export const IR_GUARD: u8 = 42; // a ≠ 0 raises exception `size`
+export const IR_GUARD: u8 = 42; // a ≠ 0 raises exception `size`; b: the branch's target, if it is about that
 export const IR_ESCAPE: u8 = 43; // a ≠ 0: the interpreter runs the micro-op
 export const IR_FENCE: u8 = 44;
 // Bookkeeping.

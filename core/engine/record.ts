@@ -117,7 +117,7 @@ export class Record extends RecordVector {
   target_ok(u: usize, t: Node): bool {
     if (this.mode & MODE_CS64) {
       const n = this.k(16);
-      this.guard(this.xor(this.eq(this.sar(this.shl(t, n), n), t), this.k(1)), GP);
+      this.guard_target(this.xor(this.eq(this.sar(this.shl(t, n), n), t), this.k(1)), GP, t);
       return true;
     }
     if (!(this.mode & MODE_FLAT)) this.leave();

@@ -235,6 +235,9 @@ export class RecordBase {
     return is_zero(n) ? x : this.two(IR_SAR, x, n);
   }
   eq(x: Node, y: Node): Node {
+    // the sign does not matter then
+    if (is_zero(y) && changetype<usize>(x) && x.op == IR_SX)
+      return this.eq(this.and(node(x.a), this.k(((<i64>1) << (<i64>x.size * 8)) - 1)), y);
     return this.two(IR_EQ, x, y);
   }
   ltu(x: Node, y: Node): Node {
@@ -269,8 +272,13 @@ export class RecordBase {
     return this.and(x, this.k(mask<T>()));
   }
   sx<T>(x: Node): Node {
-    if (sizeof<T>() == 8) return x;
-    return this.compute(IR_SX, <u8>sizeof<T>(), x, NONE(), NONE());
+    return sizeof<T>() == 8 ? x : this.extend(x, sizeof<T>());
+  }
+  /** Sign-extended from `bytes` < 8 bytes, unless it is so already. */
+  extend(x: Node, bytes: u32): Node {
+    const sign = (<i64>1) << (<i64>bytes * 8 - 1);
+    if (changetype<usize>(x) && x.op == IR_AND && is_k(node(x.b)) && <u64>node(x.b).k < <u64>sign) return x;
+    return this.compute(IR_SX, <u8>bytes, x, NONE(), NONE());
   }
 
   // ---- state
@@ -394,6 +402,12 @@ export class RecordBase {
     const n = this.emit(IR_GUARD, <u8>vector, ref(c), 0, 0);
     n.k = <i64>this.inst;
     return false;
+  }
+  /** A guard against branching to `target`: where that is known to be a good one it is not looked at. */
+  guard_target(c: Node, vector: i32, target: Node): void {
+    if (is_zero(c)) return;
+    const n = this.emit(IR_GUARD, <u8>vector, ref(c), ref(target), 0);
+    n.k = <i64>this.inst;
   }
   /** Leave for the interpreter if c ≠ 0. */
   escape(c: Node): void {

@@ -1,6 +1,6 @@
 // Conditions in a recording. Where the flags of a block come of a sum or a difference, a condition of them is one comparison; what the lazy
 // flags (arch/x86/flags.ts) would say of it is then computed for exits only.
-import { IR_SX, Node, node } from './ir';
+import { Node, node } from './ir';
 import { is_zero } from './record_base';
 import { RecordLanes } from './record_lanes';
 
@@ -55,13 +55,16 @@ export class RecordFlags extends RecordLanes {
   }
   signed(p: u32): Node {
     if (this.flags_size == 8) return node(p);
-    return this.compute(IR_SX, <u8>this.flags_size, node(p), changetype<Node>(0), changetype<Node>(0));
+    return this.extend(node(p), this.flags_size);
   }
 
   flag_below(c: Node): Node {
     if (this.come_of(DIFFERENCE)) return this.ltu(this.unsigned(this.flags_x), this.unsigned(this.flags_y));
     if (this.come_of(SUM)) return this.ltu(this.unsigned(this.flags_y), this.unsigned(this.flags_x));
     return c;
+  }
+  flag_zero(c: Node): Node {
+    return this.come_of(DIFFERENCE) ? this.eq(this.unsigned(this.flags_x), this.unsigned(this.flags_y)) : c;
   }
   flag_below_equal(c: Node): Node {
     if (!this.come_of(DIFFERENCE)) return c;

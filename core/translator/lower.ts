@@ -46,6 +46,7 @@ import {
   NODE_SIZE,
   NODE_WRITE,
   Node,
+  ir_has_effect,
   ir_is_end,
   ir_is_vector,
   node,
@@ -72,6 +73,7 @@ import {
   temp_of,
 } from './analyse';
 import { BLOCK_CHECK, Block, NOWHERE, block, block_return, long_mode, weight } from './blocks';
+import { if_unlikely } from './hints';
 import { OUT_GO, OUT_INTERPRET, OUT_KIND, OUT_TARGET } from './layout';
 import {
   ADDRESS,
@@ -293,11 +295,16 @@ function write_slot(set: Node): void {
 
 /** Leave at the micro-op of an INST, from before the node at `end`: the state is that of before it. Written inside an `if`. */
 function leave(inst: Node, end: usize): void {
-  begin_cold(inst.a, ALL, false, end);
-  seen_begin();
-  for (let s = inst.a; s; s = node(s).b) if (newest(node(s))) write_value(node(s));
-  end_cold(end);
+  write_all(inst.a, end);
   out(OUT_INTERPRET, here.page, uop_pos(place_uop(inst.k)), place_count(inst.k));
+}
+
+/** The newest values of a chain go to memory. */
+function write_all(chain: u32, end: usize): void {
+  begin_cold(chain, ALL, false, end);
+  seen_begin();
+  for (let s = chain; s; s = node(s).b) if (newest(node(s))) write_value(node(s));
+  end_cold(end);
 }
 
 function write_value(set: Node): void {
@@ -400,7 +407,7 @@ function leave_if(n: Node): void {
   leave_if_at(<u32>n.k, n);
 }
 function leave_if_at(inst: u32, before: Node): void {
-  w.if_();
+  if_unlikely();
   structure_enter();
   leave(node(inst), changetype<usize>(before));
   w.end();
@@ -415,7 +422,7 @@ function deferred_checks(close: Node): void {
   quick_end();
   for (let p = <u32>changetype<usize>(first); p; p = next_deferred(p + <u32>NODE_SIZE, close))
     other_conditions(node(p).a);
-  w.if_();
+  if_unlikely();
   structure_enter();
   for (let p = <u32>changetype<usize>(first); p; p = next_deferred(p + <u32>NODE_SIZE, close)) {
     condition(node(p).a);
@@ -463,7 +470,7 @@ function probe(n: Node): void {
   w.byte(w.I32_ADD);
   w.i32_const(4096 - <i32>n.size);
   w.byte(w.I32_GT_U);
-  w.if_();
+  if_unlikely();
   structure_enter();
   find(n);
   w.else_();
@@ -522,13 +529,17 @@ function find(n: Node): void {
   w.local_tee(ADDRESS);
   w.i64_const(7);
   w.byte(w.I64_SHR_U);
+  w.i64_const((TLB_ENTRIES - 1) * <i64>TLB_ENTRY_SIZE);
+  w.byte(w.I64_AND);
   w.byte(w.I32_WRAP_I64);
-  w.i32_const((TLB_ENTRIES - 1) * <i32>TLB_ENTRY_SIZE);
-  w.byte(w.I32_AND);
   w.local_get(TLB);
   w.byte(w.I32_ADD);
   w.local_tee(TLB_ENTRY);
   w.access(w.I64_LOAD, <u32>(n.flags & NODE_WRITE ? TLB_W : TLB_R));
+  // Before the tag is compared: V8 makes the comparison one with memory, and then loads the tag once more for nothing.
+  w.local_get(TLB_ENTRY);
+  w.access(w.I32_LOAD, <u32>TLB_ADDEND);
+  w.local_set(TLB_ENTRY);
   w.local_get(ADDRESS);
   if (size > 1) {
     w.i64_const(size - 1);
@@ -541,7 +552,6 @@ function find(n: Node): void {
   w.local_get(ADDRESS);
   w.byte(w.I32_WRAP_I64);
   w.local_get(TLB_ENTRY);
-  w.access(w.I32_LOAD, <u32>TLB_ADDEND);
   w.byte(w.I32_ADD);
   w.local_set(temp32(temp_of(n) - 1));
 }
@@ -637,19 +647,33 @@ export function write_block(i: u32): void {
   const b = block(i);
   here = b;
   unchecked = b.first;
+  target_guard = target_guard_of(b);
   let p = <usize>b.first;
   for (; !ir_is_end(changetype<Node>(p).op); p += NODE_SIZE) {
     const n = changetype<Node>(p);
-    if (n.flags & NODE_HOT && !is_free(n.op)) effect(n);
+    if (n.flags & NODE_HOT && !is_free(n.op) && <u32>p != target_guard) effect(n);
   }
   end(i, b, changetype<Node>(p));
 }
+
+/** The guard against the target of the block's indirect branch, if nothing between the two has an effect: else 0. Only a target that the region does not know has to pass it. */
+function target_guard_of(b: Block): u32 {
+  const last = changetype<Node>(<usize>b.end - NODE_SIZE);
+  if (last.op != IR_GOTO) return 0;
+  for (let p = <usize>b.end - 2 * NODE_SIZE; p >= <usize>b.first; p -= NODE_SIZE) {
+    const n = changetype<Node>(p);
+    if (n.op == IR_GUARD) return n.b == last.b ? <u32>p : 0;
+    if (ir_has_effect(n.op) || n.op == IR_LOAD || n.op == IR_VLOAD) return 0;
+  }
+  return 0;
+}
+let target_guard: u32 = 0;
 
 function end(i: u32, b: Block, n: Node): void {
   const op = n.op;
   if (n.flags & NODE_CLOSES) deferred_checks(n);
   if (op == IR_LEAVE) {
-    commit(n, ALL);
+    write_all(n.a, changetype<usize>(n));
     return out(OUT_INTERPRET, b.page, uop_pos(place_uop(n.k)), place_count(n.k));
   }
   if (op == IR_GOTO) {
@@ -657,7 +681,8 @@ function end(i: u32, b: Block, n: Node): void {
     w.local_set(TARGET);
     if (b.taken != NOWHERE) compare_target(i, n, b.taken);
     for (let j: u32 = 0; j < b.returns; j++) compare_target(i, n, block_return(b, j));
-    commit(n, ALL);
+    if (target_guard) effect(node(target_guard));
+    write_all(n.a, changetype<usize>(n));
     return out_target(b, place_count(n.k));
   }
   if (op == IR_BRANCH) {
@@ -682,7 +707,7 @@ function go(from: u32, n: Node, to: u32, at: i64): void {
     retire(count);
     return write_goto(from, to, CHOSEN);
   }
-  commit(n, ALL);
+  write_all(n.a, changetype<usize>(n));
   const page = page_known(<i32>(at >> 12));
   if (page >= 0) return out(OUT_GO, page, (<u32>at) & 0xfff, count);
   address_of(at);
@@ -699,9 +724,9 @@ function check(n: Node, t: Block): void {
   w.local_get(CPU);
   w.access(w.I32_LOAD, SLICE);
   w.byte(w.I32_GE_S);
-  w.if_();
+  if_unlikely();
   structure_enter();
-  commit(n, ALL);
+  write_all(n.a, changetype<usize>(n));
   out(OUT_GO, t.page, t.offset, count);
   w.end();
   structure_leave();

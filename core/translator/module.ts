@@ -11,10 +11,11 @@ import {
   slot_local,
   vector_local,
 } from './locals';
+import { hints_begin, write_hints } from './hints';
 import { uses_mulh } from './lower';
 import { write_structure } from './structure';
 import * as w from './wasm';
-import { BODY_SIZE, MODULE_SIZE, work_body, work_module } from './work';
+import { BODY_SIZE, MODULE_SIZE, PREFIX_SIZE, work_body, work_module, work_prefix } from './work';
 
 const CPU_TLB: u32 = 256;
 const CPU_N: u32 = 264;
@@ -156,19 +157,25 @@ function header(): void {
 
 /** Write the module of the region in work; its length, or 0 if it is too large or too irregular. */
 export function write_module(): u32 {
+  hints_begin();
   w.wasm_begin(work_body(), BODY_SIZE);
   const ok = write_structure();
   w.byte(0x00);
   if (!ok || w.wasm_overflow) return 0;
   const body = w.wasm_length();
+  w.wasm_begin(work_prefix(), PREFIX_SIZE);
+  locals_declare();
+  enter();
+  if (w.wasm_overflow) return 0;
+  const prefix = w.wasm_length();
   w.wasm_begin(work_module(), MODULE_SIZE);
   header();
+  write_hints(prefix);
   w.byte(10);
   const section = w.reserve();
   w.uleb(uses_mulh ? 2 : 1);
   const size = w.reserve();
-  locals_declare();
-  enter();
+  w.copy(work_prefix(), prefix);
   w.copy(work_body(), body);
   w.end();
   w.patch(size);

@@ -40,6 +40,10 @@ export function sleb(v: i64): void {
   }
   byte((<u32>v) & 0x7f);
 }
+/** Eight characters, the first one lowest: a string would need a data segment. */
+export function text(v: u64): void {
+  for (let i: u64 = 0; i < 64; i += 8) byte((<u32>(v >>> i)) & 0xff);
+}
 export function copy(from: usize, bytes: u32): void {
   if (out + bytes >= limit) {
     wasm_overflow = true;

@@ -29,6 +29,11 @@ export const MODULE_SIZE: usize = 0x208000;
 const SEEN: usize = MODULE + MODULE_SIZE;
 /** A power of 2. */
 export const SEEN_SLOTS: usize = 0x10000;
+/** The function's declarations and what it loads at its beginning. */
+const PREFIX: usize = SEEN + SEEN_SLOTS * 4;
+export const PREFIX_SIZE: usize = 0x2000;
+const HINTS: usize = PREFIX + PREFIX_SIZE;
+export const HINTS_SIZE: u32 = 0x20000;
 
 @inline function work(offset: usize): usize {
   return translator_area() + AREA_WORK + offset;
@@ -74,6 +79,12 @@ export function work_module(): usize {
 }
 export function work_seen(): usize {
   return work(SEEN);
+}
+export function work_prefix(): usize {
+  return work(PREFIX);
+}
+export function work_hints(): usize {
+  return work(HINTS);
 }
 /** Make page `i`'s tables empty. */
 export function work_clear_page(i: u32): void {

@@ -62,14 +62,15 @@ test('a module that accesses memory in any other way is refused', () => {
     }
     assert.ok(seen > 5, `${name}: ${seen} places`);
   };
-  // i32.const of 15 bits is three bytes
+  // a constant of 17 bits is three bytes
   const mask = [0, 7, 14].map((shift) => Number((TLB_MASK >> BigInt(shift)) & 0x7fn) | (shift < 14 ? 0x80 : 0));
-  refused('another mask of the table', [0x41, ...mask, 0x71], 2, 0xfe);
+  refused('another mask of the table', [0x42, ...mask, 0x83], 2, 0xfe);
   refused('a page of 2 KiB', [0x42, 0x80, 0x60, 0x83], 2, 0x70);
   refused('a smaller probe of 8 bytes', [0x42, 7, 0x7c, 0x42, 0x80, 0x60], 1, 3);
   refused('the tag for execution', [0x29, 0, 0, 0x20, null], 2, 16);
-  refused('another addend', [0x28, 0, 24, 0x6a], 2, 20);
-  refused('no addend', [0x28, 0, 24, 0x6a], 3, 0x72);
+  refused('another addend', [0x28, 0, 24, 0x21], 2, 20);
+  refused('an addend in another local', [0x28, 0, 24, 0x21, null], 4, 5);
+  refused('no addend', [0xa7, 0x20, null, 0x6a, 0x21], 3, 0x72);
   refused('tags that are equal', [0x42, 0x80, 0x60, 0x83, 0x52], 4, 0x51);
   refused('a load behind its pointer', [0x20, null, 0x31, 0, 0], 4, 1);
   refused('a load through another local', [0x20, null, 0x31, 0, 0], 1, 5);

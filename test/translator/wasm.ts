@@ -234,11 +234,11 @@ class Checker {
       if (i.op !== op || (imm !== undefined && i.imm !== imm)) throw (this.#at = at - 1, new Error(`no probe: ${i.op.toString(16)} ${i.imm} at ${i.offset}`)); // prettier-ignore
       return i.imm;
     };
-    is(I64_CONST, 7n), is(I64_SHR_U), is(WRAP), is(I32_CONST, TLB_MASK), is(I32_AND), is(GET, this.#tlb), is(I32_ADD); // prettier-ignore
+    is(I64_CONST, 7n), is(I64_SHR_U), is(I64_CONST, TLB_MASK), is(I64_AND), is(WRAP), is(GET, this.#tlb), is(I32_ADD); // prettier-ignore
     const entry = is(TEE);
     const tag = is(I64_LOAD);
     if (tag !== TLB_R && tag !== TLB_W) this.#fail('not a tag');
-    is(GET, address);
+    is(GET, entry), is(I32_LOAD, TLB_ADDEND), is(SET, entry), is(GET, address); // prettier-ignore
     let size = 1;
     if (code[at]!.imm !== -4096n) {
       size = Number(is(I64_CONST)) + 1;
@@ -264,7 +264,7 @@ class Checker {
     }
     this.#stack.pop();
     at = this.#at;
-    is(GET, address), is(WRAP), is(GET, entry), is(I32_LOAD, TLB_ADDEND), is(I32_ADD); // prettier-ignore
+    is(GET, address), is(WRAP), is(GET, entry), is(I32_ADD); // prettier-ignore
     const pointer = is(SET);
     this.#at = at - 1;
     this.#found.probes++;

@@ -19,7 +19,7 @@ import { cf } from './alu';
 }
 
 @inline function cZ<B, V>(b: B): V {
-  return b.eqz(b.lfr());
+  return b.flag_zero(b.eqz(b.lfr()));
 }
 
 @inline function cNZ<B, V>(b: B): V {

@@ -349,15 +349,32 @@ import { Xa } from '../../../engine/operand';
   return 0;
 }
 
+@inline function rotate<B, V>(b: B, x: V, n: i32): V {
+  return b.or(b.shl(x, b.k(n)), b.shr(x, b.k(64 - n)));
+}
+
+/** A byte's way is an odd number of bytes, and two go the same one: four rotations, side by side. */
+@inline function swap8<B, V>(b: B, x: V): V {
+  const ends = b.or(
+    b.and(rotate<B, V>(b, x, 56), b.k(0xff000000ff000000)),
+    b.and(rotate<B, V>(b, x, 8), b.k(0x000000ff000000ff)),
+  );
+  const middle = b.or(
+    b.and(rotate<B, V>(b, x, 24), b.k(0x0000ff000000ff00)),
+    b.and(rotate<B, V>(b, x, 40), b.k(0x00ff000000ff0000)),
+  );
+  return b.or(ends, middle);
+}
+
+@inline function swap4<B, V>(b: B, x: V): V {
+  const m = b.k(0x00ff00ff);
+  const pairs = b.or(b.and(b.shr(x, b.k(8)), m), b.shl(b.and(x, m), b.k(8)));
+  return b.or(b.shr(pairs, b.k(16)), b.shl(pairs, b.k(16)));
+}
+
 @inline export function BSWAP<B, V, T, D>(b: B, u: usize): i32 {
   const x = b.rd<T, D>(u, b.k(1));
-  const m1 = b.k(0x00ff00ff00ff00ff);
-  const m2 = b.k(0x0000ffff0000ffff);
-  const a = b.or(b.and(b.shr(x, b.k(8)), m1), b.shl(b.and(x, m1), b.k(8)));
-  const c = b.or(b.and(b.shr(a, b.k(16)), m2), b.shl(b.and(a, m2), b.k(16)));
-  const d = b.or(b.shr(c, b.k(32)), b.shl(c, b.k(32)));
-  if (sizeof<T>() == 8) b.wr<T, D>(u, b.k(1), d);
-  else b.wr<T, D>(u, b.k(1), b.shr(d, b.k(32)));
+  b.wr<T, D>(u, b.k(1), sizeof<T>() == 8 ? swap8<B, V>(b, x) : swap4<B, V>(b, x));
   return 0;
 }
 
