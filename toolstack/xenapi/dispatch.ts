@@ -133,7 +133,7 @@ export class Dispatcher {
     const name = `${message.class}.${message.name}`;
     let answer: Answer;
     if (Object.hasOwn(this.#handlers, name)) answer = await this.#handlers[name](args, caller);
-    else if (message.implicit) answer = implicit(message, args, caller) ?? notImplemented(message);
+    else if (message.implicit) answer = (await implicit(message, args, caller)) ?? notImplemented(message);
     else answer = notImplemented(message);
     // Acknowledged is what is on the disk.
     if (!message.name.startsWith('get_') && message.class !== 'event') await this.#xapi.db.durable();

@@ -6,6 +6,7 @@ import { Failure } from './failure.ts';
 import { parseExpression } from './database/expression.ts';
 import type { Arguments, Caller } from './messages.ts';
 import type { Answer } from './rpc/encode.ts';
+import { turn } from './turns.ts';
 
 /** These are made and destroyed without any effect but their record. The others have a folder that says more. */
 const PLAIN = new Set(['secret', 'VM_group', 'VM_appliance']);
@@ -44,8 +45,18 @@ function changeField(act: string, row: Row, { name }: Field, args: Arguments): V
   }
 }
 
+async function recordsWhere(table: ReadonlyMap<string, Row>, expression: string): Promise<Map<string, Row>> {
+  const holds = parseExpression(expression);
+  const found = new Map<string, Row>();
+  for (const [ref, row] of [...table]) {
+    if (!row.gone && holds(row)) found.set(ref, row);
+    await turn();
+  }
+  return found;
+}
+
 /** Undefined: the message needs behaviour that there is not. */
-export function implicit(message: Message, args: Arguments, { xapi }: Caller): Answer | undefined {
+export function implicit(message: Message, args: Arguments, { xapi }: Caller): Answer | Promise<Answer> | undefined {
   const { db } = xapi;
   const { act, field } = message.implicit!;
   const table = () => db.table(message.class);
@@ -54,10 +65,8 @@ export function implicit(message: Message, args: Arguments, { xapi }: Caller): A
       return [...table().keys()];
     case 'get_all_records':
       return new Map(table());
-    case 'get_all_records_where': {
-      const holds = parseExpression(args.text('expr'));
-      return new Map([...table()].filter(([, row]) => holds(row)));
-    }
+    case 'get_all_records_where':
+      return recordsWhere(table(), args.text('expr'));
     case 'get_record':
       return args.row('self');
     case 'get_by_uuid':

@@ -7,11 +7,10 @@ import type { Command } from './commands.ts';
 import { findParam, matches, paramNamed, paramsOf, type Param } from './fields.ts';
 import type { Record } from './printer.ts';
 import type { Shell } from './shell.ts';
-import { Turns } from './turns.ts';
+import { turn } from '../turns.ts';
 
 /** Rows for which all of these hold. */
 export async function filter(shell: Shell, table: RecordTable, rows: Row[], params: Params): Promise<Row[]> {
-  const turns = new Turns();
   let left = rows;
   for (const [name, value] of params) {
     if (left.length === 0) return left;
@@ -19,7 +18,7 @@ export async function filter(shell: Shell, table: RecordTable, rows: Row[], para
     const next: Row[] = [];
     for (const row of left) {
       if (await matches(shell, row, param, key, value)) next.push(row);
-      await turns.next();
+      await turn();
     }
     left = next;
   }
@@ -42,10 +41,9 @@ export async function record(shell: Shell, row: Row, params: readonly Param[], l
 }
 
 async function* records(shell: Shell, rows: readonly Row[], params: readonly Param[]): AsyncGenerator<Record> {
-  const turns = new Turns();
   for (const row of rows) {
     if (!row.gone) yield await record(shell, row, params, true);
-    await turns.next();
+    await turn();
   }
 }
 

@@ -9,6 +9,7 @@ import { random as generator } from '../../../test/random.ts';
 import { dump, memoryDatabase, openDatabase, restore } from './open.ts';
 import type { Row } from './row.ts';
 import { SCHEMAS } from './schema.ts';
+import { UPGRADES } from './upgrades.ts';
 import type { Batch } from './store.ts';
 import { Database } from './database.ts';
 
@@ -231,4 +232,77 @@ test('random changes, some of which fail, leave every relation right', () => {
     if (i % 20 === 0) consistent(db);
   }
   consistent(db);
+});
+
+test('an object is kept by what differs from its class, and outlives a change of what its class begins with', async (t) => {
+  const path = join(folder(t), 'db');
+  let db = openDatabase(path);
+  const vm = db.create('VM', { name_label: 'a', other_config: { k: 'v' } });
+  const { json } = vm;
+  await db.close();
+  const file = new DatabaseSync(path);
+  const record = JSON.parse(file.prepare('SELECT record FROM object').get()!.record as string) as object;
+  assert.deepEqual(Object.keys(record).sort(), ['name_label', 'other_config', 'uuid']);
+  // As if an earlier version's classes had begun otherwise.
+  const { defaults } = file.prepare("SELECT defaults FROM class WHERE name = 'VM'").get()!;
+  const before = { ...(JSON.parse(defaults as string) as object), PV_args: 'quiet', gone: 1 };
+  file.prepare("UPDATE class SET defaults = ? WHERE name = 'VM'").run(JSON.stringify(before));
+  file.close();
+  assert.equal(await dump(path, join(path, '..', 'dump')), 1);
+  const line = JSON.parse(readFileSync(join(path, '..', 'dump'), 'utf8').split('\n')[1]) as [string, string, number, number, { PV_args: string; memory_target: number }]; // prettier-ignore
+  assert.deepEqual([line[4].PV_args, line[4].memory_target], ['quiet', 0]);
+  for (let i = 0; i < 2; i++) {
+    db = openDatabase(path);
+    assert.equal(db.row('VM', vm.ref).text('PV_args'), 'quiet');
+    assert.equal(db.row('VM', vm.ref).json, json.replace('"PV_args":""', '"PV_args":"quiet"'));
+    await db.close();
+  }
+});
+
+test('a file of the first schema, whose objects are whole', async (t) => {
+  const path = join(folder(t), 'db');
+  const file = new DatabaseSync(path);
+  UPGRADES[0](file);
+  file.exec('PRAGMA user_version = 1');
+  const record = JSON.stringify({ uuid: 'u', name_label: 'old', PV_args: 'quiet', tags: [], unknown: 1 });
+  file.prepare("INSERT INTO object VALUES ('OpaqueRef:a', 'VM', 1, 2, ?)").run(record);
+  file.close();
+  const db = openDatabase(path);
+  const vm = db.byUuid('VM', 'u');
+  assert.deepEqual([vm.text('name_label'), vm.text('PV_args'), db.generation], ['old', 'quiet', 2]);
+  await db.close();
+});
+
+test('a long batch is of one moment, though it is made in turns', async () => {
+  const batches: Batch[] = [];
+  const db = new Database({
+    write: (batch) => Promise.resolve(void batches.push(batch)),
+    close: () => Promise.resolve(),
+  });
+  // So many that the batch takes some turns.
+  const count = 20_000;
+  const vms = db.change(() => Array.from({ length: count }, (_, n) => db.create('VM', { name_label: String(n) })));
+  let rounds = 0;
+  while (batches.length === 0) {
+    await new Promise((resolve) => setImmediate(resolve));
+    // The last that are read: each round one change of two that belong together.
+    const [a, b] = [vms[count - 1 - 2 * rounds], vms[rounds * 2]];
+    db.change(() => {
+      db.set(a, { name_description: String(rounds) });
+      db.set(b, { name_description: String(rounds) });
+    });
+    if (rounds === 1) db.destroy(vms[count - 10]);
+    rounds++;
+  }
+  assert.ok(rounds > 3, `only ${rounds} turns`);
+  const [{ generation, put, remove }] = batches;
+  assert.deepEqual([put.length, remove], [count, []]);
+  for (const [, , , modified] of put) assert.ok(modified <= generation, 'a later change is in it');
+  await db.durable();
+  const later = batches.slice(1);
+  // A change is in one batch with all that it has changed.
+  const told = batches.map((batch) => batch.put.filter(([, , , , record]) => record.includes('name_description')));
+  assert.ok(told.every(({ length }) => length % 2 === 0));
+  assert.equal(told.reduce((sum, { length }) => sum + length, 0), 2 * rounds); // prettier-ignore
+  assert.deepEqual(later.flatMap((batch) => batch.remove), [vms[count - 10].ref]); // prettier-ignore
 });

@@ -7,16 +7,21 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import { NULL_REF, type Value } from '../../../spec/xenapi/types.ts';
 import { Failure } from '../failure.ts';
 import { ChangeLog } from './log.ts';
-import { NONE, RefSet, Row, type FieldValue } from './row.ts';
+import { NONE, RefSet, Row, settled, templateOf, type FieldValue } from './row.ts';
+import { turn } from '../turns.ts';
 import { SCHEMAS } from './schema.ts';
 import type { Batch, Kept, Sink } from './store.ts';
-
-/** So long a sweep may keep others waiting. */
-const SWEEP_TURN_MS = 5;
 
 export const newRef = (): string => `OpaqueRef:${randomUUID()}`;
 
 type Values = Record<string, Value>;
+
+/** Whether two values that are not the same object say the same. */
+function same(a: FieldValue, b: FieldValue): boolean {
+  if (typeof a !== 'object' || typeof b !== 'object') return false;
+  if (Array.isArray(a) && Array.isArray(b) && a.length !== b.length) return false;
+  return JSON.stringify(a) === JSON.stringify(b);
+}
 
 export class Database {
   readonly #sink: Sink;
@@ -35,7 +40,7 @@ export class Database {
     }
   }
 
-  /** What was on the disk. */
+  /** What was on the disk: of each object what differs from what its class begins with. */
   load(kept: Iterable<Kept>, generation: number): void {
     for (const { name, ref, created, modified, record } of kept) {
       const schema = SCHEMAS.get(name);
@@ -142,6 +147,7 @@ export class Database {
       this.#generation = this.#next;
       for (const row of this.#changed) {
         if (row.gone) continue;
+        this.#beforeChange(row);
         row.modified = this.#generation;
         this.log.changed(row, this.#generation);
         if (!row.schema.transient) this.#dirty.set(row.ref, row);
@@ -217,14 +223,16 @@ export class Database {
     });
   }
 
-  #setField(row: Row, field: string, value: Value): void {
+  #setField(row: Row, field: string, given: Value): void {
     const before = row.fields[field];
-    if (before === value) return;
+    if (before === given) return;
     if (before === undefined || row.schema.derived.has(field) || field === 'uuid')
       throw new Error(`${row.schema.name}.${field} cannot be set`);
-    if (typeof value === 'object' && JSON.stringify(before) === JSON.stringify(value)) return;
+    const value = settled(given, templateOf(row.schema)[field]) as Value;
+    if (before === value || same(before, value)) return;
     const linked = row.schema.links.has(field);
     if (linked) this.#relate(row, field, before, false, false);
+    this.#beforeChange(row);
     row.fields[field] = value;
     this.#undo.push(() => (row.fields[field] = before));
     if (linked) this.#relate(row, field, value, true, false);
@@ -247,6 +255,7 @@ export class Database {
           this.#setField(other, link.field, kept);
         }
       this.#leave(row);
+      this.#beforeChange(row);
       row.gone = true;
       this.#removed.push(row);
       this.#undo.push(() => {
@@ -273,15 +282,9 @@ export class Database {
   async sweepIfDue(): Promise<void> {
     if (!this.#sweepDue) return;
     this.#sweepDue = false;
-    const rows = [...this.#all()];
-    for (let at = 0; at < rows.length; await immediate()) {
-      const end = performance.now() + SWEEP_TURN_MS;
-      this.change(() => {
-        while (at < rows.length && performance.now() < end) {
-          const row = rows[at++];
-          if (!row.gone) this.#sweepRow(row);
-        }
-      });
+    for (const row of [...this.#all()]) {
+      if (!row.gone) this.change(() => this.#sweepRow(row));
+      await turn();
     }
   }
 
@@ -330,13 +333,30 @@ export class Database {
     return waiting;
   }
 
+  /** Rows that are to be in the batch that is being made, and are not yet. */
+  readonly #unread = new Set<Row>();
+  #batch: Batch | undefined;
+
+  /** A batch is of one moment, and made in turns: a row that changes meanwhile is read before. */
+  #beforeChange(row: Row): void {
+    if (this.#unread.has(row)) this.#read(row);
+  }
+
+  #read(row: Row): void {
+    this.#unread.delete(row);
+    if (row.gone) this.#batch!.remove.push(row.ref);
+    else this.#batch!.put.push([row.ref, row.schema.name, row.created, row.modified, row.stored]);
+  }
+
   async #write(): Promise<void> {
     const rows = [...this.#dirty.values()];
     this.#dirty.clear();
     const batch: Batch = { generation: this.#generation, put: [], remove: [] };
+    this.#batch = batch;
+    for (const row of rows) this.#unread.add(row);
     for (const row of rows) {
-      if (row.gone) batch.remove.push(row.ref);
-      else batch.put.push([row.ref, row.schema.name, row.created, row.modified, row.stored]);
+      if (this.#unread.has(row)) this.#read(row);
+      await turn();
     }
     try {
       await this.#sink.write(batch);

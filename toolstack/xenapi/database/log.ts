@@ -8,7 +8,8 @@ export interface Removal {
   generation: number;
 }
 
-interface Entry {
+/** A row's last change. */
+export interface Entry {
   row: Row;
   generation: number;
 }
@@ -54,15 +55,21 @@ export class ChangeLog {
     if (this.#removals.length > MAX_REMOVALS + SLACK) this.#removals = this.#removals.slice(-MAX_REMOVALS);
   }
 
-  *changesAfter(generation: number): Generator<Row> {
-    const entries = this.#entries;
-    for (let i = after(entries, generation); i < entries.length; i++) {
-      const { row, generation } = entries[i];
-      if (!row.gone && row.modified === generation) yield row;
+  /** Each row that has changed since then, with its last change. */
+  entriesAfter(since: number): Entry[] {
+    const found: Entry[] = [];
+    for (let i = after(this.#entries, since); i < this.#entries.length; i++) {
+      const entry = this.#entries[i];
+      if (!entry.row.gone && entry.row.modified === entry.generation) found.push(entry);
     }
+    return found;
   }
 
-  *removalsAfter(generation: number): Generator<Removal> {
-    for (let i = after(this.#removals, generation); i < this.#removals.length; i++) yield this.#removals[i];
+  changesAfter(since: number): Row[] {
+    return this.entriesAfter(since).map(({ row }) => row);
+  }
+
+  removalsAfter(since: number): Removal[] {
+    return this.#removals.slice(after(this.#removals, since));
   }
 }

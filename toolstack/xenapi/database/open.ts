@@ -2,12 +2,21 @@ import { createReadStream, existsSync } from 'node:fs';
 import { open as openFile, rename, rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { Database } from './database.ts';
+import { templateOf } from './row.ts';
+import { SCHEMAS, type Schema } from './schema.ts';
 import { BadDatabase, Store, WriterThread, type Batch, type Kept, type Sink } from './store.ts';
+
+/** What rows of a class begin with, but for what follows from others. */
+function defaultsOf(schema: Schema): string {
+  const template = templateOf(schema);
+  return JSON.stringify(Object.fromEntries(schema.stored.map((name) => [name, template[name]])));
+}
 
 /** Opens the database of that file, or makes one. */
 export function openDatabase(path: string): Database {
   const store = new Store(path);
   try {
+    store.rebase(new Map([...SCHEMAS].map(([name, schema]) => [name, defaultsOf(schema)])));
     const database = new Database(new WriterThread(path));
     database.load(store.read(), store.generation());
     return database;
@@ -23,6 +32,8 @@ export function memoryDatabase(): Database {
 }
 
 const DUMP = 'xenolith-xenapi-dump';
+/** So much is written at a time. */
+const WRITTEN = 1 << 18;
 
 /** Writes all objects as lines of JSON, as of one moment. */
 export async function dump(path: string, to: string): Promise<number> {
@@ -33,10 +44,18 @@ export async function dump(path: string, to: string): Promise<number> {
   let count = 0;
   try {
     await file.write(`${JSON.stringify({ format: DUMP, version: 1, generation: store.generation() })}\n`);
+    const defaults = new Map([...store.defaults()].map(([name, text]) => [name, JSON.parse(text) as object]));
+    let lines = '';
     for (const { ref, name, created, modified, record } of store.read()) {
-      await file.write(`${JSON.stringify([ref, name, created, modified, JSON.parse(record)])}\n`);
+      // As a whole, so that a dump says the same whatever its reader's classes begin with.
+      const whole = { ...defaults.get(name), ...(JSON.parse(record) as object) };
+      lines += `${JSON.stringify([ref, name, created, modified, whole])}\n`;
       count++;
+      if (lines.length < WRITTEN) continue;
+      await file.write(lines);
+      lines = '';
     }
+    await file.write(lines);
     await file.sync();
     await file.close();
     await rename(aside, to);

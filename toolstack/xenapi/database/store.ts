@@ -1,6 +1,10 @@
-/** The database's file: one row for each object, as JSON. SQLite sees to it that a batch is there as a whole or not at all. */
+/**
+ * The database's file: one row for each object, as JSON, without what is as its class begins. SQLite sees to it that a batch is there
+ * as a whole or not at all.
+ */
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
+import { turn } from '../turns.ts';
 import { UPGRADES } from './upgrades.ts';
 
 /** An object as it is kept. */
@@ -17,6 +21,11 @@ export interface Batch {
   put: [string, string, number, number, string][];
   remove: string[];
 }
+/** Of a long batch, before it. */
+export type Part = Pick<Batch, 'put'>;
+/** Rows of a part. */
+const PIECE = 500;
+
 /** Where batches go. */
 export interface Sink {
   write(batch: Batch): Promise<void>;
@@ -40,11 +49,17 @@ export class Store {
   }
 
   write({ generation, put, remove }: Batch): void {
-    this.#db.exec('BEGIN IMMEDIATE');
-    try {
+    this.#transaction(() => {
       for (const each of put) this.#put.run(...each);
       for (const each of remove) this.#remove.run(each);
       this.#generation.run(generation);
+    });
+  }
+
+  #transaction(act: () => void): void {
+    this.#db.exec('BEGIN IMMEDIATE');
+    try {
+      act();
       this.#db.exec('COMMIT');
     } catch (error) {
       // A full disk may have ended the transaction already.
@@ -61,6 +76,38 @@ export class Store {
   *read(): Generator<Kept> {
     const all = this.#db.prepare('SELECT ref, class AS name, created, modified, record FROM object');
     for (const row of all.iterate()) yield row as unknown as Kept;
+  }
+
+  /** What objects of each class lack, as JSON. */
+  defaults(): Map<string, string> {
+    const all = this.#db.prepare('SELECT name, defaults FROM class').all();
+    return new Map(all.map((row) => [row.name as string, row.defaults as string]));
+  }
+
+  /** Classes begin like this from now on: objects that were written when they began otherwise keep what they had. */
+  rebase(defaults: ReadonlyMap<string, string>): void {
+    const known = this.defaults();
+    const changed = [...defaults].filter(([name, text]) => known.get(name) !== text);
+    if (changed.length === 0) return;
+    const note = this.#db.prepare('INSERT OR REPLACE INTO class VALUES (?, ?)');
+    this.#transaction(() => {
+      for (const [name, text] of changed) {
+        this.#fill(name, known.get(name) ?? '{}', text);
+        note.run(name, text);
+      }
+    });
+  }
+
+  #fill(name: string, before: string, now: string): void {
+    const after = JSON.parse(now) as Record<string, unknown>;
+    const old = Object.entries(JSON.parse(before) as Record<string, unknown>);
+    const lost = old.filter(([field, value]) => JSON.stringify(value) !== JSON.stringify(after[field]));
+    if (lost.length === 0) return;
+    const update = this.#db.prepare('UPDATE object SET record = ? WHERE ref = ?');
+    for (const { ref, record } of this.#db.prepare('SELECT ref, record FROM object WHERE class = ?').all(name)) {
+      const whole = { ...Object.fromEntries(lost), ...(JSON.parse(record as string) as object) };
+      update.run(JSON.stringify(whole), ref);
+    }
   }
 
   close(): void {
@@ -114,10 +161,17 @@ export class WriterThread implements Sink {
     this.#worker.on('error', () => {});
   }
 
-  write(batch: Batch): Promise<void> {
+  /** Only one at a time. */
+  async write({ generation, put, remove }: Batch): Promise<void> {
+    let at = 0;
+    for (; put.length - at > PIECE; at += PIECE) {
+      // What is sent is copied.
+      this.#worker.postMessage({ put: put.slice(at, at + PIECE) } satisfies Part);
+      await turn();
+    }
     return new Promise((resolve, reject) => {
       this.#answers.push({ resolve, reject });
-      this.#worker.postMessage(batch);
+      this.#worker.postMessage({ generation, put: at === 0 ? put : put.slice(at), remove } satisfies Batch);
     });
   }
 

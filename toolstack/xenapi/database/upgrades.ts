@@ -13,4 +13,6 @@ export const UPGRADES: readonly ((db: DatabaseSync) => void)[] = [
       CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     `);
   },
+  // Objects lack what is as their class begins; this is what it began with when they were written.
+  (db) => db.exec('CREATE TABLE class (name TEXT PRIMARY KEY, defaults TEXT NOT NULL) WITHOUT ROWID'),
 ];

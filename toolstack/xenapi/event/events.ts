@@ -1,11 +1,16 @@
 /** Events: who wants to know of changes asks for those after a token, and gets the latest state of each changed object. */
+import { setImmediate as immediate } from 'node:timers/promises';
 import type { Database } from '../database/database.ts';
-import { EVENT_CLASSES } from '../database/schema.ts';
+import type { Entry, Removal } from '../database/log.ts';
+import { EVENT_CLASSES, type Schema } from '../database/schema.ts';
 import { Failure } from '../failure.ts';
 import type { Event, EventBatch } from '../rpc/encode.ts';
 
-/** Changes are told together when they come within this time. */
+/** Changes are told together when they come within this time; a millisecond for each who waits, if that is more. */
 export const BATCH_MS = 50;
+const MAX_BATCH_MS = 250;
+/** So many are told in one round of the event loop. */
+const AT_ONCE = 16;
 const MAX_TIMEOUT_S = 24 * 3600;
 
 /** All classes, classes, or single objects. */
@@ -52,69 +57,103 @@ interface Registered {
   since: number;
 }
 
+/** What somebody is told, as rows: events are made of them one after the other, since there may be very many. */
+class Batch implements EventBatch {
+  readonly #since: number;
+  readonly #rows: readonly Entry[];
+  readonly #removals: readonly Removal[];
+  readonly valid_ref_counts: Record<string, number>;
+  readonly token: string;
+
+  constructor(db: Database, subscription: Subscription, since: number) {
+    const wanted = ({ eventName }: Schema, ref: string) =>
+      EVENT_CLASSES.has(eventName) && subscription.wants(eventName, ref);
+    this.#since = since;
+    this.#rows = db.log.entriesAfter(since).filter(({ row }) => wanted(row.schema, row.ref));
+    // What came and went in between was never seen.
+    const removals = db.log.removalsAfter(since).filter(({ created }) => created <= since);
+    this.#removals = removals.filter(({ schema, ref }) => wanted(schema, ref));
+    this.token = tokenOf(db.generation);
+    this.valid_ref_counts = {};
+    for (const name of subscription.classes())
+      this.valid_ref_counts[name] = db.table(EVENT_CLASSES.get(name)!.name).size;
+  }
+
+  get empty(): boolean {
+    return this.#rows.length + this.#removals.length === 0;
+  }
+
+  *[Symbol.iterator](): Generator<Event> {
+    const event = (generation: number, { eventName }: Schema, operation: Event['operation'], ref: string): Event => {
+      return { id: String(generation), timestamp: '0.0', class: eventName, operation, ref };
+    };
+    for (const operation of ['add', 'mod'] as const)
+      for (const { row, generation } of this.#rows)
+        if (row.created > this.#since === (operation === 'add'))
+          yield { ...event(generation, row.schema, operation, row.ref), snapshot: row };
+    for (const { schema, ref, generation } of this.#removals) yield event(generation, schema, 'del', ref);
+  }
+
+  get events(): Event[] {
+    return [...this];
+  }
+}
+
 export class Events {
   readonly #db: Database;
-  readonly #waiting = new Set<() => void>();
+  /** Who waits for the next round. */
+  #waiting = new Set<(told: boolean) => void>();
+  /** Set while there are changes of which nobody has been told. */
   #timer: NodeJS.Timeout | undefined;
+  /** How many the last round was for. */
+  #audience = 0;
   readonly #registered = new Map<string, Registered>();
-  /** Many wait for the same with the same token: what one is told is made once, until something changes again. */
-  readonly #shared = new Map<string, EventBatch>();
+  /** What the last round has told, by what was asked for: many ask for the same with the same token. */
+  readonly #told = new Map<string, Batch>();
 
   constructor(db: Database) {
     this.#db = db;
     db.listen(() => {
-      this.#shared.clear();
-      if (this.#waiting.size === 0 || this.#timer) return;
-      this.#timer = setTimeout(() => {
-        this.#timer = undefined;
-        const waiting = [...this.#waiting];
-        this.#waiting.clear();
-        for (const wake of waiting) wake();
-      }, BATCH_MS);
+      this.#timer ??= setTimeout(() => void this.#round(), Math.min(MAX_BATCH_MS, Math.max(BATCH_MS, this.#audience)));
     });
+  }
+
+  /** All who wait look again; not all of them in one round of the event loop. */
+  async #round(): Promise<void> {
+    this.#timer = undefined;
+    this.#told.clear();
+    const waiting = this.#waiting;
+    this.#waiting = new Set();
+    this.#audience = waiting.size;
+    let n = 0;
+    for (const wake of waiting) {
+      wake(true);
+      if (++n % AT_ONCE === 0) await immediate();
+    }
   }
 
   close(): void {
     clearTimeout(this.#timer);
-    for (const wake of this.#waiting) wake();
+    for (const wake of this.#waiting) wake(false);
   }
 
-  /** Until something changes, the time is up or nobody is interested any more. */
-  #wait(milliseconds: number, signal: AbortSignal): Promise<void> {
+  /** Until the next round (true), or until the time is up or nobody is interested any more. */
+  #wait(milliseconds: number, signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
-      const end = () => {
+      const waiting = this.#waiting;
+      const end = (told: boolean) => {
         clearTimeout(timer);
-        this.#waiting.delete(end);
-        signal.removeEventListener('abort', end);
-        resolve();
+        waiting.delete(end);
+        signal.removeEventListener('abort', leave);
+        resolve(told);
       };
+      const leave = () => end(false);
       // setTimeout takes no more than this.
-      const timer = setTimeout(end, Math.min(milliseconds, 2 ** 31 - 1));
-      signal.addEventListener('abort', end);
-      this.#waiting.add(end);
-      if (signal.aborted) end();
+      const timer = setTimeout(leave, Math.min(milliseconds, 2 ** 31 - 1));
+      signal.addEventListener('abort', leave);
+      waiting.add(end);
+      if (signal.aborted) leave();
     });
-  }
-
-  #collect(subscription: Subscription, since: number): Event[] {
-    const [added, changed, removed]: Event[][] = [[], [], []];
-    const event = (generation: number, name: string, operation: Event['operation'], ref: string): Event => {
-      return { id: String(generation), timestamp: '0.0', class: name, operation, ref };
-    };
-    for (const row of this.#db.log.changesAfter(since)) {
-      const name = row.schema.eventName;
-      if (!EVENT_CLASSES.has(name) || !subscription.wants(name, row.ref)) continue;
-      const operation = row.created > since ? 'add' : 'mod';
-      const list = operation === 'add' ? added : changed;
-      list.push({ ...event(row.modified, name, operation, row.ref), snapshot: row });
-    }
-    for (const { schema, ref, created, generation } of this.#db.log.removalsAfter(since)) {
-      // What came and went in between was never seen.
-      if (created > since || !EVENT_CLASSES.has(schema.eventName) || !subscription.wants(schema.eventName, ref))
-        continue;
-      removed.push(event(generation, schema.eventName, 'del', ref));
-    }
-    return [...added, ...changed, ...removed];
   }
 
   async from(classes: string[], token: string, timeout: number, signal: AbortSignal): Promise<EventBatch> {
@@ -123,32 +162,25 @@ export class Events {
     const given = readToken(token);
     let since = given > this.#db.generation ? 0 : given;
     const deadline = performance.now() + Math.min(Math.max(timeout, 0), MAX_TIMEOUT_S) * 1000;
-    let batch = this.#look(subscription, classes, since);
-    while (batch.events.length === 0 && !signal.aborted) {
+    const left = () => deadline - performance.now();
+    // Whoever comes between two rounds is told with the others.
+    let told = this.#timer === undefined || (left() > 0 && (await this.#wait(left(), signal)));
+    for (;;) {
+      const batch = told ? this.#look(subscription, classes, since) : new Batch(this.#db, subscription, since);
+      if (!batch.empty || signal.aborted || left() <= 0) return batch;
       // Nothing until here was of interest.
-      since = this.#db.generation;
-      const left = deadline - performance.now();
-      if (left <= 0) break;
-      await this.#wait(left, signal);
-      batch = this.#look(subscription, classes, since);
+      since = readToken(batch.token);
+      told = await this.#wait(left(), signal);
     }
-    return batch;
   }
 
-  #look(subscription: Subscription, classes: string[], since: number): EventBatch {
+  #look(subscription: Subscription, classes: string[], since: number): Batch {
     const key = `${since} ${JSON.stringify(classes)}`;
-    const known = this.#shared.get(key);
+    const known = this.#told.get(key);
     if (known) return known;
-    const made = this.#batch(subscription, this.#collect(subscription, since));
-    this.#shared.set(key, made);
+    const made = new Batch(this.#db, subscription, since);
+    this.#told.set(key, made);
     return made;
-  }
-
-  #batch(subscription: Subscription, events: Event[]): EventBatch {
-    const valid_ref_counts: Record<string, number> = {};
-    for (const name of subscription.classes())
-      valid_ref_counts[name] = this.#db.table(EVENT_CLASSES.get(name)!.name).size;
-    return { events, valid_ref_counts, token: tokenOf(this.#db.generation) };
   }
 
   inject(name: string, ref: string): string {
@@ -183,7 +215,7 @@ export class Events {
     if (!mine || mine.classes.size === 0) throw new Failure('SESSION_NOT_REGISTERED', session);
     for (;;) {
       const { generation } = this.#db;
-      const events = this.#collect(new Subscription([...mine.classes]), mine.since);
+      const { events } = new Batch(this.#db, new Subscription([...mine.classes]), mine.since);
       mine.since = generation;
       if (events.length > 0 || signal.aborted) return events;
       await this.#wait(Infinity, signal);

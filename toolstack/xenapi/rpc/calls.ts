@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Answered } from '../dispatch.ts';
 import type { Failure } from '../failure.ts';
+import { admission } from '../turns.ts';
 import type { Xapi } from '../xapi.ts';
 import { readJson } from './json_read.ts';
 import { Malformed, MAX_BODY, type Call } from './limits.ts';
@@ -31,6 +32,7 @@ async function answer(
   socket.once('end', end);
   response.on('close', () => socket.off('end', end));
   try {
+    await admission();
     return { answered: await xapi.dispatcher.call(call, { address, signal: gone.signal }) };
   } catch (error) {
     return { failure: xapi.dispatcher.told(error) };
@@ -87,6 +89,7 @@ export async function jsonRpc(
   const call = await read(response, JSON_TYPE, async () => {
     let body = '';
     await readBody(request, MAX_BODY, (text) => (body += text));
+    await admission();
     return readJson(body);
   });
   if (!call) return;

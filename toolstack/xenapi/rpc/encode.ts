@@ -4,7 +4,8 @@
  */
 import { classOf } from '../../../spec/xenapi/index.ts';
 import { parseType, type Type } from '../../../spec/xenapi/types.ts';
-import { Row } from '../database/row.ts';
+import { Row, templateOf } from '../database/row.ts';
+import { SCHEMAS } from '../database/schema.ts';
 
 /** The parts of an event as clients see it, which are not those of the class `event`. */
 export interface Event {
@@ -15,10 +16,11 @@ export interface Event {
   ref: string;
   snapshot?: Row;
 }
-export interface EventBatch {
-  events: Event[];
-  valid_ref_counts: Record<string, number>;
-  token: string;
+/** Iterated, it makes its events one by one. */
+export interface EventBatch extends Iterable<Event> {
+  readonly events: Event[];
+  readonly valid_ref_counts: Record<string, number>;
+  readonly token: string;
 }
 
 /** Whatever a message may answer: plain values, rows where records are meant, maps of rows. */
@@ -29,7 +31,7 @@ export type Answer = unknown;
 export function* json(type: Type, value: Answer): Generator<string | Buffer> {
   if (type.kind === 'void') yield '""';
   else if (value instanceof Row) yield value.json;
-  else if (type.kind === 'batch') yield* jsonBatch(value as EventBatch);
+  else if (type.kind === 'batch') yield* once('json', value as EventBatch, jsonBatch);
   else if (value instanceof Map) {
     let before = '{';
     for (const [key, each] of value as Map<string, Answer>) {
@@ -41,30 +43,35 @@ export function* json(type: Type, value: Answer): Generator<string | Buffer> {
   } else yield JSON.stringify(value);
 }
 
-/** Batches that several clients get are written once, as the bytes that go to them. */
-const texts = new WeakMap<EventBatch, Buffer>();
+/** Batches that several clients get are written once in each protocol, as the bytes that go to them. */
+const texts = { json: new WeakMap<EventBatch, Buffer>(), xml: new WeakMap<EventBatch, Buffer>() };
 const MAX_KEPT = 2 ** 20;
 
-function* jsonBatch(batch: EventBatch): Generator<string | Buffer> {
-  const known = texts.get(batch);
+function* once(
+  protocol: keyof typeof texts,
+  batch: EventBatch,
+  write: (batch: EventBatch) => Generator<string>,
+): Generator<string | Buffer> {
+  const known = texts[protocol].get(batch);
   if (known !== undefined) {
     yield known;
     return;
   }
   let whole: string | undefined = '';
-  for (const piece of piecesOf(batch)) {
+  for (const piece of write(batch)) {
     if (whole !== undefined) whole = whole.length < MAX_KEPT ? whole + piece : undefined;
     yield piece;
   }
-  if (whole !== undefined) texts.set(batch, Buffer.from(whole));
+  if (whole !== undefined) texts[protocol].set(batch, Buffer.from(whole));
 }
 
-function* piecesOf({ events, valid_ref_counts, token }: EventBatch): Generator<string> {
+function* jsonBatch(batch: EventBatch): Generator<string> {
+  const { valid_ref_counts, token } = batch;
   yield '{"events":[';
   let before = '';
-  for (const { snapshot, ...rest } of events) {
-    const head = JSON.stringify(rest);
-    yield `${before}${snapshot ? `${head.slice(0, -1)},"snapshot":${snapshot.json}}` : head}`;
+  for (const { id, class: name, operation, ref, snapshot } of batch) {
+    const head = `${before}{"id":"${id}","timestamp":"0.0","class":"${name}","operation":"${operation}","ref":${JSON.stringify(ref)}`;
+    yield snapshot ? `${head},"snapshot":${snapshot.json}}` : `${head}}`;
     before = ',';
   }
   yield `],"valid_ref_counts":${JSON.stringify(valid_ref_counts)},"token":${JSON.stringify(token)}}`;
@@ -124,11 +131,41 @@ export function xmlValue(type: Type, value: Answer): string {
   }
 }
 
+export interface Part {
+  name: string;
+  type: Type;
+  /** The member until its value. */
+  before: string;
+  /** What most rows have there, and the whole member with it. */
+  first: unknown;
+  whole: string;
+}
+const partsByClass = new Map<string, readonly Part[]>();
+const NOTHING = Symbol();
+
+/** How a record of a class is written. */
+export function partsOf(name: string): readonly Part[] {
+  const known = partsByClass.get(name);
+  if (known) return known;
+  const schema = SCHEMAS.get(name);
+  const template = schema && templateOf(schema);
+  const made = [...classOf(name).fields.values()].map(({ name: field, type }): Part => {
+    const before = `<member><name>${field}</name>`;
+    const first = template ? template[field] : NOTHING;
+    return { name: field, type, before, first, whole: template ? `${before}${xmlValue(type, first)}</member>` : '' };
+  });
+  partsByClass.set(name, made);
+  return made;
+}
+
 function xmlRecord(name: string, value: Row | Record<string, Answer>): string {
   const fields = value instanceof Row ? value.fields : value;
   let members = '';
-  for (const [field, { type }] of classOf(name).fields)
-    if (field in fields) members += `<member><name>${field}</name>${xmlValue(type, fields[field])}</member>`;
+  for (const { name: field, type, before, first, whole } of partsOf(name)) {
+    const each = fields[field];
+    if (each === first) members += whole;
+    else if (each !== undefined) members += `${before}${xmlValue(type, each)}</member>`;
+  }
   return struct(members);
 }
 
@@ -142,17 +179,18 @@ export function xmlEvent(event: Event): string {
   return struct(members);
 }
 
-function* xmlBatch({ events, valid_ref_counts, token }: EventBatch): Generator<string> {
+function* xmlBatch(batch: EventBatch): Generator<string> {
+  const { valid_ref_counts, token } = batch;
   yield '<value><struct><member><name>events</name><value><array><data>';
-  for (const event of events) yield xmlEvent(event);
+  for (const event of batch) yield xmlEvent(event);
   let counts = '';
   for (const [name, count] of Object.entries(valid_ref_counts)) counts += member(name, xmlValue(INT, count));
   yield `</data></array></value></member>${member('valid_ref_counts', struct(counts))}`;
   yield `${member('token', xmlValue(STRING, token))}</struct></value>`;
 }
 
-export function* xml(type: Type, value: Answer): Generator<string> {
-  if (type.kind === 'batch') yield* xmlBatch(value as EventBatch);
+export function* xml(type: Type, value: Answer): Generator<string | Buffer> {
+  if (type.kind === 'batch') yield* once('xml', value as EventBatch, xmlBatch);
   else if (type.kind === 'map' && value instanceof Map) {
     yield '<value><struct>';
     for (const [key, each] of value as Map<string, Answer>) yield member(key, xmlValue(type.value, each));

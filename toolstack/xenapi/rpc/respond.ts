@@ -6,7 +6,7 @@ import type { JsonCall } from './json_read.ts';
 
 export type Pieces = Iterable<string | Buffer>;
 
-export function* xmlSuccess({ type, value, bare }: Answered): Generator<string> {
+export function* xmlSuccess({ type, value, bare }: Answered): Generator<string | Buffer> {
   yield '<?xml version="1.0"?><methodResponse><params><param>';
   if (!bare)
     yield '<value><struct><member><name>Status</name><value>Success</value></member><member><name>Value</name>';

@@ -1,12 +1,12 @@
 /** Sends an answer in pieces, and lets others have their turn in between. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { setImmediate } from 'node:timers/promises';
+import { turn } from '../turns.ts';
 
-/** So long one answer may work at a time. */
-const TURN_MS = 8;
 /** What is no longer than this is sent at once, with its length. */
 const WHOLE = 256 * 1024;
 const PIECE = 64 * 1024;
+/** After so many pieces it is asked whether it is others' turn. */
+const CHECKED = 16;
 /** Whoever does not read for so long is left. */
 const STALLED_MS = 60_000;
 
@@ -41,7 +41,7 @@ export async function send(
   let text = '';
   let length = 0;
   let started = false;
-  let turn = performance.now();
+  let count = 0;
   const add = (part: Buffer) => {
     length += part.length;
     parts.push(part);
@@ -69,10 +69,8 @@ export async function send(
       started = true;
       if (!flush() && !response.destroyed) await drained(response);
     }
-    if (performance.now() - turn > TURN_MS) {
-      await setImmediate();
-      turn = performance.now();
-    }
+    // A short answer waits for nobody.
+    if (++count % CHECKED === 0) await turn();
     if (response.destroyed) return;
   }
   pack();

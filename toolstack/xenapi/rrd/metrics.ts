@@ -1,11 +1,10 @@
 /** Measures the host and its machines every five seconds. */
 import { cpus, loadavg } from 'node:os';
-import { setImmediate } from 'node:timers/promises';
 import type { Row } from '../database/row.ts';
+import { turn } from '../turns.ts';
 import type { Xapi } from '../xapi.ts';
 import { Rrd, STEP, type Source } from './rrd.ts';
 
-const TURN_MS = 5;
 const KIB = 1024;
 export type Owner = 'host' | 'vm' | 'sr';
 
@@ -102,12 +101,9 @@ export class Metrics {
         rrd.put(time, USED, sr.number('physical_utilisation'));
       }
       const nics = await this.#xapi.xenops.traffic();
-      let turn = performance.now();
       for (const vm of running) {
         this.#vm(time, vm, nics.get(vm.uuid) ?? []);
-        if (performance.now() - turn < TURN_MS) continue;
-        await setImmediate();
-        turn = performance.now();
+        await turn();
       }
       this.#forget();
     } finally {

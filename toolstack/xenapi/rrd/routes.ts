@@ -3,6 +3,7 @@ import { Failure } from '../failure.ts';
 import type { Transfer } from '../http/transfer.ts';
 import { escapeXml } from '../rpc/encode.ts';
 import type { Owner } from './metrics.ts';
+import { turn } from '../turns.ts';
 import { archiveFor, ARCHIVES, STEP, type Rrd, type Series } from './rrd.ts';
 
 const value = (number: number): string => (Number.isFinite(number) ? String(number) : Number.isNaN(number) ? 'NaN' : number > 0 ? 'Infinity' : '-Infinity'); // prettier-ignore
@@ -58,15 +59,62 @@ export async function rrdUpdates(transfer: Transfer): Promise<void> {
   const rows: number[] = [];
   for (let time = end; end > 0 && time >= first && time > start; time -= step) rows.push(time);
   const meta = { start: rows.at(-1) ?? Math.floor(start), step, end, rows: rows.length, columns: all.length };
-  if (wantsJson(transfer)) {
-    const about = Object.fromEntries(Object.entries(meta).map(([name, number]) => [name, String(number)]));
-    const data = rows.map((t) => ({ t: String(t), values: archives.map((archive) => value(archive.at(t))) }));
-    return send(transfer, 'application/json', JSON.stringify({ meta: { ...about, legend: all.map(([name]) => name) }, data })); // prettier-ignore
+  const pieces = (wantsJson(transfer) ? jsonUpdates : xmlUpdates)(meta, all, rows, which);
+  await sendPieces(transfer, wantsJson(transfer) ? 'application/json' : 'text/xml', pieces);
+}
+
+type Columns = readonly [string, Series][];
+
+function* jsonUpdates(meta: object, all: Columns, rows: readonly number[], which: number): Generator<string> {
+  const about = Object.entries(meta).map(([name, number]) => [name, String(number)]);
+  const legend = all.map(([name]) => name);
+  yield `{"meta":${JSON.stringify({ ...Object.fromEntries(about), legend })},"data":[`;
+  for (const [i, time] of rows.entries()) {
+    yield `${i === 0 ? '' : ','}{"t":"${time}","values":[`;
+    yield* parted(all, (column) => `"${value(column.archives[which].at(time))}"`, ',');
+    yield ']}';
   }
+  yield ']}';
+}
+
+function* xmlUpdates(meta: object, all: Columns, rows: readonly number[], which: number): Generator<string> {
   const about = Object.entries(meta).map(([name, number]) => `<${name}>${number}</${name}>`).join(''); // prettier-ignore
-  const legend = all.map(([name]) => `<entry>${escapeXml(name)}</entry>`).join('');
-  const data = rows.map((t) => `<row><t>${t}</t>${archives.map((archive) => `<v>${value(archive.at(t))}</v>`).join('')}</row>`).join(''); // prettier-ignore
-  return send(transfer, 'text/xml', `<xport><meta>${about}<legend>${legend}</legend></meta><data>${data}</data></xport>`); // prettier-ignore
+  yield `<xport><meta>${about}<legend>${all.map(([name]) => `<entry>${escapeXml(name)}</entry>`).join('')}</legend></meta><data>`;
+  for (const time of rows) {
+    yield `<row><t>${time}</t>`;
+    yield* parted(all, (column) => `<v>${value(column.archives[which].at(time))}</v>`, '');
+    yield '</row>';
+  }
+  yield '</data></xport>';
+}
+
+/** Columns of a piece. */
+const COLUMNS = 1000;
+
+function* parted(all: Columns, text: (column: Series) => string, between: string): Generator<string> {
+  for (let at = 0; at < all.length; at += COLUMNS) {
+    const some = all.slice(at, at + COLUMNS).map(([, column]) => text(column));
+    yield `${at === 0 ? '' : between}${some.join(between)}`;
+  }
+}
+
+const PIECE = 64 * 1024;
+
+/** With its length, if it is short; others have their turn in between. */
+async function sendPieces(transfer: Transfer, type: string, pieces: Iterable<string>): Promise<void> {
+  let text = '';
+  for (const piece of pieces) {
+    text += piece;
+    if (text.length >= PIECE) {
+      transfer.begin(type);
+      await transfer.write(Buffer.from(text));
+      text = '';
+    }
+    await turn();
+  }
+  const bytes = Buffer.from(text);
+  transfer.begin(type, bytes.length);
+  await transfer.write(bytes);
 }
 
 /** Data sources and rows of an archive, oldest first; all of the length that the archive has in the end. */
@@ -141,7 +189,11 @@ export async function openMetrics(transfer: Transfer): Promise<void> {
         lines.push(`${family}{${about}${labels}} ${last}`);
         families.set(family, lines);
       }
+      await turn();
     }
-  const text = [...families.values()].flat().concat('# EOF', '').join('\n');
-  await send(transfer, 'application/openmetrics-text; version=1.0.0; charset=utf-8', text);
+  const lines = function* (): Generator<string> {
+    for (const family of families.values()) yield `${family.join('\n')}\n`;
+    yield '# EOF\n';
+  };
+  await sendPieces(transfer, 'application/openmetrics-text; version=1.0.0; charset=utf-8', lines());
 }

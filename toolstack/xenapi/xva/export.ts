@@ -6,10 +6,11 @@ import type { Row } from '../database/row.ts';
 import { Failure } from '../failure.ts';
 import { compress, type Compression } from '../http/bytes.ts';
 import type { Transfer } from '../http/transfer.ts';
+import { turn } from '../turns.ts';
 import { operate } from '../VM/operations.ts';
 import type { Xapi } from '../xapi.ts';
 import { runsOf, totalOf, union, units, type Run } from './extents.ts';
-import { Names, writeOva } from './ova.ts';
+import { Names, ovaPieces, writeOva } from './ova.ts';
 import { END, padded, RECORD, tarHeader, tarPadding } from './tar.ts';
 
 export const BLOCK = 2 ** 20;
@@ -161,8 +162,54 @@ export async function exportMetadata(transfer: Transfer): Promise<void> {
   const one = transfer.objectOrNone('VM', 'ref', 'uuid');
   if (!one && !transfer.flag('all')) throw new Failure('INVALID_VALUE', 'uuid', '');
   const vms = one ? [one] : [...xapi.db.table('VM').values()].filter((vm) => !vm.flag('is_control_domain') && !vm.flag('is_a_snapshot')); // prettier-ignore
-  const rows = [...new Set(vms.flatMap((vm) => rowsOf(xapi, vm)))];
-  const ova = Buffer.from(writeOva(rows, new Names(), xapi.version));
-  transfer.begin('application/octet-stream', fileSize(ova.length) + END.length);
-  for (const piece of [...tarFile('ova.xml', ova), END]) if (piece.length > 0) await transfer.write(piece);
+  const rows = new Set<Row>();
+  for (const vm of vms) {
+    for (const row of rowsOf(xapi, vm)) rows.add(row);
+    await turn();
+  }
+  await sendOva(transfer, [...rows]);
+}
+
+/** What is no longer than this is written at once. */
+const SHORT = 256 * 1024;
+/** So much may be more at the end than it was when the length was counted. */
+const SLACK = 64 * 1024;
+const SPACES = Buffer.alloc(SLACK, ' ');
+
+/**
+ * In the memory of a piece, though an archive says before a file how long it is: what is long is written twice, the first time to
+ * count. What changes in between changes the length a little, so there are spaces behind it.
+ */
+async function sendOva(transfer: Transfer, rows: readonly Row[]): Promise<void> {
+  const { version } = transfer.xapi;
+  let short = '';
+  let size = 0;
+  for (const piece of ovaPieces(rows, new Names(), version)) {
+    size += Buffer.byteLength(piece);
+    if (size <= SHORT) short += piece;
+    await turn();
+  }
+  if (size > SHORT) size += SLACK;
+  transfer.begin('application/octet-stream', fileSize(size) + END.length);
+  await transfer.write(tarHeader('ova.xml', size));
+  await writePadded(transfer, size > SHORT ? ovaPieces(rows, new Names(), version) : [short], size);
+  for (const piece of [tarPadding(size), END]) if (piece.length > 0) await transfer.write(piece);
+}
+
+async function writePadded(transfer: Transfer, pieces: Iterable<string>, size: number): Promise<void> {
+  let text = '';
+  const flush = async (): Promise<void> => {
+    const bytes = Buffer.from(text);
+    text = '';
+    size -= bytes.length;
+    if (size < 0) throw new Failure('INTERNAL_ERROR', 'the records have grown while they were exported');
+    if (bytes.length > 0) await transfer.write(bytes);
+  };
+  for (const piece of pieces) {
+    text += piece;
+    if (text.length >= SLACK) await flush();
+    await turn();
+  }
+  await flush();
+  for (; size > 0; size -= Math.min(size, SLACK)) await transfer.write(SPACES.subarray(0, Math.min(size, SLACK)));
 }

@@ -7,11 +7,14 @@ import { initial } from '../database/schema.ts';
 import { Failure } from '../failure.ts';
 import { Malformed, type Raw } from '../rpc/limits.ts';
 import { readTime, timeText } from '../rpc/decode.ts';
-import { escapeXml, xmlValue } from '../rpc/encode.ts';
+import { escapeXml, partsOf, xmlValue } from '../rpc/encode.ts';
 import { XmlReader } from '../rpc/xml_read.ts';
+import { turn } from '../turns.ts';
 
 export const EXPORT_VERSION = 2;
 export const MAX_OVA = 16 * 2 ** 20;
+/** So much is read at a time. */
+const READ = 64 * 1024;
 
 /** Gives each object a name of its own. */
 export class Names {
@@ -42,30 +45,38 @@ const member = (name: string, value: string): string => `<member><name>${escapeX
 const struct = (...members: string[]): string => `<value><struct>${members.join('')}</struct></value>`;
 const text = (value: string): string => xmlValue(STRING, value);
 
-/** `version`: this program's. */
-export function writeOva(rows: readonly Row[], names: Names, version: string): string {
-  for (const row of rows) names.id(row);
-  const objects = rows.map((row) => {
-    const fields = [...classOf(row.schema.name).fields.values()].map(({ name, type }) =>
-      member(name, xmlValue(type, renamed(type, row.fields[name] as Value, names))),
-    );
-    return struct(
-      member('class', text(row.schema.name)),
-      member('id', text(names.id(row))),
-      member('snapshot', struct(...fields)),
-    );
+function objectOf(row: Row, names: Names): string {
+  const fields = partsOf(row.schema.name).map(({ name, type, before, first, whole }) => {
+    const value = row.fields[name];
+    return value === first ? whole : `${before}${xmlValue(type, renamed(type, value as Value, names))}</member>`;
   });
+  return struct(
+    member('class', text(row.schema.name)),
+    member('id', text(names.id(row))),
+    member('snapshot', struct(...fields)),
+  );
+}
+
+/** In pieces, an object each. `version`: this program's. */
+export function* ovaPieces(rows: readonly Row[], names: Names, version: string): Generator<string> {
+  for (const row of rows) names.id(row);
   const about = struct(
     ...[member('hostname', text(hostname())), member('date', text(timeText(Date.now())))],
     ...[member('product_version', text('8.3.0')), member('product_brand', text('Xenolith'))],
     ...[member('build_number', text(version)), member('xapi_major', '<value>2</value>')],
     ...[member('xapi_minor', '<value>21</value>'), member('export_vsn', `<value>${EXPORT_VERSION}</value>`)],
   );
-  return struct(
+  const [before, after] = struct(
     member('version', about),
-    member('objects', `<value><array><data>${objects.join('')}</data></array></value>`),
-  );
+    member('objects', '<value><array><data>\0</data></array></value>'),
+  ).split('\0');
+  yield before;
+  for (const row of rows) yield objectOf(row, names);
+  yield after;
 }
+
+export const writeOva = (rows: readonly Row[], names: Names, version: string): string =>
+  [...ovaPieces(rows, names, version)].join('');
 
 export interface Exported {
   class: string;
@@ -77,10 +88,15 @@ const bad = (why: string): Failure => new Failure('IMPORT_ERROR_FAILED_TO_FIND_O
 const isMap = (raw: Raw): raw is { [key: string]: Raw } =>
   typeof raw === 'object' && raw !== null && !Array.isArray(raw);
 
-export function readOva(bytes: Buffer): Exported[] {
+export async function readOva(bytes: Buffer): Promise<Exported[]> {
   const xml = new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/^\s*<\?xml[^>]*\?>/, '');
   const reader = new XmlReader();
-  reader.write(`<methodCall><methodName>ova</methodName><params><param>${xml}</param></params></methodCall>`);
+  reader.write('<methodCall><methodName>ova</methodName><params><param>');
+  for (let at = 0; at < xml.length; at += READ) {
+    reader.write(xml.slice(at, at + READ));
+    await turn();
+  }
+  reader.write('</param></params></methodCall>');
   let whole: Raw;
   try {
     [whole] = reader.end().params;
