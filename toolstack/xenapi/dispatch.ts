@@ -12,6 +12,7 @@ import { STRING_SET, type Answer } from './rpc/encode.ts';
 import type { Call, Raw } from './rpc/limits.ts';
 import type { Session } from './session/sessions.ts';
 import { Task } from './task/tasks.ts';
+import { admission } from './turns.ts';
 import type { Xapi } from './xapi.ts';
 
 export interface Answered {
@@ -136,7 +137,11 @@ export class Dispatcher {
     else if (message.implicit) answer = (await implicit(message, args, caller)) ?? notImplemented(message);
     else answer = notImplemented(message);
     // Acknowledged is what is on the disk.
-    if (!message.name.startsWith('get_') && message.class !== 'event') await this.#xapi.db.durable();
+    if (!message.name.startsWith('get_') && message.class !== 'event') {
+      await this.#xapi.db.durable();
+      // One write to the disk may be what hundreds have waited for.
+      await admission();
+    }
     return answer;
   }
 

@@ -1,6 +1,7 @@
 /** Serves `POST /cli`: reads the request, then speaks the thin-CLI protocol on the connection. */
 import type { Socket } from 'node:net';
 import { NULL_REF } from '../../../spec/xenapi/types.ts';
+import type { Origin } from '../dispatch.ts';
 import { Failure } from '../failure.ts';
 import type { Door } from '../rpc/front_door.ts';
 import { login } from '../session/messages.ts';
@@ -82,9 +83,12 @@ async function sessionOf(xapi: Xapi, line: CommandLine, address: string): Promis
 export class CliServer {
   readonly #xapi: Xapi;
   readonly #open = new Set<Channel>();
+  /** Told of a connection whose client has said who he is. */
+  readonly #known: (socket: Socket) => void;
 
-  constructor(xapi: Xapi) {
+  constructor(xapi: Xapi, known: (socket: Socket) => void = () => {}) {
     this.#xapi = xapi;
+    this.#known = known;
   }
 
   readonly door: Door = {
@@ -108,7 +112,7 @@ export class CliServer {
       await channel.greet();
       const { major } = await channel.greeted(REQUEST_MS);
       if (major !== MAJOR) throw new ProtocolError(`the client speaks version ${major} of the protocol`);
-      await this.#run(channel, body, { address, signal: gone.signal });
+      await this.#run(channel, body, { address, signal: gone.signal }, () => this.#known(socket));
       await channel.end();
     } catch (error) {
       if (error instanceof BadRequest) await refuse(channel, error.message);
@@ -120,10 +124,10 @@ export class CliServer {
     }
   }
 
-  async #run(channel: Channel, body: string, origin: { address: string; signal: AbortSignal }): Promise<void> {
+  async #run(channel: Channel, body: string, origin: Origin, known: () => void): Promise<void> {
     let code = 0;
     try {
-      await this.#command(channel, parseCommandLine(body), origin);
+      await this.#command(channel, parseCommandLine(body), origin, known);
     } catch (error) {
       if (error instanceof ProtocolError || error instanceof Gone) throw error;
       code = await this.#tell(channel, error);
@@ -131,7 +135,7 @@ export class CliServer {
     await channel.send({ command: { kind: 'Exit', code } });
   }
 
-  async #command(channel: Channel, line: CommandLine, origin: { address: string; signal: AbortSignal }): Promise<void> {
+  async #command(channel: Channel, line: CommandLine, origin: Origin, known: () => void): Promise<void> {
     const xapi = this.#xapi;
     const { name, params } = line;
     if (name === 'help') {
@@ -144,6 +148,7 @@ export class CliServer {
     if (!command) throw new UsageFailure('Unknown command', name);
     for (const param of command.required) needed(params, param);
     const { session, own } = await sessionOf(xapi, line, origin.address);
+    known();
     try {
       if (!/-(list|get)$/.test(name)) xapi.log(`xe: ${session.login.user} calls ${name}`);
       const shell = new Shell({ xapi, channel, params, session: session.ref, origin });

@@ -4,10 +4,10 @@ import type { Answered } from '../dispatch.ts';
 import type { Failure } from '../failure.ts';
 import { admission } from '../turns.ts';
 import type { Xapi } from '../xapi.ts';
-import { readJson } from './json_read.ts';
+import { readJson, type JsonCall } from './json_read.ts';
 import { Malformed, MAX_BODY, type Call } from './limits.ts';
 import { jsonFailure, jsonSuccess, xmlFailure, xmlFault, xmlSuccess, type Pieces } from './respond.ts';
-import { readBody, send, sendText, TooLarge } from './send.ts';
+import { Busy, readBody, send, sendText, TooLarge } from './send.ts';
 import { XmlReader } from './xml_read.ts';
 
 /** Clients compare these as a whole. */
@@ -50,6 +50,14 @@ async function read<T>(response: ServerResponse, type: string, reader: () => Pro
       sendText(response, 413, `a call has at most ${MAX_BODY} bytes`, { connection: 'close' });
       return undefined;
     }
+    if (error instanceof Busy) {
+      response.shouldKeepAlive = false;
+      sendText(response, 503, 'too many long calls come in: try again later', {
+        'retry-after': '5',
+        connection: 'close',
+      });
+      return undefined;
+    }
     if (response.destroyed) return undefined;
     // What the decoder of UTF-8 throws is a TypeError.
     if (!(error instanceof Malformed) && !(error instanceof TypeError)) throw error;
@@ -68,8 +76,7 @@ export async function xmlRpc(
 ): Promise<void> {
   const call = await read(response, XML_TYPE, async () => {
     const reader = new XmlReader();
-    await readBody(request, MAX_BODY, (text) => reader.write(text));
-    return reader.end();
+    return readBody(request, MAX_BODY, (text) => reader.write(text), () => reader.end()); // prettier-ignore
   });
   if (!call) return;
   const { answered, failure } = {
@@ -88,9 +95,11 @@ export async function jsonRpc(
 ): Promise<void> {
   const call = await read(response, JSON_TYPE, async () => {
     let body = '';
-    await readBody(request, MAX_BODY, (text) => (body += text));
-    await admission();
-    return readJson(body);
+    const end = async (): Promise<JsonCall> => {
+      await admission();
+      return readJson(body);
+    };
+    return readBody(request, MAX_BODY, (text) => (body += text), end);
   });
   if (!call) return;
   const { answered, failure } = {

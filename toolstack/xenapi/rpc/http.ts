@@ -7,6 +7,7 @@ import { CliServer } from '../cli/serve.ts';
 import type { Xapi } from '../xapi.ts';
 import { TRANSFER_ROUTES } from '../http/routes.ts';
 import { jsonRpc, xmlRpc } from './calls.ts';
+import { Connections } from './connections.ts';
 import { standBefore } from './front_door.ts';
 import { CORS, sendText } from './send.ts';
 
@@ -27,10 +28,13 @@ const ROUTES: readonly (readonly [string, string, Route])[] = [
   ...TRANSFER_ROUTES,
 ];
 
+/** Of all listeners together. */
 const MAX_CONNECTIONS = 2000;
 /** A request's head has to be there within this time; bodies are watched by who reads them. */
 const HEAD_MS = 20_000;
 const IDLE_MS = 65_000;
+/** How often it is looked at heads that are late; how long TLS may take to agree on its keys. */
+const WATCH = { connectionsCheckingInterval: 5000, handshakeTimeout: 20_000 };
 
 export function route(method: string, path: string): Route | undefined {
   let best: (typeof ROUTES)[number] | undefined;
@@ -57,13 +61,16 @@ export class HttpServer {
   /** Connections of which nobody knows yet what they are for. */
   readonly #waiting = new Set<Socket>();
   readonly #cli: CliServer;
+  readonly #connections: Connections;
 
-  constructor(xapi: Xapi) {
+  constructor(xapi: Xapi, most = MAX_CONNECTIONS) {
     this.#xapi = xapi;
-    this.#cli = new CliServer(xapi);
+    this.#connections = new Connections(most);
+    this.#cli = new CliServer(xapi, (socket) => this.#connections.begin(socket));
   }
 
   readonly #serve: RequestListener = (request, response) => {
+    this.#connections.serve(request, response);
     const address = request.socket.remoteAddress ?? 'unix';
     void this.#answer(request, response, address).catch((error: Error) => {
       // The client has gone in the middle of its request or our answer.
@@ -89,14 +96,17 @@ export class HttpServer {
 
   /** Returns the port. */
   async listen({ path, host, port, tls }: Listen): Promise<number> {
-    const options = { requestTimeout: 0, headersTimeout: HEAD_MS, keepAliveTimeout: IDLE_MS };
+    const options = { requestTimeout: 0, headersTimeout: HEAD_MS, keepAliveTimeout: IDLE_MS, ...WATCH };
     const server = tls
       ? createTlsServer({ ...options, ...tls, minVersion: 'TLSv1.2' }, this.#serve)
       : createServer(options, this.#serve);
-    server.maxConnections = MAX_CONNECTIONS;
     // Who has sent everything may close his half and still wants the answer; @types/node does not know the property.
     Object.assign(server, { httpAllowHalfOpen: true });
     standBefore(server, tls ? 'secureConnection' : 'connection', [this.#cli.door], this.#waiting);
+    server.prependListener('connection', (socket: Socket) => this.#connections.enter(socket));
+    for (const event of ['connect', 'upgrade'])
+      if (server.listenerCount(event) > 0)
+        server.prependListener(event, (_: unknown, socket: Socket) => this.#connections.begin(socket));
 
     if (path !== undefined) {
       // A file that lies there is a dead host's: this one holds the folder's lock.

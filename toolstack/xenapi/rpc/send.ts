@@ -93,23 +93,42 @@ export function sendText(
 
 /** A call's body has to be there within this time; a transfer's has no such limit. */
 const BODY_MS = 60_000;
+/** Of all bodies that are longer than this, so much is kept at a time. */
+const SMALL = 64 * 1024;
+const MAX_KEPT = 64 * 2 ** 20;
+let kept = 0;
 
 export class TooLarge extends Error {}
+/** Others send so much that there is no room. */
+export class Busy extends Error {}
 
-/** Feeds a request's body to `take`, up to a limit. */
-export async function readBody(request: IncomingMessage, limit: number, take: (text: string) => void): Promise<void> {
+/** Feeds a request's body to `take`, up to a limit, and ends with what `end` makes of it. */
+export async function readBody<T>(
+  request: IncomingMessage,
+  limit: number,
+  take: (text: string) => void,
+  end: () => T | Promise<T>,
+): Promise<T> {
   if (Number(request.headers['content-length'] ?? 0) > limit) throw new TooLarge();
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let length = 0;
+  let mine = 0;
   const timer = setTimeout(() => request.destroy(), BODY_MS);
   try {
     for await (const chunk of request) {
       length += (chunk as Buffer).length;
       if (length > limit) throw new TooLarge();
+      const more = length > SMALL ? length - mine : 0;
+      if (kept + more > MAX_KEPT) throw new Busy();
+      kept += more;
+      mine += more;
       take(decoder.decode(chunk as Buffer, { stream: true }));
     }
+    clearTimeout(timer);
+    take(decoder.decode());
+    return await end();
   } finally {
     clearTimeout(timer);
+    kept -= mine;
   }
-  take(decoder.decode());
 }

@@ -2,8 +2,34 @@
 const BURST = 10;
 const PER_SECOND = 0.5;
 const MAX_ADDRESSES = 10_000;
+const MAX_WAITING = 256;
+const MAX_WAITING_EACH = 64;
 
 export class Attempts {
+  readonly #turns = new Map<string, { last: Promise<unknown>; count: number }>();
+  #waiting = 0;
+
+  /** Whether there are too many logins that have not been looked at yet, of one address or of all. */
+  crowded(address: string): boolean {
+    return this.#waiting >= MAX_WAITING || (this.#turns.get(address)?.count ?? 0) >= MAX_WAITING_EACH;
+  }
+
+  /** One login of an address after the other: many at a time would all be before the first that has failed. */
+  async inTurn<T>(address: string, act: () => Promise<T>): Promise<T> {
+    const turn = this.#turns.get(address) ?? { last: Promise.resolve(), count: 0 };
+    this.#turns.set(address, turn);
+    const mine = turn.last.then(act);
+    turn.last = mine.catch(() => {});
+    turn.count++;
+    this.#waiting++;
+    try {
+      return await mine;
+    } finally {
+      this.#waiting--;
+      if (--turn.count === 0) this.#turns.delete(address);
+    }
+  }
+
   readonly #failures = new Map<string, { count: number; at: number }>();
 
   #now(address: string, now: number): number {

@@ -7,9 +7,6 @@ import type { Xapi } from '../xapi.ts';
 import type { Login, Session } from './sessions.ts';
 import { localSubject, ROOT } from './users.ts';
 
-/** So many logins may wait for their password to be looked at. */
-const MAX_WAITING = 100;
-
 const refused = (user: string, why: string): Failure => new Failure('SESSION_AUTHENTICATION_FAILED', user, why);
 
 /** A name in the log is what somebody has sent: one line, and not a long one. */
@@ -30,17 +27,27 @@ function rights(
 }
 
 /** Opens a session for who knows the password. */
-export async function login(
+export function login(
   xapi: Xapi,
   user: string,
   password: string,
   originator: string,
   address: string,
 ): Promise<Session> {
-  if (!xapi.attempts.allowed(address) || xapi.users.waiting > MAX_WAITING) {
-    xapi.log(`xenapi: a login of ${inLog(user)} from ${address} is put off: too many have failed`);
-    throw refused(user, 'Too many attempts: try again later');
-  }
+  const look = async (): Promise<Session> => {
+    if (!xapi.attempts.allowed(address)) throw putOff(xapi, user, address);
+    return open(xapi, user, password, originator, address);
+  };
+  if (xapi.attempts.crowded(address)) return Promise.reject(putOff(xapi, user, address));
+  return xapi.attempts.inTurn(address, look);
+}
+
+function putOff(xapi: Xapi, user: string, address: string): Failure {
+  xapi.log(`xenapi: a login of ${inLog(user)} from ${address} is put off: too many have failed`);
+  return refused(user, 'Too many attempts: try again later');
+}
+
+async function open(xapi: Xapi, user: string, password: string, originator: string, address: string): Promise<Session> {
   const right = await xapi.users.check(user, password);
   const who = right ? rights(xapi, user) : undefined;
   if (!who) {

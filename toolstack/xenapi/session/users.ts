@@ -132,9 +132,4 @@ export class Users {
     if (this.#checks >= this.most) await new Promise<void>((resolve) => this.#queue.push(resolve));
     this.#checks++;
   }
-
-  /** How many wait for a check. */
-  get waiting(): number {
-    return this.#queue.length;
-  }
 }
