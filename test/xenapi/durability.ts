@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { VM_RECORD } from '../../toolstack/xenapi/testing.ts';
 import { random as generator } from '../random.ts';
 import { rpc, Simulated } from './bed.ts';
+import { Disks } from './durability_disks.ts';
 
 const CLIENTS = 8;
 
@@ -64,31 +65,61 @@ function compare(known: Known[], records: { [ref: string]: Record }, metrics: { 
   return left;
 }
 
-export async function killRounds(rounds: number): Promise<{ changes: number }> {
+export interface Killed {
+  rounds: number;
+  /** VMs that were made and not lost. */
+  changes: number;
+  /** What was done with disks. */
+  operations: number;
+}
+
+/** Ends when the host does. */
+async function until(work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    // fetch has no other name for a connection that is cut.
+    if (!(error instanceof TypeError)) throw error;
+  }
+}
+
+/** So often, or until the time is up; the host is checked after each kill. */
+export async function killRounds(rounds: number, seed = 4711, milliseconds = Infinity): Promise<Killed> {
   const host = new Simulated();
-  const below = generator(4711);
+  const below = generator(seed);
+  const disks = new Disks(host, 3, (number) => generator(seed * 31 + number));
   let known: Known[] = [];
   let changes = 0;
+  let round = 0;
+  const end = Date.now() + milliseconds;
+  const login = async (): Promise<string> => {
+    await host.start();
+    return rpc(host.plain, 'session.login_with_password', 'root', host.password);
+  };
+  const check = async (session: string): Promise<void> => {
+    const records: { [ref: string]: Record } = await rpc(host.plain, 'VM.get_all_records', session);
+    const metrics: { [ref: string]: unknown } = await rpc(host.plain, 'VM_metrics.get_all_records', session);
+    known = compare(known, records, metrics);
+    await disks.compare(session);
+  };
   try {
-    for (let round = 0; round < rounds; round++) {
-      await host.start();
-      const session: string = await rpc(host.plain, 'session.login_with_password', 'root', host.password);
-      const records: { [ref: string]: Record } = await rpc(host.plain, 'VM.get_all_records', session);
-      const metrics: { [ref: string]: unknown } = await rpc(host.plain, 'VM_metrics.get_all_records', session);
-      known = compare(known, records, metrics);
+    for (; round < rounds && Date.now() < end; round++) {
+      const session = await login();
+      await check(session);
       const before = known.length;
-      // They end when the host does.
-      const clients = Array.from({ length: CLIENTS }, (_, n) =>
-        client(host.plain, session, n, round, known).catch((error: unknown) => {
-          if (!(error instanceof TypeError)) throw error;
-        }),
-      );
-      await sleep(30 + below(300));
+      const load = await disks.load(session);
+      const clients = Array.from({ length: CLIENTS }, (_, n) => until(client(host.plain, session, n, round, known)));
+      clients.push(...load.map((work) => until(work())));
+      // Whoever fails before the kill is what the test is for.
+      await Promise.race([sleep(30 + below(1500)), Promise.all(clients)]);
       await host.end('SIGKILL');
       await Promise.all(clients);
       changes += known.length - before;
     }
-    return { changes };
+    const session = await login();
+    await check(session);
+    await disks.clear(session);
+    return { rounds: round, changes, operations: disks.operations };
   } finally {
     await host.close();
   }

@@ -251,6 +251,7 @@ export class Chains {
         this.#db.set(row, { storage_lock: false });
         kept.push(row);
       } else {
+        await this.#storage.changes.forget(row).catch(() => {});
         await rm(join(folder, location), { force: true });
         found.delete(location);
         this.#storage.forget(row);

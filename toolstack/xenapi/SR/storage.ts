@@ -231,7 +231,11 @@ export class Storage {
       virtual_size: size,
     });
     try {
-      await this.busy(row, 'update', () => create_image(this.image(row).path, { format, size }));
+      await this.busy(row, 'update', async () => {
+        // A file without a record would become a disk at the next start.
+        await this.#db.durable();
+        await create_image(this.image(row).path, { format, size });
+      });
     } catch (error) {
       this.#db.destroy(row);
       throw error;
@@ -270,10 +274,18 @@ export class Storage {
     // Another SR's record of the same file, or a file that others are based on by somebody else's doing.
     if (this.chains.upon(vdi).length > 0) throw new Failure('VDI_IN_USE', vdi.ref, 'destroy');
     const { path } = this.image(vdi);
-    await this.busy(vdi, 'destroy', async () => {
-      await this.changes.forget(vdi);
-      await rm(path, { force: true });
-    });
+    try {
+      await this.busy(vdi, 'destroy', async () => {
+        // Should the host be killed now, its next start makes an end of it. Where that cannot be written there is all the more reason to go on.
+        this.#db.set(vdi, { storage_lock: true });
+        await this.#db.durable().catch(() => {});
+        await this.changes.forget(vdi);
+        await rm(path, { force: true });
+      });
+    } catch (error) {
+      if (!vdi.gone) this.#db.set(vdi, { storage_lock: false });
+      throw error;
+    }
     this.forget(vdi);
     this.measure(sr);
     this.chains.kick(sr);
@@ -398,6 +410,7 @@ export class Storage {
           } finally {
             await from.close();
           }
+          await this.#db.durable();
           await rename(`${to}${HALF}`, to);
         }),
       );

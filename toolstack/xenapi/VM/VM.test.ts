@@ -237,3 +237,12 @@ test('after a restart of the host nothing runs', async (t) => {
   );
   assert.equal(server.xapi.host.refs('resident_VMs').length, 1);
 });
+
+test('a host that was killed while a VM started holds none of its devices afterwards', async (t) => {
+  const server = await bed(t);
+  const vm = await made(server);
+  const { db } = server.xapi;
+  const vbd = db.create('VBD', { VM: vm.ref, type: 'CD', empty: true, currently_attached: true });
+  reconcileAll(server.xapi);
+  assert.deepEqual([vm.text('power_state'), vbd.flag('currently_attached')], ['Halted', false]);
+});

@@ -203,6 +203,8 @@ function makeCertificate(xapi: Xapi, host: Row, { fingerprint, notBefore, notAft
   });
 }
 
+const DEVICES = ['VBD', 'VIF', 'VUSB', 'VGPU'];
+
 /** Guests live in the host's process and went with the last one; what was being done is done no more. */
 export function reconcileAll(xapi: Xapi): void {
   for (const vm of xapi.db.table('VM').values()) {
@@ -210,6 +212,10 @@ export function reconcileAll(xapi: Xapi): void {
     if (['Running', 'Paused'].includes(vm.text('power_state'))) halted(xapi, vm);
     updateAllowed(xapi, vm);
   }
+  // Also of those that were about to start: their disks were held already.
+  for (const name of DEVICES)
+    for (const row of xapi.db.table(name).values())
+      if (row.flag('currently_attached')) xapi.db.set(row, { currently_attached: false });
 }
 
 function makeDrivers(xapi: Xapi): void {
