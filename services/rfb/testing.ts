@@ -1,9 +1,11 @@
 // A viewer for tests: it speaks the protocol from the other side, and keeps what it is shown.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { constants, createInflate, type Inflate } from 'node:zlib';
 import { vncResponse } from './protocol/auth.ts';
 import { ENCODING, NATIVE, writeFormat, type PixelFormat } from './protocol/messages.ts';
+import { Font, GLYPH_WIDTH } from './text/font.ts';
 
 export interface ViewerOptions {
   version?: string;
@@ -215,5 +217,52 @@ export class Viewer {
 
   close(): void {
     this.stream.destroy();
+  }
+}
+
+/** Reads letters off a picture of a drawn terminal. `light`: how bright a pixel is, 0 to 255. */
+export class Reader {
+  readonly #letters = new Map<string, string>();
+  readonly #height: number;
+
+  constructor() {
+    const font = new Font(readFileSync(new URL('./text/font/spleen-8x16.psfu', import.meta.url)));
+    this.#height = font.height;
+    for (let code = 0x7e; code >= 0x20; code--)
+      this.#letters.set([...font.glyph(code)].join(), String.fromCharCode(code));
+  }
+
+  /** The lines, without blanks at their ends. */
+  lines(width: number, height: number, light: (x: number, y: number) => number): string[] {
+    return Array.from({ length: Math.floor(height / this.#height) }, (_, row) =>
+      Array.from({ length: Math.floor(width / GLYPH_WIDTH) }, (_, column) => this.#letter(column, row, light))
+        .join('')
+        .trimEnd(),
+    );
+  }
+
+  #letter(column: number, row: number, light: (x: number, y: number) => number): string {
+    const rows = Array.from({ length: this.#height }, (_, y) => {
+      let bits = 0;
+      for (let x = 0; x < GLYPH_WIDTH; x++)
+        bits = (bits << 1) | Number(light(column * GLYPH_WIDTH + x, row * this.#height + y) > 0x50);
+      return bits;
+    });
+    // Below the cursor colours are exchanged.
+    return this.#letters.get(rows.join()) ?? this.#letters.get(rows.map((bits) => bits ^ 0xff).join()) ?? '\ufffd';
+  }
+
+  /** What a viewer of 32-bit pixels has been shown. */
+  ofViewer({ width, height, pixels }: Viewer): string[] {
+    return this.lines(width, height, (x, y) => (pixels[y * width + x]! >> 8) & 0xff);
+  }
+}
+
+/** Takes in updates until a line has what is looked for; returns all lines. */
+export async function seen(viewer: Viewer, what: RegExp, reader = new Reader()): Promise<string[]> {
+  for (;;) {
+    const lines = reader.ofViewer(viewer);
+    if (lines.some((line) => what.test(line))) return lines;
+    await viewer.update();
   }
 }

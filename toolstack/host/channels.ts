@@ -5,7 +5,7 @@ import { isAlive, listenPrivately } from '../../services/lib/unix_socket.ts';
 import type { ChannelFacts, ConsoleOptions } from '../../services/xenops/consoles.ts';
 import type { ChannelConfig } from '../config/channel.ts';
 import { ERROR, Refused } from '../control/refused.ts';
-import type { GuestConsole } from './console.ts';
+import { connectTerminal, type GuestConsole } from './console.ts';
 import type { Domains } from './domains.ts';
 
 /** Programs at a channel's socket at a time. */
@@ -39,20 +39,8 @@ export class Channel implements ConsoleOptions {
 
   #accept(socket: Socket): void {
     this.#sockets.add(socket);
-    socket.on('error', () => {}); // followed by close
-    const attached = this.end.attach({
-      data: (bytes) => socket.write(bytes),
-      more: () => socket.resume(),
-      gone: () => socket.end(),
-    });
-    socket.on('drain', () => attached.resume());
-    socket.on('data', (bytes: Buffer) => {
-      if (!attached.type(bytes)) socket.pause();
-    });
-    socket.on('close', () => {
-      attached.detach();
-      this.#sockets.delete(socket);
-    });
+    connectTerminal(this.end, socket);
+    socket.on('close', () => this.#sockets.delete(socket));
   }
 
   /** The domain is gone. */

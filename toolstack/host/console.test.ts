@@ -4,8 +4,14 @@ import { test } from 'node:test';
 import { CONSOLE_RING as R } from '../../services/console/protocol/ring.ts';
 import { ConsoleBackend } from '../../services/console/backend/console.ts';
 import { ByteRing, MemoryRingPage, PAGE_SIZE } from '../../services/lib/ring_page.ts';
+import { duplexPair } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ENCODING } from '../../services/rfb/protocol/messages.ts';
+import { Pacer } from '../../services/rfb/backend/pacer.ts';
+import { seen, Viewer as RfbViewer } from '../../services/rfb/testing.ts';
 import { random } from '../../services/xenstore/testing.ts';
 import { GuestConsole, type Viewer } from './console.ts';
+import { TextDisplay } from './text_display.ts';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1');
 
@@ -18,8 +24,7 @@ function world(scrollback = 1000) {
   const output = new ByteRing(page, { data: R.OUT, size: R.OUT_SIZE, cons: R.OUT_CONS, prod: R.OUT_PROD });
   const input = new ByteRing(page, { data: R.IN, size: R.IN_SIZE, cons: R.IN_CONS, prod: R.IN_PROD });
   const say = (text: string): void => {
-    output.put(bytes(text));
-    backend.pump();
+    for (let at = 0; at < text.length; backend.pump()) at += output.put(bytes(text.slice(at)))!;
   };
   return { console, backend, say, input, waits: () => waits };
 }
@@ -143,4 +148,54 @@ test('model: whatever the order, each viewer sees a stretch of the output from w
     }
     for (const { state, from, to } of views) assert.equal(state.seen, all.slice(from, to));
   }
+});
+
+test('a text display shows everything from the beginning and leaves it unseen; what was asked long ago is not answered', async () => {
+  const { console, say, input } = world(100_000);
+  const asked = '\x1b[6n';
+  say(`first${asked}\r\n`);
+  const display = new TextDisplay('it', console, new Pacer());
+  const join = async (): Promise<RfbViewer> => {
+    const [ours, theirs] = duplexPair();
+    display.serve(ours);
+    const v = await new RfbViewer(theirs, { encodings: [ENCODING.ZRLE] }).connect();
+    await v.update(false);
+    return v;
+  };
+  const typed = (): string => {
+    console.feed();
+    // Through the back end's queue.
+    say(' ');
+    return Buffer.from(input.take(1000)!).toString('latin1');
+  };
+  const v = await join();
+  await seen(v, /^first/);
+  assert.equal(typed(), '');
+  say(`second${asked}`);
+  await seen(v, /second/);
+  assert.equal(typed(), '\x1b[2;8R');
+  // A terminal that looks on answers for itself.
+  const late = viewer();
+  const attached = console.attach(late.it);
+  assert.match(late.seen, /^first.*second/s);
+  say(`third${asked}`);
+  await seen(v, /third/);
+  assert.equal(typed(), '');
+  attached.detach();
+  // More than can be drawn at once, and a viewer that comes when all others have left.
+  say(`${'noise\r\n'.repeat(12_000)}\x1b[2J\x1b[Hlast`);
+  await seen(v, /^last/);
+  v.close();
+  await sleep(20);
+  const w = await join();
+  await seen(w, /^last/);
+  w.type('ab');
+  await sleep(20);
+  assert.equal(typed(), 'ab');
+  console.end();
+  await sleep(20);
+  assert.ok(w.closed);
+  const [ours] = duplexPair();
+  display.serve(ours);
+  assert.ok(ours.destroyed);
 });

@@ -1,5 +1,6 @@
 // A guest's console and those who look at it. The back end keeps the last output; who attaches is shown what nobody has been shown yet,
 // as from a pseudo terminal, and what follows. Nobody who reads slowly stops the guest: he misses what the back end has no room for.
+import type { Duplex } from 'node:stream';
 import type { ConsoleBackend, ConsoleSink } from '../../services/console/backend/console.ts';
 
 /** Somebody at the other end of a connection. */
@@ -10,6 +11,11 @@ export interface Viewer {
   more(): void;
   /** The console is no more. */
   gone(): void;
+}
+
+export interface AttachOptions {
+  /** From the beginning of what is kept, and what it is shown still counts as unseen: a picture that others look at. */
+  whole?: boolean;
 }
 
 export interface Attached {
@@ -27,13 +33,16 @@ class View implements Attached {
   readonly #console: GuestConsole;
   /** Bytes of output behind this one. */
   at: number;
+  /** What it has been shown counts as seen. */
+  readonly counts: boolean;
   behind = false;
   typed: Uint8Array = new Uint8Array(0);
 
-  constructor(console: GuestConsole, viewer: Viewer, at: number) {
+  constructor(console: GuestConsole, viewer: Viewer, at: number, counts: boolean) {
     this.#console = console;
     this.viewer = viewer;
     this.at = at;
+    this.counts = counts;
   }
 
   resume(): void {
@@ -52,10 +61,13 @@ class View implements Attached {
   }
 }
 
+/** What a back end has that its console needs. */
+export type ConsoleSource = Pick<ConsoleBackend, 'scrollback' | 'onInput'>;
+
 export class GuestConsole implements ConsoleSink {
   /** Called when input waits for room: `feed` is to be called now and then. */
   readonly #waits: (console: GuestConsole) => void;
-  #backend: ConsoleBackend | undefined;
+  #backend: ConsoleSource | undefined;
   readonly #views = new Set<View>();
   /** Bytes of output so far, and how many of them somebody has been shown. */
   #written = 0;
@@ -67,7 +79,7 @@ export class GuestConsole implements ConsoleSink {
   }
 
   /** The back end comes with the domain, which needs this first. */
-  connect(backend: ConsoleBackend): void {
+  connect(backend: ConsoleSource): void {
     this.#backend = backend;
   }
 
@@ -80,8 +92,8 @@ export class GuestConsole implements ConsoleSink {
     return true;
   }
 
-  attach(viewer: Viewer): Attached {
-    const view = new View(this, viewer, this.#shown);
+  attach(viewer: Viewer, { whole = false }: AttachOptions = {}): Attached {
+    const view = new View(this, viewer, whole ? 0 : this.#shown, !whole);
     if (!this.#gone) this.#views.add(view);
     this.catchUp(view);
     if (this.#gone) viewer.gone();
@@ -102,7 +114,7 @@ export class GuestConsole implements ConsoleSink {
 
   #show(view: View, bytes: Uint8Array): void {
     view.at = this.#written;
-    this.#shown = this.#written;
+    if (view.counts) this.#shown = this.#written;
     view.behind = !view.viewer.data(bytes);
   }
 
@@ -128,6 +140,16 @@ export class GuestConsole implements ConsoleSink {
     return this.#shown < this.#written;
   }
 
+  /** Does a terminal look on, which answers what the guest asks it? */
+  get answered(): boolean {
+    for (const view of this.#views) if (view.counts) return true;
+    return false;
+  }
+
+  get gone(): boolean {
+    return this.#gone;
+  }
+
   end(): void {
     if (this.#gone) return;
     this.#gone = true;
@@ -137,4 +159,20 @@ export class GuestConsole implements ConsoleSink {
     }
     this.#views.clear();
   }
+}
+
+/** Bytes both ways between a console and a stream, until either ends. Who reads slowly misses something, who types too fast waits. */
+export function connectTerminal(console: GuestConsole, stream: Duplex): void {
+  stream.on('error', () => {}); // followed by close
+  const attached = console.attach({
+    data: (bytes) => stream.write(bytes),
+    more: () => stream.resume(),
+    gone: () => stream.end(),
+  });
+  stream.on('drain', () => attached.resume());
+  stream.on('data', (bytes: Buffer) => {
+    if (!attached.type(bytes)) stream.pause();
+  });
+  stream.on('end', () => stream.end());
+  stream.on('close', () => attached.detach());
 }

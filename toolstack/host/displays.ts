@@ -70,7 +70,7 @@ export class Display implements FramebufferOptions {
 
 /** One for all displays of a host: together they take no more than their share of its thread. */
 const pacers = new WeakMap<Domains, Pacer>();
-function pacerOf(domains: Domains): Pacer {
+export function pacerOf(domains: Domains): Pacer {
   let pacer = pacers.get(domains);
   if (!pacer) pacers.set(domains, (pacer = new Pacer()));
   return pacer;

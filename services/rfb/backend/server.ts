@@ -20,6 +20,8 @@ export class RfbServer {
   readonly #sessions = new Set<RfbSession>();
   #server: Server | undefined;
   address: Address | undefined;
+  /** The last viewer has left. */
+  onAlone: () => void = () => {};
 
   /** `password` '': none is asked for. */
   constructor(screen: Screen, password = '', pacer: Pacer = new Pacer()) {
@@ -30,6 +32,11 @@ export class RfbServer {
 
   get viewers(): number {
     return this.#sessions.size;
+  }
+
+  /** Another viewer would be turned away. */
+  get full(): boolean {
+    return this.#sessions.size >= MAX_VIEWERS;
   }
 
   /** Rejects with the system's error if it cannot be had. */
@@ -49,7 +56,7 @@ export class RfbServer {
 
   /** Another viewer, at the other end of a stream. `trusted`: it has shown already that it may look. */
   serve(stream: Duplex, trusted = false): void {
-    if (this.#sessions.size >= MAX_VIEWERS) {
+    if (this.full) {
       stream.destroy();
       return;
     }
@@ -59,7 +66,10 @@ export class RfbServer {
       onExclusive: () => {
         for (const other of [...this.#sessions]) if (other !== session) other.close();
       },
-      onClosed: () => this.#sessions.delete(session),
+      onClosed: () => {
+        this.#sessions.delete(session);
+        if (this.#sessions.size === 0) this.onAlone();
+      },
     });
     this.#sessions.add(session);
   }

@@ -12,6 +12,8 @@ const COLUMNS = 80;
 const ROWS = 25;
 /** Bytes that the terminal has not worked off, from where on no more are wanted. */
 const MAX_WAITING = 1 << 16;
+/** Bytes that the terminal gets at a time. */
+const PIECE = 1 << 13;
 /** What is drawn is looked at so often at most. */
 const DRAW_MS = 30;
 const FOREGROUND = 0xaaaaaa;
@@ -34,12 +36,14 @@ export class TextScreen implements Screen {
   readonly #drawn: string[] = [];
   readonly #input: (bytes: Uint8Array) => void;
   #waiting = 0;
+  /** Output of the past that has not been worked off. */
+  #past = 0;
   #timer: NodeJS.Timeout | undefined;
   /** There is room again after `feed` was false. */
   onRoom: () => void = () => {};
 
-  /** `input` takes what is typed, and what the terminal answers. */
-  constructor(name: string, input: (bytes: Uint8Array) => void) {
+  /** `input` takes what is typed; `answer`, if that is another thing, what the terminal says when it is asked. */
+  constructor(name: string, input: (bytes: Uint8Array) => void, answer = input) {
     this.name = name;
     this.#input = input;
     this.height = ROWS * this.#font.height;
@@ -52,21 +56,34 @@ export class TextScreen implements Screen {
       logLevel: 'off',
       allowProposedApi: true,
     });
-    this.#terminal.onData((text) => this.#input(Buffer.from(text, 'utf8')));
-    this.#terminal.onBinary((text) => this.#input(Buffer.from(text, 'latin1')));
+    const say = (bytes: Uint8Array): void => {
+      if (this.#past === 0) answer(bytes);
+    };
+    this.#terminal.onData((text) => say(Buffer.from(text, 'utf8')));
+    this.#terminal.onBinary((text) => say(Buffer.from(text, 'latin1')));
     this.#draw();
   }
 
-  /** Output of the console; false: no more before `onRoom`. */
-  feed(bytes: Uint8Array): boolean {
+  /** Output of the console; false: no more before `onRoom`. `past`: what was asked then is not answered now. */
+  feed(bytes: Uint8Array, past = false): boolean {
     this.#waiting += bytes.length;
-    this.#terminal.write(bytes.slice(), () => {
-      const full = this.#waiting >= MAX_WAITING;
-      this.#waiting -= bytes.length;
-      this.#soon();
-      if (full && this.#waiting < MAX_WAITING) this.onRoom();
-    });
+    // The terminal lets others have their turn between pieces, not within one.
+    for (let at = 0; at < bytes.length; at += PIECE) {
+      const piece = bytes.slice(at, at + PIECE);
+      if (past) this.#past++;
+      this.#terminal.write(piece, () => {
+        if (past) this.#past--;
+        this.#worked(piece.length);
+      });
+    }
     return this.#waiting < MAX_WAITING;
+  }
+
+  #worked(length: number): void {
+    const full = this.#waiting >= MAX_WAITING;
+    this.#waiting -= length;
+    this.#soon();
+    if (full && this.#waiting < MAX_WAITING) this.onRoom();
   }
 
   close(): void {
