@@ -1,6 +1,7 @@
 // HTTP as `xe` needs it for transfers: one request a connection, its body as long as it takes. A host may answer an upload before the
 // body has come (XAPI does), and may send to another host by 302.
 import type { Socket } from 'node:net';
+import type { Place } from './connect.ts';
 
 const MAX_HEAD = 64 * 1024;
 const MAX_REDIRECTS = 5;
@@ -46,13 +47,19 @@ export function readHead(socket: Socket): Promise<Answer> {
   });
 }
 
-/** `https://HOST/PATH` names a host, anything else is a path of the one that is spoken to. */
-export function parseUrl(url: string): { host: string | undefined; path: string } {
-  const [, host, path] = /^https?:\/\/([^/]*)(\/.*)?$/.exec(url) ?? [];
-  return host === undefined ? { host: undefined, path: url } : { host, path: path ?? '/' };
+/** `https://HOST:PORT/PATH` names a host, anything else is a path of the one that is spoken to. */
+export function parseUrl(url: string): { place: Place | undefined; path: string } {
+  const [, scheme, host, port, path] = /^(https?):\/\/(\[[^\]/]*\]|[^:/]*)(?::(\d{1,5}))?(\/.*)?$/.exec(url) ?? [];
+  if (scheme === undefined) return { place: undefined, path: url };
+  const tls = scheme === 'https';
+  return {
+    place: { host: host.replace(/^\[(.*)\]$/, '$1'), port: port === undefined ? (tls ? 443 : 80) : Number(port), tls },
+    path: path ?? '/',
+  };
 }
 
-type Connect = (host: string | undefined) => Promise<Socket>;
+/** To the host that is spoken to, if no other is named. */
+export type Connect = (place?: Place) => Promise<Socket>;
 
 /** Asks until somebody does not point to another. */
 export async function request(
@@ -62,8 +69,8 @@ export async function request(
 ): Promise<Answer> {
   let at = url;
   for (let i = 0; i < MAX_REDIRECTS; i++) {
-    const { host, path } = parseUrl(at);
-    const socket = await connect(host);
+    const { place, path } = parseUrl(at);
+    const socket = await connect(place);
     const answer = await ask(path, socket);
     const to = answer.headers.get('location');
     if (answer.status !== 302 || to === undefined) return answer;

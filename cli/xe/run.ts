@@ -46,10 +46,10 @@ class Client {
     else if (this.#options.debugOnFail) this.#seen.push(text);
   }
 
-  #connect = (host?: string): Promise<Socket> => {
-    const place = host === undefined ? this.#place : { host, port: 443, tls: true };
+  #connect = (other?: Place): Promise<Socket> => {
+    const place = other ?? this.#place;
     this.#debug(`connecting to ${placeText(place)}`);
-    return connect(place, host === undefined ? this.#options.fingerprint : undefined);
+    return connect(place, other ? undefined : this.#options.fingerprint);
   };
 
   async run(): Promise<number> {

@@ -5,9 +5,7 @@ import type { Socket } from 'node:net';
 import { Transform, type Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { resolve } from 'node:path';
-import { readHead, request, type Answer } from './http.ts';
-
-type Connect = (host: string | undefined) => Promise<Socket>;
+import { readHead, request, type Answer, type Connect } from './http.ts';
 
 /** A host that says nothing for so long wants the body before it answers. */
 const ANSWER_MS = 1000;

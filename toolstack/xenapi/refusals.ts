@@ -59,6 +59,9 @@ const vms: Handlers = {
     'VIF.configure_ipv4',
     'VIF.configure_ipv6',
   ),
+  // A console comes and goes with its machine; real hosts have these two messages and do not do them either.
+  'console.create': says('NOT_IMPLEMENTED', () => ['Console.create']),
+  'console.destroy': says('NOT_IMPLEMENTED', () => ['Console.destroy']),
   'VTPM.create': says('FEATURE_REQUIRES_HVM', () => ['VTPM']),
 };
 

@@ -8,7 +8,7 @@ import { certificateOf } from './rpc/certificate.ts';
 import { HttpServer } from './rpc/http.ts';
 import { ROOT, Users } from './session/users.ts';
 import { makeTemplates } from './VM/templates.ts';
-import { Xapi } from './xapi.ts';
+import { urlOf, Xapi } from './xapi.ts';
 import type { Xenops } from './xenops/xenops.ts';
 
 export const xenapiPaths = (state: string) => ({
@@ -118,6 +118,8 @@ export async function serve({ state, xenops, log, version, tls, plain }: ServerO
     await http.listen({ path: paths.socket });
     const tlsPort = tls && (await http.listen({ ...tls, tls: certificate }));
     const plainPort = plain && (await http.listen(plain));
+    if (tlsPort !== undefined) xapi.url = urlOf('https', address, tlsPort);
+    else if (plainPort !== undefined) xapi.url = urlOf('http', address, plainPort);
     await xapi.nbd.offer((tls ?? plain)?.host ?? '127.0.0.1');
     await db.durable();
     return { xapi, tlsPort, plainPort, close };

@@ -25,6 +25,14 @@ import type { Xenops } from './xenops/xenops.ts';
 const MAX_LINES = 1000;
 const SWEEP_MS = 30_000;
 
+const HTTPS = 443;
+const HTTP = 80;
+
+export function urlOf(scheme: 'http' | 'https', address: string, port: number): string {
+  const host = address.includes(':') ? `[${address}]` : address;
+  return port === (scheme === 'https' ? HTTPS : HTTP) ? `${scheme}://${host}` : `${scheme}://${host}:${port}`;
+}
+
 export interface XapiParts {
   db: Database;
   users: Users;
@@ -49,6 +57,8 @@ export class Xapi {
   readonly blobs: string | undefined;
   readonly log: (text: string) => void;
   readonly version: string;
+  /** Where clients reach it; whoever listens at another port says so. */
+  url: string;
   readonly xenops: Xenops;
   readonly certificate: Certificate | undefined;
   readonly power: Power;
@@ -74,6 +84,7 @@ export class Xapi {
       log(text);
     };
     this.version = version;
+    this.url = urlOf('https', address, HTTPS);
     this.xenops = xenops;
     this.certificate = certificate;
     this.images = images;

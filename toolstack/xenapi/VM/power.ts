@@ -5,6 +5,7 @@ import { Failure } from '../failure.ts';
 import { tell } from '../message/messages.ts';
 import type { Task } from '../task/tasks.ts';
 import type { Xapi } from '../xapi.ts';
+import { forgetConsoles } from '../console/records.ts';
 import { assertAttachable, describeDisk, disksOf } from '../VBD/attach.ts';
 import { guestSays } from '../VM_guest_metrics/guest.ts';
 import { describeNic } from '../VIF/attach.ts';
@@ -35,8 +36,12 @@ function describe(xapi: Xapi, vm: Row): MachineDescription {
     ...{ kernel: vm.text('PV_kernel'), ramdisk: vm.text('PV_ramdisk'), commandLine: vm.text('PV_args') },
     ...{ bootloader: vm.text('PV_bootloader'), bootloaderArgs: vm.text('PV_bootloader_args') },
     data: guestData(vm),
+    framebuffer: isTrue(vm.map('platform').pvfb),
+    text: vm.map('other_config').disable_pv_vnc === undefined,
   };
 }
+
+const isTrue = (text: string | undefined): boolean => ['true', '1'].includes((text ?? '').toLowerCase());
 
 /** Only keys below vm-data are a guest's to read; a name is what xenstore takes for one. */
 function guestData(vm: Row): Record<string, string> {
@@ -86,6 +91,8 @@ export class Power {
       domid = await storage.opening(disksOf(this.#xapi, vm), () => xenops.start(machine, paused));
     } catch (error) {
       this.#hold(vm, false);
+      // A reboot has left them.
+      forgetConsoles(this.#xapi, vm);
       throw error;
     }
     this.#started.set(vm.uuid, Date.now());
@@ -127,10 +134,10 @@ export class Power {
     });
   }
 
-  /** Destroys what there is of the machine. */
-  #stop(vm: Row): void {
+  /** Destroys what there is of the machine; `again`: it is started at once. */
+  #stop(vm: Row, again = false): void {
     this.#xapi.xenops.destroy(vm.uuid);
-    halted(this.#xapi, vm);
+    halted(this.#xapi, vm, again);
     for (const wake of this.#waiting.get(vm.uuid) ?? []) wake('destroyed');
   }
 
@@ -143,7 +150,7 @@ export class Power {
 
   hardReboot(vm: Row, task: Task): Promise<void> {
     return operate(this.#xapi, vm, 'hard_reboot', task, async () => {
-      this.#stop(vm);
+      this.#stop(vm, true);
       await this.#boot(vm, false);
       this.#tell(vm, 'VM_REBOOTED', 'was rebooted');
     });
@@ -161,7 +168,7 @@ export class Power {
         if (reason === undefined) throw new Failure('VM_SHUTDOWN_TIMEOUT', vm.ref, String(OBEY_MS / 1000));
         // Somebody else has destroyed it meanwhile.
         if (reason === 'destroyed') return;
-        this.#stop(vm);
+        this.#stop(vm, what === 'reboot');
         if (what === 'reboot') await this.#boot(vm, false);
         this.#tell(
           vm,
@@ -229,9 +236,9 @@ export class Power {
       db.set(vm, { power_state: 'Paused' });
       return;
     }
-    this.#stop(vm);
-    if (action !== 'restart') return;
     const soon = reason === 'crash' && Date.now() - (this.#started.get(uuid) ?? 0) < SHORTEST_LIFE_MS;
+    this.#stop(vm, action === 'restart' && !soon);
+    if (action !== 'restart') return;
     if (soon)
       return log(`xenapi: VM '${vm.text('name_label')}' has crashed too soon after its start to be started again`);
     this.#boot(vm, false).catch((error: Error) => log(`xenapi: VM ${uuid} cannot be started again: ${error.message}`));

@@ -3,6 +3,7 @@ import { NULL_REF, type Value } from '../../../spec/xenapi/types.ts';
 import type { Row } from '../database/row.ts';
 import { timeText } from '../rpc/decode.ts';
 import type { Xapi } from '../xapi.ts';
+import { forgetConsoles, makeConsoles } from '../console/records.ts';
 import { deviceName, disksOf } from '../VBD/attach.ts';
 import { updateAllowed } from './operations.ts';
 
@@ -16,13 +17,13 @@ export function metricsOf({ db }: Xapi, vm: Row): Row {
   return made;
 }
 
-/** Its domain is gone. */
-export function halted(xapi: Xapi, vm: Row): void {
+/** Its domain is gone. `again`: another is about to take its place, with the same consoles. */
+export function halted(xapi: Xapi, vm: Row, again = false): void {
   const { db } = xapi;
   db.change(() => {
     for (const [field, name] of Object.entries(DEVICES))
       for (const ref of vm.refs(field)) db.set(db.row(name, ref), { currently_attached: false });
-    for (const ref of vm.refs('consoles')) db.destroy(db.row('console', ref));
+    if (!again) forgetConsoles(xapi, vm);
     const guest = db.find('VM_guest_metrics', vm.text('guest_metrics'));
     if (guest) db.destroy(guest);
     const now = timeText(Date.now());
@@ -51,6 +52,7 @@ export function running(xapi: Xapi, vm: Row, domid: number, paused: boolean, kin
       const vbd = db.row('VBD', ref);
       db.set(vbd, { currently_attached: true, device: deviceName(vbd) });
     }
+    makeConsoles(xapi, vm);
     updateAllowed(xapi, vm);
   });
 }

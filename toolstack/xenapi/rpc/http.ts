@@ -3,6 +3,9 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { CONSOLE_PATH } from '../console/records.ts';
+import { ConsoleServer } from '../console/serve.ts';
+import { isWebSocket } from '../console/websocket.ts';
 import { CliServer } from '../cli/serve.ts';
 import type { Xapi } from '../xapi.ts';
 import { TRANSFER_ROUTES } from '../http/routes.ts';
@@ -25,6 +28,15 @@ export interface Listen {
 const ROUTES: readonly (readonly [string, string, Route])[] = [
   ['POST', '/jsonrpc', jsonRpc],
   ['POST', '/', xmlRpc],
+  [
+    'GET',
+    CONSOLE_PATH,
+    (_, request, response) => {
+      request.resume();
+      sendText(response, 426, 'a console is a WebSocket, or CONNECT', { upgrade: 'websocket', connection: 'upgrade' });
+      return Promise.resolve();
+    },
+  ],
   ...TRANSFER_ROUTES,
 ];
 
@@ -62,11 +74,13 @@ export class HttpServer {
   readonly #waiting = new Set<Socket>();
   readonly #cli: CliServer;
   readonly #connections: Connections;
+  readonly #consoles: ConsoleServer;
 
   constructor(xapi: Xapi, most = MAX_CONNECTIONS) {
     this.#xapi = xapi;
     this.#connections = new Connections(most);
     this.#cli = new CliServer(xapi, (socket) => this.#connections.begin(socket));
+    this.#consoles = new ConsoleServer(xapi);
   }
 
   readonly #serve: RequestListener = (request, response) => {
@@ -96,12 +110,18 @@ export class HttpServer {
 
   /** Returns the port. */
   async listen({ path, host, port, tls }: Listen): Promise<number> {
-    const options = { requestTimeout: 0, headersTimeout: HEAD_MS, keepAliveTimeout: IDLE_MS, ...WATCH };
+    const options = {
+      ...{ requestTimeout: 0, headersTimeout: HEAD_MS, keepAliveTimeout: IDLE_MS, ...WATCH },
+      // What wants to go on by HTTP/2, as some clients offer, goes on by HTTP/1.
+      shouldUpgradeCallback: isWebSocket,
+    };
     const server = tls
       ? createTlsServer({ ...options, ...tls, minVersion: 'TLSv1.2' }, this.#serve)
       : createServer(options, this.#serve);
     // Who has sent everything may close his half and still wants the answer; @types/node does not know the property.
     Object.assign(server, { httpAllowHalfOpen: true });
+    server.on('connect', (request, socket, head) => this.#consoles.connect(request, socket, head));
+    server.on('upgrade', (request, socket, head) => this.#consoles.upgrade(request, socket, head));
     standBefore(server, tls ? 'secureConnection' : 'connection', [this.#cli.door], this.#waiting);
     server.prependListener('connection', (socket: Socket) => this.#connections.enter(socket));
     for (const event of ['connect', 'upgrade'])
@@ -125,6 +145,7 @@ export class HttpServer {
   async close(): Promise<void> {
     for (const socket of this.#waiting) socket.destroy();
     this.#cli.close();
+    this.#consoles.close();
     await Promise.all(
       this.#servers.map(
         (server) =>

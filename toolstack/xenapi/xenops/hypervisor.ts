@@ -1,4 +1,5 @@
 /** xenops on our own hypervisor: VMs become domains beside those of `xl`, and nobody but this looks after them. */
+import type { Duplex } from 'node:stream';
 import { isAbsolute, join, normalize, relative } from 'node:path';
 import { cpus, hostname, networkInterfaces } from 'node:os';
 import {
@@ -14,10 +15,14 @@ import { bootloaderOptions, type Bootloader } from '../../config/bootloader.ts';
 import { vdevNumber, type DiskConfig } from '../../config/disk.ts';
 import { checkName, type DomainConfig } from '../../config/domain.ts';
 import { ConfigError } from '../../config/syntax.ts';
+import type { VfbConfig } from '../../config/vfb.ts';
 import type { VifConfig } from '../../config/vif.ts';
 import { Refused } from '../../control/refused.ts';
 import type { Domain, Domains, Happening } from '../../host/domains.ts';
 import { attachDisk, changeCd, detachDisk } from '../../host/disks.ts';
+import { connectTerminal } from '../../host/console.ts';
+import { pacerOf } from '../../host/displays.ts';
+import { TextDisplay } from '../../host/text_display.ts';
 import { attachNic, createWithDevices, detachNic } from '../../host/nics.ts';
 import { DEFAULT_NETWORK, NetworkError } from '../../../services/xenops/vifs.ts';
 import { OrderError } from '../../../services/lib/supervisor.ts';
@@ -27,6 +32,7 @@ import { hostInfo, sendTrigger } from '../../host/inquiries.ts';
 import { domainPath } from '../../../services/xenstore/protocol/path.ts';
 import { Failure } from '../failure.ts';
 import type {
+  ConsoleProtocol,
   DiskDescription,
   HostFacts,
   MachineDescription,
@@ -133,12 +139,23 @@ function vifConfig({ device, mac, bridge, vlan, mtu, addresses, rate }: NicDescr
   };
 }
 
+/** A screen that is reached through the API alone. */
+const FRAMEBUFFER: VfbConfig = {
+  ...{ vnc: false, listen: '127.0.0.1', display: undefined, unused: true, password: '', keymap: undefined },
+};
+
+interface Running {
+  domain: Domain;
+  /** Its text console, drawn. */
+  text: TextDisplay | undefined;
+}
+
 export class Hypervisor implements Xenops {
   readonly hvm = false;
   readonly configures = false;
   readonly #domains: Domains;
   readonly #boot: string;
-  readonly #machines = new Map<string, Domain>();
+  readonly #machines = new Map<string, Running>();
   onEnd: (uuid: string, reason: Reason) => void = () => {};
   onGuest: (uuid: string, keys: ReadonlyMap<string, string>) => void = () => {};
   /** Watches of guests' keys, by machine. */
@@ -153,7 +170,7 @@ export class Hypervisor implements Xenops {
 
   #happened({ domid, what, reason }: Happening): void {
     if (what !== 'shutdown' && what !== 'destroyed') return;
-    for (const [uuid, domain] of this.#machines) {
+    for (const [uuid, { domain }] of this.#machines) {
       if (domain.domid !== domid) continue;
       const why = what === 'destroyed' ? 'destroyed' : (REASONS[reason!] ?? 'crash');
       if (what === 'destroyed') {
@@ -209,7 +226,7 @@ export class Hypervisor implements Xenops {
         disks,
         vifs: machine.nics.map(vifConfig),
         channels: [],
-        vfbs: [],
+        vfbs: machine.framebuffer ? [FRAMEBUFFER] : [],
         p9s: [],
         cmdline: commandLine,
         memory,
@@ -248,7 +265,8 @@ export class Hypervisor implements Xenops {
         throw new Failure('BOOTLOADER_FAILED', machine.uuid, error.message);
       }
     });
-    this.#machines.set(machine.uuid, domain);
+    const text = machine.text ? new TextDisplay(machine.name, domain.console, pacerOf(this.#domains)) : undefined;
+    this.#machines.set(machine.uuid, { domain, text });
     const path = domainPath(domain.domid);
     for (const [key, value] of Object.entries(machine.data)) this.#domains.store.write(`${path}/vm-data/${key}`, value);
     this.#watch(machine.uuid, path);
@@ -323,16 +341,37 @@ export class Hypervisor implements Xenops {
 
   whileHeld<T>(disks: readonly { uuid: string; device: number }[], act: () => Promise<T>): Promise<T> {
     const list = disks.flatMap(({ uuid, device }) => {
-      const domid = this.#machines.get(uuid)?.domid;
+      const domid = this.#machines.get(uuid)?.domain.domid;
       return domid === undefined ? [] : [{ domid, number: vdevNumber(vdevOf(device))! }];
     });
     return this.#domains.host.disks.whileHeld(list, act);
   }
 
   #domid(uuid: string): number {
-    const domain = this.#machines.get(uuid);
-    if (!domain) throw new Failure('INTERNAL_ERROR', `there is no domain of ${uuid}`);
-    return domain.domid;
+    const machine = this.#machines.get(uuid);
+    if (!machine) throw new Failure('INTERNAL_ERROR', `there is no domain of ${uuid}`);
+    return machine.domain.domid;
+  }
+
+  consoles(uuid: string): ConsoleProtocol[] {
+    const machine = this.#machines.get(uuid);
+    if (!machine) return [];
+    const { domain, text } = machine;
+    return [...(domain.displays.length > 0 || text ? (['rfb'] as const) : []), ...(text ? (['vt100'] as const) : [])];
+  }
+
+  view(uuid: string, protocol: ConsoleProtocol, stream: Duplex): boolean {
+    const machine = this.#machines.get(uuid);
+    if (!machine || !this.consoles(uuid).includes(protocol)) return false;
+    const { domain, text } = machine;
+    if (protocol === 'vt100') connectTerminal(domain.console, stream);
+    else {
+      const [display] = domain.displays;
+      if ((display?.server ?? text!).full) return false;
+      if (display) display.server.serve(stream, true);
+      else text!.serve(stream);
+    }
+    return true;
   }
 
   pause(uuid: string): void {
@@ -348,7 +387,7 @@ export class Hypervisor implements Xenops {
   }
 
   destroy(uuid: string): void {
-    const domain = this.#machines.get(uuid);
+    const domain = this.#machines.get(uuid)?.domain;
     this.#machines.delete(uuid);
     this.#unwatch(uuid);
     if (domain && this.#domains.peek(domain.domid) === domain) this.#domains.destroy(domain.domid);
@@ -384,7 +423,7 @@ export class Hypervisor implements Xenops {
     const { vifs } = this.#domains.host;
     const found = new Map<string, Traffic[]>();
     if (!vifs.service) return found;
-    const machines = new Map([...this.#machines].map(([uuid, { domid }]) => [domid, uuid]));
+    const machines = new Map([...this.#machines].map(([uuid, { domain }]) => [domain.domid, uuid]));
     for (const network of await vifs.networks())
       for (const { name, sentBytes, receivedBytes } of (await vifs.service.facts(network)).vifs) {
         const [, domid, device] = /^vif(\d+)\.(\d+)$/.exec(name) ?? [];

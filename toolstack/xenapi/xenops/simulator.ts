@@ -1,6 +1,10 @@
 /** A host without a hypervisor: machines are entries in a map, that obey. For tests, at scale, and for client authors. */
+import type { Duplex } from 'node:stream';
+import { connectTerminal } from '../../host/console.ts';
 import { Failure } from '../failure.ts';
+import { SimulatedConsole } from './simulated_console.ts';
 import type {
+  ConsoleProtocol,
   DiskDescription,
   HostFacts,
   MachineDescription,
@@ -23,6 +27,8 @@ interface Simulated {
   memory: number;
   vcpus: number;
   started: number;
+  /** Once somebody has looked at it. */
+  console?: SimulatedConsole;
 }
 
 export interface SimulatorOptions {
@@ -104,7 +110,25 @@ export class Simulator implements Xenops {
   }
 
   destroy(uuid: string): void {
+    this.#machines.get(uuid)?.console?.console.end();
     this.#machines.delete(uuid);
+  }
+
+  /** Of an HVM guest there is a screen alone. */
+  consoles(uuid: string): ConsoleProtocol[] {
+    const machine = this.#machines.get(uuid)?.machine;
+    if (machine?.kind === 'hvm') return ['rfb'];
+    return machine?.text ? ['rfb', 'vt100'] : [];
+  }
+
+  view(uuid: string, protocol: ConsoleProtocol, stream: Duplex): boolean {
+    const found = this.#machines.get(uuid);
+    if (!found || !this.consoles(uuid).includes(protocol)) return false;
+    const { console, display } = (found.console ??= new SimulatedConsole(found.machine.name));
+    if (protocol === 'vt100') connectTerminal(console, stream);
+    else if (display.full) return false;
+    else display.serve(stream);
+    return true;
   }
 
   setMemoryTarget(uuid: string, bytes: number): void {

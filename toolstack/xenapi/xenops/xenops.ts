@@ -2,6 +2,8 @@
  * How the API drives a host's hypervisor: our own, or a simulator. Machines go by the UUID of their VM. A refusal is thrown as
  * XenAPI's failure; that a machine has ended is told, whoever ended it.
  */
+import type { Duplex } from 'node:stream';
+
 export interface Cpu {
   vendor: string;
   model: string;
@@ -41,7 +43,13 @@ export interface MachineDescription {
   data: Record<string, string>;
   disks: DiskDescription[];
   nics: NicDescription[];
+  /** A frame buffer, keyboard and pointer, beside the text console. */
+  framebuffer: boolean;
+  /** Its text console is shown to clients. */
+  text: boolean;
 }
+
+export type ConsoleProtocol = 'rfb' | 'vt100';
 
 export interface DiskDescription {
   /** Position, from 0. */
@@ -113,6 +121,10 @@ export interface Xenops {
   changeCd(uuid: string, disk: DiskDescription): Promise<void>;
   /** Does something while nobody has the images of these disks open; the guests wait, and go on with what is there then. */
   whileHeld<T>(disks: readonly { uuid: string; device: number }[], act: () => Promise<T>): Promise<T>;
+  /** What its consoles speak, from its start to its end. */
+  consoles(uuid: string): ConsoleProtocol[];
+  /** Another viewer at the other end of the stream; false if there are too many, or there is no such console. The stream ends with the machine. */
+  view(uuid: string, protocol: ConsoleProtocol, stream: Duplex): boolean;
   sysrq(uuid: string, key: string): void;
   trigger(uuid: string, trigger: string): void;
   /** The hypervisor's console. */

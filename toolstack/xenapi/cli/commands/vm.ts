@@ -1,6 +1,7 @@
 /** Commands of VMs and templates. */
 import { NULL_REF } from '../../../../spec/xenapi/types.ts';
 import type { Row } from '../../database/row.ts';
+import { CONSOLE_PATH } from '../../console/records.ts';
 import { Failure } from '../../failure.ts';
 import { CliFailure, mapOf } from '../arguments.ts';
 import { onVms, selectVms } from '../select.ts';
@@ -126,7 +127,8 @@ async function connect(shell: Shell): Promise<void> {
   const text = consoles.find((each) => each.text('protocol') === 'vt100');
   if (!text) return shell.fail('No text console available');
   await shell.print(`Connecting to console on VM ${vm.text('name_label')}. Press Ctrl + ']' to quit.`);
-  const url = `${text.text('location')}&session_id=${shell.session}`;
+  // A path, not its location: whatever way the client has found to this host leads to the console as well.
+  const url = `${CONSOLE_PATH}?uuid=${text.uuid}&session_id=${shell.session}`;
   await shell.send({ kind: 'HttpConnect', text: url });
   if (!(await shell.response())) throw new CliFailure('Failure');
 }
