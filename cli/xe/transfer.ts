@@ -130,6 +130,8 @@ export async function terminal(connect: Connect, url: string): Promise<void> {
   stdin.on('data', typed);
   stdin.once('end', () => socket.end());
   socket.on('data', (bytes: Buffer) => stdout.write(bytes));
+  // It stands still since its head was read.
+  socket.resume();
   try {
     await once(socket, 'close');
   } finally {
