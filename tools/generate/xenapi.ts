@@ -21,13 +21,13 @@ function count({ messages }: Class, implicit: boolean): { done: string[]; missin
     const name = `${message.class}.${message.name}`;
     const works = (Object.hasOwn(HANDLERS, name) && !Object.hasOwn(refusals, name)) || answersByItself(message);
     (works ? done : missing).push(message.name);
-    if (Object.hasOwn(refusals, name)) refused++;
+    if (!implicit && Object.hasOwn(refusals, name)) refused++;
   }
   return { done, missing, refused };
 }
 
 function table(): string {
-  const lines = ['| class | messages that do their work | others |', '|---|---|---|'];
+  const lines = ['| class | messages that do their work | refused |', '|---|---|---|'];
   let [explicitDone, explicit, implicitDone, implicit, refused] = [0, 0, 0, 0, 0];
   for (const each of [...CLASSES.values()].toSorted((a, b) => (a.name.toLowerCase() < b.name.toLowerCase() ? -1 : 1))) {
     const own = count(each, false);
@@ -42,9 +42,10 @@ function table(): string {
     const others = own.missing.length + derived.missing.length;
     if (names.length + others > 0) lines.push(`| ${each.name} | ${names.join(', ')} | ${others} |`);
   }
+  const silent = explicit - explicitDone - refused;
   const head = [
-    `Of ${explicit} explicit messages ${explicitDone} do their work and ${refused} answer what a real host says of what it cannot do; ${explicit - explicitDone - refused} answer`,
-    `NOT_IMPLEMENTED or, since there can be no object that they are about, HANDLE_INVALID. Of ${implicit} that follow from the fields ${implicitDone} do their work. The table leaves these out`,
+    `Of ${explicit} explicit messages ${explicitDone} do their work and ${refused} answer what a real host says of what it lacks (\`toolstack/xenapi/refusals.ts\`; of objects`,
+    `that there are none of, HANDLE_INVALID); ${silent === 0 ? 'none answers' : `${silent} answer`} NOT_IMPLEMENTED. Of ${implicit} that follow from the fields ${implicitDone} do their work. The table leaves these out`,
     'but for create and destroy.',
   ];
   return [...head, '', ...lines].join('\n');

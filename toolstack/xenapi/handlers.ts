@@ -1,7 +1,16 @@
 /** Every message that does more than to look into the database, by folder. */
+import { authorities } from './host/authorities.ts';
+import { certificates } from './host/certificates.ts';
+import { maintenance } from './host/maintenance.ts';
+import { plugins } from './host/plugins.ts';
+import { report } from './host/report.ts';
 import { settings } from './host/settings.ts';
+import { syslog } from './host/syslog.ts';
 import { more } from './VM/more.ts';
+import { recovery } from './VM/recovery.ts';
 import { storageMore } from './SR/more.ts';
+import { callers } from './Caller/messages.ts';
+import { VMSS } from './VMSS/messages.ts';
 import { PIF } from './PIF/messages.ts';
 import { blob } from './blob/messages.ts';
 import { PBD } from './PBD/messages.ts';
@@ -26,6 +35,7 @@ import { task } from './task/messages.ts';
 export const HANDLERS: Handlers = {
   ...{ ...event, ...message, ...rbac, ...session, ...task },
   ...refusals,
-  ...{ ...blob, ...rrd, ...PIF, ...settings, ...more, ...storageMore },
+  ...{ ...authorities, ...certificates, ...maintenance, ...plugins, ...report, ...syslog, ...callers, ...VMSS },
+  ...{ ...blob, ...rrd, ...PIF, ...settings, ...more, ...recovery, ...storageMore },
   ...{ ...host, ...network, ...pool, ...PBD, ...SR, ...VBD, ...VDI, ...VIF, ...VM, ...VM_appliance },
 };

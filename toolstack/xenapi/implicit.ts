@@ -9,7 +9,7 @@ import type { Answer } from './rpc/encode.ts';
 import { turn } from './turns.ts';
 
 /** These are made and destroyed without any effect but their record. The others have a folder that says more. */
-const PLAIN = new Set(['secret', 'VM_group', 'VM_appliance']);
+const PLAIN = new Set(['secret', 'user', 'VM_group', 'VM_appliance']);
 
 const withPair = (map: object, key: string, value: Value): Value => {
   // No prototype: a key may be anything, also __proto__.

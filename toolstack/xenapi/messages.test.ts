@@ -173,7 +173,6 @@ test('what this host is not is said as real hosts say it', async (t) => {
     ['pool.enable_external_auth', [pool, {}, 'x', 'AD'], 'AUTH_UNKNOWN_TYPE'],
     ['pool.retrieve_wlb_configuration', [], 'WLB_NOT_INITIALIZED'],
     ['pool.join', ['a', 'b', 'c'], 'OPERATION_NOT_ALLOWED'],
-    ['pool.set_vswitch_controller', ['x'], 'OPENVSWITCH_NOT_ACTIVE'],
     ['host.destroy', [host], 'HOST_IS_LIVE'],
     ['host.call_extension', [host, 'x.y'], 'MESSAGE_METHOD_UNKNOWN'],
     ['host.call_plugin', [host, 'p', 'f', {}], 'XENAPI_MISSING_PLUGIN'],

@@ -4,7 +4,7 @@ import { mkdirSync, realpathSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { openDatabase } from './database/open.ts';
-import { certificateOf } from './rpc/certificate.ts';
+import { certificateOf, served } from './rpc/certificate.ts';
 import { HttpServer } from './rpc/http.ts';
 import { ROOT, Users } from './session/users.ts';
 import { makeTemplates } from './VM/templates.ts';
@@ -104,6 +104,7 @@ export async function serve({ state, xenops, log, version, tls, plain }: ServerO
     certificate,
     storage: realpathSync(paths.storage),
     blobs: paths.blobs,
+    folder: paths.folder,
     images: { disks: paths.images, kernels: paths.boot },
   });
   await xapi.storage.recover();
@@ -116,7 +117,7 @@ export async function serve({ state, xenops, log, version, tls, plain }: ServerO
   };
   try {
     await http.listen({ path: paths.socket });
-    const tlsPort = tls && (await http.listen({ ...tls, tls: certificate }));
+    const tlsPort = tls && (await http.listen({ ...tls, tls: served(certificate) }));
     const plainPort = plain && (await http.listen(plain));
     if (tlsPort !== undefined) xapi.url = urlOf('https', address, tlsPort);
     else if (plainPort !== undefined) xapi.url = urlOf('http', address, plainPort);

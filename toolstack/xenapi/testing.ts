@@ -1,4 +1,5 @@
 /** What the tests of the API need: a server on a simulated host, and calls in both protocols. */
+import type { Database } from './database/database.ts';
 import { memoryDatabase } from './database/open.ts';
 import { HttpServer } from './rpc/http.ts';
 import { ROOT, Users } from './session/users.ts';
@@ -22,7 +23,7 @@ const nobody = { address: 'test', signal: new AbortController().signal };
 
 export async function bed(
   t: Cleanup,
-  { storage, ...options }: SimulatorOptions & { storage?: string } = {},
+  { storage, folder, db = memoryDatabase(), ...options }: SimulatorOptions & { storage?: string; folder?: string; db?: Database } = {}, // prettier-ignore
 ): Promise<Bed> {
   // The cost of real ones is not what is tested.
   const users = new Users(undefined, 16);
@@ -31,13 +32,14 @@ export async function bed(
   const logged: string[] = [];
   const log = (text: string) => void logged.push(text);
   const xapi = new Xapi({
-    db: memoryDatabase(),
+    db,
     users,
     xenops: simulator,
     log,
     version: '0',
     address: '127.0.0.1',
     storage,
+    folder,
   });
   t.after(() => xapi.close());
   const login = await xapi.dispatcher.call({ method: 'session.login_with_password', params: [ROOT, PASSWORD] }, nobody);

@@ -1,11 +1,14 @@
 /** The API server without its wire: database, sessions, tasks, events and the messages. */
+import { join } from 'node:path';
 import { ROLES, type Role } from '../../spec/xenapi/roles.ts';
 import { NULL_REF } from '../../spec/xenapi/types.ts';
 import type { Database } from './database/database.ts';
 import type { Row } from './database/row.ts';
+import { Callers } from './Caller/callers.ts';
 import { Dispatcher } from './dispatch.ts';
 import { Events } from './event/events.ts';
 import { HANDLERS } from './handlers.ts';
+import { tellAgents } from './pool/messages.ts';
 import { makeRoles } from './rbac/rbac.ts';
 import { firstStorage } from './SR/messages.ts';
 import { Storage } from './SR/storage.ts';
@@ -16,9 +19,13 @@ import { Sessions } from './session/sessions.ts';
 import type { Users } from './session/users.ts';
 import { Tasks } from './task/tasks.ts';
 import type { Certificate } from './rpc/certificate.ts';
+import { Wire } from './rpc/wire.ts';
 import { Nbd } from './VDI/nbd.ts';
 import { Power } from './VM/power.ts';
+import { Schedules } from './VMSS/snapshots.ts';
 import { makeTemplates, type Images } from './VM/templates.ts';
+import { Authorities } from './host/authorities.ts';
+import { configureSyslog, Syslog } from './host/syslog.ts';
 import { takeInventory } from './host/inventory.ts';
 import type { Xenops } from './xenops/xenops.ts';
 
@@ -46,6 +53,8 @@ export interface XapiParts {
   storage?: string;
   /** Folder of blobs. */
   blobs?: string;
+  /** Folder of the server itself. */
+  folder?: string;
   /** Folders of what its templates begin with; without, it has no templates. */
   images?: Images;
 }
@@ -60,11 +69,18 @@ export class Xapi {
   /** Where clients reach it; whoever listens at another port says so. */
   url: string;
   readonly xenops: Xenops;
-  readonly certificate: Certificate | undefined;
+  certificate: Certificate | undefined;
+  /** The server's folder; without, nothing of it is kept but the database. */
+  readonly folder: string | undefined;
+  readonly wire = new Wire();
+  readonly syslog = new Syslog();
+  readonly authorities: Authorities;
+  readonly callers: Callers;
+  readonly schedules: Schedules;
   readonly power: Power;
   readonly storage: Storage;
   readonly nbd = new Nbd(this);
-  readonly metrics = new Metrics(this);
+  readonly metrics: Metrics;
   readonly images: Images | undefined;
   readonly sessions: Sessions;
   readonly attempts = new Attempts();
@@ -73,14 +89,18 @@ export class Xapi {
   readonly dispatcher: Dispatcher;
   readonly #timer: NodeJS.Timeout;
 
-  constructor({ db, users, xenops, log, version, address, certificate, storage, blobs, images }: XapiParts) {
+  constructor({ db, users, xenops, log, version, address, certificate, storage, blobs, images, folder }: XapiParts) {
+    // prettier-ignore
     this.blobs = blobs;
+    this.folder = folder;
+    this.metrics = new Metrics(this, folder === undefined ? undefined : join(folder, 'rrds'));
     this.db = db;
     this.users = users;
     // The last lines are what `host.get_log` tells.
     this.log = (text) => {
       this.recent.push(`${new Date().toISOString()} ${text}`);
       if (this.recent.length > MAX_LINES) this.recent.shift();
+      this.syslog.send(text);
       log(text);
     };
     this.version = version;
@@ -95,6 +115,16 @@ export class Xapi {
     this.storage = new Storage(db, storage, (vdis, act) => holdDisks(this, vdis, act), log);
     makeRoles(db);
     takeInventory(this, { facts: xenops.facts(), address, certificate });
+    this.authorities = new Authorities(this);
+    this.callers = new Callers(this);
+    this.schedules = new Schedules(this);
+    tellAgents(this);
+    try {
+      configureSyslog(this);
+    } catch (error) {
+      // What a client has written into the record is not what the host starts by.
+      this.log(`xenapi: the log goes nowhere else: ${(error as Error).message}`);
+    }
     firstStorage(this);
     if (images) makeTemplates(this, images);
     this.dispatcher = new Dispatcher(this, HANDLERS);
@@ -107,6 +137,7 @@ export class Xapi {
     this.sessions.expire();
     this.tasks.expire();
     void this.db.sweepIfDue();
+    void this.schedules.check();
   }
 
   /** The pool, once there is one. */
@@ -117,6 +148,11 @@ export class Xapi {
   /** The host that this server runs on. */
   get host(): Row {
     return this.db.row('host', this.pool.text('master'));
+  }
+
+  /** Networks reach it by TLS alone. */
+  get httpsOnly(): boolean {
+    return this.host.flag('https_only');
   }
 
   get hostRef(): string {
@@ -131,7 +167,8 @@ export class Xapi {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    this.metrics.close();
+    await this.metrics.close();
+    this.syslog.close();
     this.events.close();
     await this.nbd.close();
     await this.storage.close();

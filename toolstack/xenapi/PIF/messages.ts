@@ -4,32 +4,14 @@ import { NULL_REF, type Value } from '../../../spec/xenapi/types.ts';
 import type { Row } from '../database/row.ts';
 import { Failure } from '../failure.ts';
 import type { Arguments, Handlers } from '../messages.ts';
-import { timeText } from '../rpc/decode.ts';
 import type { Xapi } from '../xapi.ts';
+import { addPif, assertUnused, dropPif } from './records.ts';
+import { assertTransport, vswitch } from './vswitch.ts';
 
 const MAX_TAG = 4094;
 
-function addPif(xapi: Xapi, values: Record<string, Value>): Row {
-  const { db, hostRef: host } = xapi;
-  const metrics = db.create('PIF_metrics', { carrier: true, last_updated: timeText(Date.now()), device_name: values.device }); // prettier-ignore
-  return db.create('PIF', { host, MTU: 1500, VLAN: -1, managed: true, ...values, metrics: metrics.ref });
-}
-
-function dropPif({ db }: Xapi, pif: Row): void {
-  const metrics = db.find('PIF_metrics', pif.text('metrics'));
-  if (metrics) db.destroy(metrics);
-  db.destroy(pif);
-}
-
 function onThisHost(xapi: Xapi, ref: string): void {
   if (ref !== xapi.hostRef) throw new Failure('HOST_OFFLINE', ref);
-}
-
-/** Guests' interfaces that are plugged into its network. */
-function assertUnused({ db }: Xapi, pif: Row): void {
-  const network = db.find('network', pif.text('network'));
-  const used = (network?.refs('VIFs') ?? []).filter((ref) => db.row('VIF', ref).flag('currently_attached'));
-  if (used.length > 0) throw new Failure('NETWORK_CONTAINS_VIF', ...used);
 }
 
 // ---- VLANs
@@ -235,12 +217,14 @@ const interfaces: Handlers = {
     if (pif.flag('management')) throw new Failure('PIF_IS_MANAGEMENT_INTERFACE', pif.ref);
     if (pif.text('bond_slave_of') !== NULL_REF) throw new Failure('PIF_ALREADY_BONDED', pif.ref);
     if (pif.refs('VLAN_slave_of').length > 0) throw new Failure('PIF_VLAN_STILL_EXISTS', pif.ref);
+    if (pif.refs('tunnel_transport_PIF_of').length > 0) throw new Failure('PIF_TUNNEL_STILL_EXISTS', pif.ref);
     assertUnused(xapi, pif);
     dropPif(xapi, pif);
   },
   'PIF.plug': (args, { xapi }) => {
     const pif = args.row('self');
     if (pif.text('bond_slave_of') !== NULL_REF) throw new Failure('CANNOT_PLUG_BOND_SLAVE', pif.ref);
+    assertTransport(xapi, pif);
     xapi.db.set(pif, { currently_attached: true });
   },
   'PIF.unplug': (args, { xapi }) => {
@@ -302,4 +286,4 @@ const interfaces: Handlers = {
   },
 };
 
-export const PIF: Handlers = { ...interfaces, ...vlans, ...bonds };
+export const PIF: Handlers = { ...interfaces, ...vlans, ...bonds, ...vswitch };

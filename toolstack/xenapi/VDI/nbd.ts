@@ -5,7 +5,7 @@ import { NbdServer, type OpenExport } from '../../../services/nbd/backend/server
 import type { Row } from '../database/row.ts';
 import { Failure } from '../failure.ts';
 import { assertMay } from '../http/credentials.ts';
-import type { Certificate } from '../rpc/certificate.ts';
+import { served, type Certificate } from '../rpc/certificate.ts';
 import type { Session } from '../session/sessions.ts';
 import type { Xapi } from '../xapi.ts';
 
@@ -58,13 +58,26 @@ export class Nbd {
       this.#server = undefined;
       await server?.close();
     } else if (!this.#server) {
-      const { certificate } = this.#xapi;
       const exports = { names: () => [], open: (name: string) => this.#open(name) };
-      const tls = certificate && { key: certificate.key, cert: certificate.cert, required: () => !this.#insecure() };
+      const tls = this.#xapi.certificate && this.#tls();
       const listen = (port: number): Promise<NbdServer> =>
         NbdServer.listen({ exports, listen: { host: this.#host!, port }, ...(tls && { tls }) });
       this.#server = await listen(PORT).catch(() => listen(0));
     }
+  }
+
+  /** Asked for at each connection: the certificate may change. */
+  #tls(): { key: string; cert: string; required: () => boolean } {
+    const xapi = this.#xapi;
+    return {
+      get key() {
+        return xapi.certificate!.key;
+      },
+      get cert() {
+        return served(xapi.certificate!).cert;
+      },
+      required: () => !this.#insecure(),
+    };
   }
 
   async close(): Promise<void> {

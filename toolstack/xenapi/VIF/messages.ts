@@ -5,6 +5,7 @@ import type { Handler, Handlers } from '../messages.ts';
 import type { Xapi } from '../xapi.ts';
 import { macFor } from '../VM/create.ts';
 import { freeDevices } from '../VM/messages.ts';
+import { addresses, applyAddress } from './addresses.ts';
 import { checkAddress, describeNic } from './attach.ts';
 
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
@@ -97,6 +98,7 @@ export const VIF: Handlers = {
     const vif = args.row('self');
     if (vif.flag('currently_attached')) throw new Failure('DEVICE_ALREADY_ATTACHED', vif.ref);
     await xapi.xenops.plugNic(live(xapi, vif).uuid, describeNic(xapi, vif));
+    applyAddress(xapi, vif);
     xapi.db.set(vif, { currently_attached: true });
   },
   'VIF.unplug': (args, { xapi }) => unplug(xapi, args.row('self'), false),
@@ -105,4 +107,5 @@ export const VIF: Handlers = {
   'VIF.set_locking_mode': (args, { xapi }) => changeNic(xapi, args.row('self'), { locking_mode: args.text('value') }),
   ...allowed(4),
   ...allowed(6),
+  ...addresses,
 };

@@ -152,6 +152,9 @@ export async function snapshot(xapi: Xapi, vm: Row, name: string, ignored: reado
       snapshot_of: vm.ref,
       snapshot_time: time,
       snapshot_info: info,
+      // What is done with all machines of these is not done with a snapshot.
+      appliance: NULL_REF,
+      snapshot_schedule: NULL_REF,
     };
     const to = add(xapi, {
       ...stored(vm),

@@ -1,8 +1,8 @@
 /** Messages of VMs that are rare: firmware variables, protection, waiting, import from elsewhere. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { NULL_REF } from '../../../spec/xenapi/types.ts';
 import { Failure } from '../failure.ts';
 import type { Caller, Handler, Handlers } from '../messages.ts';
+import { ask, serverUrl, takeCredentials } from '../http/outgoing.ts';
 import { importFrom } from '../xva/import.ts';
 import { assertAllowed } from './operations.ts';
 
@@ -20,26 +20,25 @@ const nvram =
   };
 
 async function fetchVm(args: Parameters<Handler>[0], { xapi, task, signal }: Caller): Promise<string[]> {
-  const url = URL.parse(args.text('url'));
-  if (!url || !['http:', 'https:'].includes(url.protocol)) throw new Failure('INVALID_VALUE', 'url', args.text('url'));
-  const headers: Record<string, string> = {};
-  if (url.username !== '') {
-    const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
-    headers.authorization = `Basic ${Buffer.from(pair).toString('base64')}`;
-    url.username = url.password = '';
-  }
+  const url = serverUrl(args.text('url'));
+  if (!url) throw new Failure('INVALID_VALUE', 'url', args.text('url'));
+  const headers = takeCredentials(url);
   const ends = AbortSignal.any([task.signal, signal]);
-  const response = await fetch(url, { headers, signal: ends }).catch((error: Error) => {
+  const response = await ask(xapi, url, { method: 'GET', headers, signal: ends }).catch((error: Error) => {
     task.checkCancelled();
     throw new Failure('IMPORT_ERROR', `${url.host} does not answer: ${error.message}`);
   });
-  if (!response.ok || !response.body) throw new Failure('IMPORT_ERROR', `${url.host} answers ${response.status}`);
-  const upload = { length: Number(response.headers.get('content-length')) || undefined, received: 0 };
-  const body = response.body;
+  const { statusCode, headers: told } = response;
+  if (statusCode !== 200) {
+    response.destroy();
+    throw new Failure('IMPORT_ERROR', `${url.host} answers ${statusCode}`);
+  }
+  const upload = { length: Number(told['content-length']) || undefined, received: 0 };
+  const body = response as AsyncIterable<Buffer>;
   const counted = async function* (): AsyncGenerator<Buffer> {
     for await (const bytes of body) {
       upload.received += bytes.length;
-      yield Buffer.from(bytes);
+      yield bytes;
     }
   };
   const options = { restore: args.flag('full_restore'), force: args.flag('force'), sr: args.rowOrNull('sr') };
@@ -98,9 +97,4 @@ export const more: Handlers = {
     return {};
   },
   'VM.import': fetchVm,
-  'VM.get_SRs_required_for_recovery': (args, { xapi }) => {
-    const { db } = xapi;
-    const srs = args.row('self').refs('VBDs').map((ref) => db.find('VDI', db.row('VBD', ref).text('VDI'))?.text('SR')); // prettier-ignore
-    return [...new Set(srs.filter((sr) => sr !== undefined && sr !== NULL_REF))];
-  },
 };

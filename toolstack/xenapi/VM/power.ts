@@ -8,9 +8,11 @@ import type { Xapi } from '../xapi.ts';
 import { forgetConsoles } from '../console/records.ts';
 import { assertAttachable, describeDisk, disksOf } from '../VBD/attach.ts';
 import { guestSays } from '../VM_guest_metrics/guest.ts';
+import { applyAddresses } from '../VIF/addresses.ts';
 import { describeNic } from '../VIF/attach.ts';
 import type { MachineDescription, Reason } from '../xenops/xenops.ts';
 import { assertAllowed, operate } from './operations.ts';
+import { applySchedule } from './schedule.ts';
 import { halted, running } from './state.ts';
 
 /** So long a guest may take to obey. */
@@ -97,6 +99,8 @@ export class Power {
     }
     this.#started.set(vm.uuid, Date.now());
     running(this.#xapi, vm, domid, paused, machine.kind);
+    applySchedule(this.#xapi, vm);
+    applyAddresses(this.#xapi, vm);
     const target = { memory_target: machine.memory, memory_overhead: overhead(vm) };
     this.#xapi.db.set(vm, target);
   }

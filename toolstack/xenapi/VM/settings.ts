@@ -7,6 +7,7 @@ import type { Xapi } from '../xapi.ts';
 import { checkMemory, checkVcpus, type Memory } from './limits.ts';
 import { assertAllowed, operate, updateAllowed } from './operations.ts';
 import { overhead } from './power.ts';
+import { schedules } from './schedule.ts';
 
 /** Sets a field, while an operation of that name would be allowed. */
 const setting =
@@ -179,4 +180,4 @@ const otherSettings: Handlers = {
   },
 };
 
-export const settings: Handlers = { ...memorySettings, ...vcpuSettings, ...otherSettings };
+export const settings: Handlers = { ...memorySettings, ...vcpuSettings, ...schedules, ...otherSettings };

@@ -17,6 +17,8 @@ type Values = Record<string, Value>;
 const PRODUCT_VERSION = '8.3.0';
 const PLATFORM_VERSION = '3.4.0';
 const XAPI_VERSION = '24.10.0';
+/** When a licence ends that does not. */
+const NEVER = '20991231T23:59:59Z';
 
 export interface Place {
   facts: HostFacts;
@@ -36,12 +38,18 @@ function make(xapi: Xapi, name: string, match: (row: Row) => boolean, values: Va
   return db.create(name, { ...initial, ...values });
 }
 
-function softwareVersion(version: string, { xen, hostname }: HostFacts): Record<string, string> {
+function softwareVersion({ version, xenops }: Xapi, { xen, hostname }: HostFacts): Record<string, string> {
   return {
     ...{ product_brand: 'Xenolith', product_version: PRODUCT_VERSION, product_version_text: PRODUCT_VERSION },
     ...{ platform_name: 'XCP', platform_version: PLATFORM_VERSION, build_number: version, xenolith: version },
     ...{ xapi: XAPI_VERSION, xen, hostname, dbv: '0.0.1', xencenter_min: '2.21', xencenter_max: '2.21' },
+    network_backend: xenops.backend,
   };
+}
+
+/** What other software says of versions, read anew. */
+export function refreshVersion(xapi: Xapi, host: Row): void {
+  xapi.db.set(host, { software_version: softwareVersion(xapi, xapi.xenops.facts()) });
 }
 
 function cpuInfo({ cpus, features }: HostFacts): Record<string, string> {
@@ -72,7 +80,8 @@ function makeHost(xapi: Xapi, { facts, address }: Place): Row {
       ...{ hostname, address, capabilities, sched_policy: scheduler, metrics: metrics.ref, cpu_info: cpuInfo(facts) },
       ...{ API_version_major: API_VERSION.major, API_version_minor: API_VERSION.minor },
       ...{ API_version_vendor: 'Xenolith', API_version_vendor_implementation: { version: xapi.version } },
-      software_version: softwareVersion(xapi.version, facts),
+      software_version: softwareVersion(xapi, facts),
+      license_params: { ...restrictions(xapi), expiry: NEVER },
       supported_bootloaders: ['pygrub'],
       allowed_operations: ['provision', 'vm_start'],
       current_operations: {},
@@ -81,14 +90,42 @@ function makeHost(xapi: Xapi, { facts, address }: Place): Row {
   );
 }
 
+/** What needs a licence elsewhere is there, or is not: clients hide what is restricted. */
+const RESTRICTED = [
+  ...['gpu', 'vgpu', 'integrated_gpu_passthrough', 'usb_passthrough', 'pvs_proxy', 'corosync', 'cluster_address'],
+  ...['checkpoint', 'vss', 'dr', 'wlb', 'ad', 'intellicache', 'network_sriov', 'live_patching', 'rpu', 'updates'],
+  ...['xen_motion', 'storage_xen_motion', 'pool_secret_rotation', 'vtpm', 'nested_virt'],
+];
+const OPEN = [
+  ...['vlan', 'qos', 'pool_attached_storage', 'pooling', 'rbac', 'dmc', 'historical_performance', 'connection'],
+  ...['vmss', 'vif_locking', 'guest_agent_auto_update', 'guest_ip_setting', 'set_vcpus_number_live', 'cbt'],
+  ...['zstd_export', 'certificate_verification', 'vm_groups'],
+];
+
+function restrictions({ xenops }: Xapi): Record<string, string> {
+  const bridged = xenops.backend === 'bridge';
+  const all: [string, boolean][] = [
+    ...RESTRICTED.map((name): [string, boolean] => [name, true]),
+    ...OPEN.map((name): [string, boolean] => [name, false]),
+    ...['vswitch_controller', 'igmp_snooping'].map((name): [string, boolean] => [name, bridged]),
+  ];
+  const found = Object.fromEntries(all.map(([name, value]) => [`restrict_${name}`, String(value)]));
+  return { ...found, enable_xha: 'false', platform_filter: 'false', regular_nag_dialog: 'false' };
+}
+
 function makePool(xapi: Xapi, host: Row): void {
-  const values = { master: host.ref, cpu_info: { ...host.map('cpu_info') }, current_operations: {} };
+  const old = xapi.db.table('pool').values().next().value;
+  // A database of before certificates were looked at.
+  if (!old?.flag('tls_verification_enabled')) xapi.db.set(host, { tls_verification_enabled: true });
+  const values = {
+    ...{ master: host.ref, cpu_info: { ...host.map('cpu_info') }, current_operations: {} },
+    ...{ restrictions: restrictions(xapi), tls_verification_enabled: true },
+  };
   const none = { default_SR: NULL_REF, suspend_image_SR: NULL_REF, crash_dump_SR: NULL_REF };
   make(xapi, 'pool', () => true, values, {
     ...none,
     name_label: '',
     name_description: '',
-    tls_verification_enabled: false,
   });
 }
 
@@ -196,10 +233,16 @@ function makeCpus(xapi: Xapi, host: Row, { cpus }: HostFacts): void {
   });
 }
 
-function makeCertificate(xapi: Xapi, host: Row, { fingerprint, notBefore, notAfter }: Certificate): void {
-  make(xapi, 'Certificate', (row) => row.text('type') === 'host', {
-    ...{ type: 'host', host: host.ref, fingerprint },
-    ...{ not_before: timeText(notBefore.getTime()), not_after: timeText(notAfter.getTime()) },
+/** Another certificate is another object. */
+export function recordCertificate(xapi: Xapi, host: Row, { fingerprint, notBefore, notAfter }: Certificate): void {
+  const { db } = xapi;
+  db.change(() => {
+    const rows = [...db.table('Certificate').values()].filter((row) => row.text('type') === 'host');
+    const others = rows.filter((row) => row.text('fingerprint') !== fingerprint);
+    for (const row of others) db.destroy(row);
+    if (others.length < rows.length) return;
+    const valid = { not_before: timeText(notBefore.getTime()), not_after: timeText(notAfter.getTime()) };
+    db.create('Certificate', { type: 'host', host: host.ref, fingerprint, ...valid });
   });
 }
 
@@ -238,7 +281,7 @@ export function takeInventory(xapi: Xapi, place: Place): void {
     makeCpus(xapi, host, place.facts);
     makeDrivers(xapi);
     makeNetworks(xapi, host, place.address);
-    if (place.certificate) makeCertificate(xapi, host, place.certificate);
+    if (place.certificate) recordCertificate(xapi, host, place.certificate);
     reconcileAll(xapi);
     makeControlDomain(xapi, host, place.facts);
   });

@@ -4,6 +4,7 @@ import { openMetrics, rrdUpdates, wholeRrd } from '../rrd/routes.ts';
 import { exportMetadata, exportVm } from '../xva/export.ts';
 import { importMetadata, importVm } from '../xva/import.ts';
 import { getBlob, putBlob } from '../blob/messages.ts';
+import { systemStatus } from '../host/report.ts';
 import { serveTransfer, type TransferRoute } from './transfer.ts';
 
 const TRANSFERS: readonly TransferRoute[] = [
@@ -30,6 +31,10 @@ const TRANSFERS: readonly TransferRoute[] = [
   { ...{ method: 'GET', path: '/vm_rrd', name: 'get_vm_rrd', allowed: 'anyone' }, run: wholeRrd('vm', 'VM') },
   { ...{ method: 'GET', path: '/sr_rrd', name: 'get_sr_rrd', allowed: 'anyone' }, run: wholeRrd('sr', 'SR') },
   { ...{ method: 'GET', path: '/metrics', name: 'get_metrics', allowed: 'anyone' }, run: openMetrics },
+  {
+    ...{ method: 'GET', path: '/system-status', name: 'get_system_status', allowed: 'pool-operator' },
+    run: systemStatus,
+  },
   { ...{ method: 'GET', path: '/blob', name: 'get_blob', allowed: 'anyone' }, run: getBlob },
   { ...{ method: 'PUT', path: '/blob', name: 'put_blob', allowed: 'vm-power-admin' }, run: putBlob },
 ];

@@ -33,6 +33,7 @@ async function answer(
   response.on('close', () => socket.off('end', end));
   try {
     await admission();
+    await xapi.callers.admit(response.req.headers['user-agent'] ?? '', address, gone.signal);
     return { answered: await xapi.dispatcher.call(call, { address, signal: gone.signal }) };
   } catch (error) {
     return { failure: xapi.dispatcher.told(error) };

@@ -10,15 +10,17 @@ const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 export interface Certificate {
   key: string;
   cert: string;
+  /** Certificates of who has signed it, of theirs, and so on. */
+  chain: string;
   /** SHA-256, as `Certificate.fingerprint` has it. */
   fingerprint: string;
   notBefore: Date;
   notAfter: Date;
 }
 
-function describe(key: string, cert: string): Certificate {
+export function describe(key: string, cert: string, chain: string): Certificate {
   const { fingerprint256, validFromDate, validToDate } = new X509Certificate(cert);
-  return { key, cert, fingerprint: fingerprint256, notBefore: validFromDate, notAfter: validToDate };
+  return { key, cert, chain, fingerprint: fingerprint256, notBefore: validFromDate, notAfter: validToDate };
 }
 
 async function make(names: string[]): Promise<{ key: string; cert: string }> {
@@ -55,23 +57,41 @@ async function make(names: string[]): Promise<{ key: string; cert: string }> {
     .join('\n');
   return {
     key: `-----BEGIN PRIVATE KEY-----\n${lines}\n-----END PRIVATE KEY-----\n`,
-    cert: `${certificate.toString('pem')}\n`,
+    cert: `${certificate.toString('pem').trim()}\n`,
   };
 }
 
+/** What TLS sends. */
+export const served = ({ key, cert, chain }: Certificate): { key: string; cert: string } => ({
+  key,
+  cert: cert + chain,
+});
+
+/** One that the host has signed itself. */
+export async function ownCertificate(): Promise<Certificate> {
+  const { key, cert } = await make([hostname() || 'localhost', 'localhost', '127.0.0.1', '::1']);
+  return describe(key, cert, '');
+}
+
+const fileOf = (folder: string): string => join(folder, 'server.pem');
+
+export function keepCertificate(folder: string, { key, cert, chain }: Certificate): void {
+  const aside = `${fileOf(folder)}.new`;
+  writeFileSync(aside, key + cert + chain, { mode: 0o600, flush: true });
+  renameSync(aside, fileOf(folder));
+}
+
+/** Parts of a file of that name, as PEM has them. */
+export const pemParts = (text: string, name: string): string[] =>
+  (text.match(new RegExp(`-----BEGIN ${name}-----[^]*?-----END ${name}-----`, 'g')) ?? []).map((part) => `${part}\n`);
+
 /** Key and certificate of that folder; made when they are missing. */
 export async function certificateOf(folder: string): Promise<Certificate> {
-  const path = join(folder, 'server.pem');
-  if (!existsSync(path)) {
-    const { key, cert } = await make([hostname() || 'localhost', 'localhost', '127.0.0.1', '::1']);
-    const aside = `${path}.new`;
-    writeFileSync(aside, key + cert, { mode: 0o600, flush: true });
-    renameSync(aside, path);
-  }
+  const path = fileOf(folder);
+  if (!existsSync(path)) keepCertificate(folder, await ownCertificate());
   const text = readFileSync(path, 'utf8');
-  const part = (name: string) =>
-    new RegExp(`-----BEGIN ${name}-----[^]*?-----END ${name}-----\n`).exec(text)?.[0] ?? '';
-  const [key, cert] = [part('PRIVATE KEY'), part('CERTIFICATE')];
+  const [key] = pemParts(text, 'PRIVATE KEY');
+  const [cert, ...chain] = pemParts(text, 'CERTIFICATE');
   if (!key || !cert) throw new Error(`${path} has no key and certificate: delete it to have new ones made.`);
-  return describe(key, cert);
+  return describe(key, cert, chain.join(''));
 }

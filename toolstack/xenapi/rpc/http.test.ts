@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { bed, listen, PASSWORD } from '../testing.ts';
 import { certificateOf } from './certificate.ts';
-import { HttpServer, route } from './http.ts';
+import { HttpServer, service } from './http.ts';
 import { MAX_BODY } from './limits.ts';
 
 interface Reply {
@@ -104,10 +104,10 @@ test('bytes that are no UTF-8 are no call', async (t) => {
 });
 
 test('the longest beginning of a path decides', () => {
-  assert.equal(route('POST', '/jsonrpc'), route('POST', '/jsonrpc/x'));
-  assert.equal(route('POST', '/'), route('POST', '/RPC2'));
-  assert.notEqual(route('POST', '/jsonrpc'), route('POST', '/'));
-  assert.equal(route('DELETE', '/'), undefined);
+  assert.equal(service('POST', '/jsonrpc'), service('POST', '/jsonrpc/x'));
+  assert.equal(service('POST', '/'), service('POST', '/RPC2'));
+  assert.notEqual(service('POST', '/jsonrpc'), service('POST', '/'));
+  assert.equal(service('DELETE', '/'), undefined);
 });
 
 test('a client of HTTP 1.0 gets its answer and the end of the connection', async (t) => {

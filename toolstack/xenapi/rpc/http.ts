@@ -1,11 +1,12 @@
 /** The API's listeners: HTTP, TLS and a unix socket, and what each path is for. */
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { CONSOLE_PATH } from '../console/records.ts';
 import { ConsoleServer } from '../console/serve.ts';
 import { isWebSocket } from '../console/websocket.ts';
+import { TLSSocket } from 'node:tls';
 import { CliServer } from '../cli/serve.ts';
 import type { Xapi } from '../xapi.ts';
 import { TRANSFER_ROUTES } from '../http/routes.ts';
@@ -48,14 +49,17 @@ const IDLE_MS = 65_000;
 /** How often it is looked at heads that are late; how long TLS may take to agree on its keys. */
 const WATCH = { connectionsCheckingInterval: 5000, handshakeTimeout: 20_000 };
 
-export function route(method: string, path: string): Route | undefined {
+export function service(method: string, path: string): (typeof ROUTES)[number] | undefined {
   let best: (typeof ROUTES)[number] | undefined;
   for (const each of ROUTES) {
     const [wanted, prefix] = each;
     if (wanted === method && path.startsWith(prefix) && prefix.length > (best?.[1].length ?? -1)) best = each;
   }
-  return best?.[2];
+  return best;
 }
+
+/** Whether it is one of a network's without TLS, which the host may have closed. */
+const isOpen = (socket: Socket): boolean => !(socket instanceof TLSSocket) && socket.remoteAddress !== undefined;
 
 /** The path of a request, with repeated slashes as one; undefined if it is none. */
 function pathOf(url: string | undefined): string | undefined {
@@ -101,9 +105,16 @@ export class HttpServer {
       response.end();
       return;
     }
+    const { socket } = request;
+    // A connection of before it was closed.
+    if (isOpen(socket) && this.#xapi.httpsOnly) return void socket.destroy();
     const path = pathOf(request.url);
-    const found = path === undefined ? undefined : route(request.method ?? '', path);
-    if (found) return found(this.#xapi, request, response, address);
+    const found = path === undefined ? undefined : service(request.method ?? '', path);
+    if (found) {
+      const [method, prefix, act] = found;
+      this.#xapi.wire.count(`${method} ${prefix}`, socket);
+      return act(this.#xapi, request, response, address);
+    }
     request.resume();
     sendText(response, 404, 'there is nothing here: calls are posted to / or /jsonrpc');
   }
@@ -122,6 +133,7 @@ export class HttpServer {
     Object.assign(server, { httpAllowHalfOpen: true });
     server.on('connect', (request, socket, head) => this.#consoles.connect(request, socket, head));
     server.on('upgrade', (request, socket, head) => this.#consoles.upgrade(request, socket, head));
+    if (tls) this.#xapi.wire.secure.add(server as TlsServer);
     standBefore(server, tls ? 'secureConnection' : 'connection', [this.#cli.door], this.#waiting);
     server.prependListener('connection', (socket: Socket) => this.#connections.enter(socket));
     for (const event of ['connect', 'upgrade'])
@@ -133,6 +145,8 @@ export class HttpServer {
       rmSync(path, { force: true });
       this.#paths.push(path);
     }
+    if (path === undefined && !tls)
+      server.prependListener('connection', (socket) => void (this.#xapi.httpsOnly && socket.destroy()));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(path === undefined ? { host, port } : { path }, resolve);
@@ -143,6 +157,7 @@ export class HttpServer {
   }
 
   async close(): Promise<void> {
+    for (const server of this.#servers) this.#xapi.wire.secure.delete(server as TlsServer);
     for (const socket of this.#waiting) socket.destroy();
     this.#cli.close();
     this.#consoles.close();

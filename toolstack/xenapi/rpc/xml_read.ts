@@ -7,8 +7,8 @@ import { Malformed, MAX_DEPTH, MAX_VALUES, type Call, type Raw } from './limits.
 
 /** Where each element may stand. */
 const CHILDREN: Record<string, string> = {
-  '': 'methodCall',
   methodCall: 'methodName params',
+  methodResponse: 'params',
   params: 'param',
   param: 'value',
   value: 'i4 i8 int boolean string double dateTime.iso8601 base64 nil struct array',
@@ -64,8 +64,10 @@ export class XmlReader {
   readonly #stack: Node[] = [node('')];
   #values = 0;
   #failure: Malformed | undefined;
+  readonly #root: string;
 
-  constructor() {
+  constructor(root: 'methodCall' | 'methodResponse' = 'methodCall') {
+    this.#root = root;
     const parser = this.#parser;
     const guard = (act: () => void) => {
       if (this.#failure) return;
@@ -90,7 +92,8 @@ export class XmlReader {
 
   #open(name: string): void {
     const parent = this.#stack.at(-1)!;
-    if (!ALLOWED.get(parent.name)?.has(name)) throw new Malformed(`<${name}> in <${parent.name}>`);
+    if (parent.name === '' ? name !== this.#root : !ALLOWED.get(parent.name)?.has(name))
+      throw new Malformed(`<${name}> in <${parent.name}>`);
     // All but these have one child.
     const several = parent.name === 'params' || parent.name === 'data' || parent.name === 'struct';
     const most = parent.name === 'methodCall' || parent.name === 'member' ? 2 : 1;
@@ -139,6 +142,10 @@ export class XmlReader {
         parent.key = key;
         parent.items = items;
         break;
+      case 'methodResponse':
+        parent.key = '';
+        parent.items = items;
+        break;
       default:
         parent.value = scalar(name, text);
     }
@@ -166,4 +173,13 @@ export function readXml(text: string): Call {
   const reader = new XmlReader();
   reader.write(text);
   return reader.end();
+}
+
+/** What a program answers in XML-RPC. */
+export function readXmlAnswer(text: string): Raw {
+  const reader = new XmlReader('methodResponse');
+  reader.write(text);
+  const { params } = reader.end();
+  if (params.length !== 1) throw new Malformed('an answer has one value');
+  return params[0];
 }

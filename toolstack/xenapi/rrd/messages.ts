@@ -1,4 +1,5 @@
 /** Messages on data sources of hosts, machines and storage. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Row } from '../database/row.ts';
 import { Failure } from '../failure.ts';
 import type { Arguments, Handlers } from '../messages.ts';
@@ -43,7 +44,16 @@ function forClass(name: string, owner: Owner, parameter: string): Handlers {
   };
 }
 
+const MAX_DELAY_S = 3600;
+
 export const rrd: Handlers = {
+  'host.backup_rrds': async (args, { xapi, task }) => {
+    args.row('host');
+    const delay = args.number('delay');
+    if (!(delay >= 0 && delay <= MAX_DELAY_S)) throw new Failure('INVALID_VALUE', 'delay', String(delay));
+    if (delay > 0) await sleep(delay * 1000, undefined, { signal: task.signal }).catch(() => task.checkCancelled());
+    await xapi.metrics.write();
+  },
   ...forClass('host', 'host', 'host'),
   ...forClass('VM', 'vm', 'self'),
   ...forClass('SR', 'sr', 'sr'),

@@ -3,10 +3,12 @@ import { cpus, loadavg } from 'node:os';
 import type { Row } from '../database/row.ts';
 import { turn } from '../turns.ts';
 import type { Xapi } from '../xapi.ts';
+import { KeptRrds } from './kept.ts';
 import { Rrd, STEP, type Source } from './rrd.ts';
 
 const KIB = 1024;
 export type Owner = 'host' | 'vm' | 'sr';
+const CLASS: Record<Owner, string> = { host: 'host', vm: 'VM', sr: 'SR' };
 
 const gauge = (name: string, about: string, units: string, max = Infinity): Source => ({ name, about, units, min: 0, max, kind: 'GAUGE' }); // prettier-ignore
 const rate = (name: string, about: string, units: string, max = Infinity): Source => ({ ...gauge(name, about, units, max), kind: 'DERIVE' }); // prettier-ignore
@@ -50,16 +52,25 @@ class Counters {
 interface Measured {
   rrd: Rrd;
   counters: Counters;
+  /** When it was written, by `Rrd.updated`. */
+  written: number;
 }
+
+/** What a host that is killed forgets. */
+const WRITE_MS = 30 * 60_000;
 
 export class Metrics {
   readonly #xapi: Xapi;
   readonly #all: Record<Owner, Map<string, Measured>> = { host: new Map(), vm: new Map(), sr: new Map() };
   #timer: NodeJS.Timeout | undefined;
   #busy = false;
+  readonly #kept: KeptRrds | undefined;
+  #writer: NodeJS.Timeout | undefined;
+  #writing: Promise<void> = Promise.resolve();
 
-  constructor(xapi: Xapi) {
+  constructor(xapi: Xapi, folder?: string) {
     this.#xapi = xapi;
+    this.#kept = folder === undefined ? undefined : new KeptRrds(folder);
   }
 
   start(): void {
@@ -67,14 +78,41 @@ export class Metrics {
       if (this.#busy) return;
       void this.measure(Date.now() / 1000).catch((error: Error) => this.#xapi.log(`xenapi: measuring failed: ${error.message}`)); // prettier-ignore
     }, STEP * 1000).unref();
+    this.#writer = setInterval(() => void this.write().catch((error: Error) => this.#xapi.log(`xenapi: archives of metrics are not kept: ${error.message}`)), WRITE_MS).unref(); // prettier-ignore
   }
 
-  close(): void {
+  async close(): Promise<void> {
     clearInterval(this.#timer);
+    clearInterval(this.#writer);
+    await this.write().catch(() => {});
+  }
+
+  /** Everything that has changed since it was written; at a time one. */
+  write(): Promise<void> {
+    this.#writing = this.#writing.catch(() => {}).then(() => this.#write());
+    return this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    const kept = this.#kept;
+    if (!kept) return;
+    for (const [owner, table] of Object.entries(this.#all))
+      for (const [uuid, measured] of [...table]) {
+        const { updated } = measured.rrd;
+        if (measured.written === updated) continue;
+        await kept.write(owner, uuid, measured.rrd);
+        // It may have gone while it was written.
+        if (table.get(uuid) === measured) measured.written = updated;
+        else kept.remove(owner, uuid);
+      }
   }
 
   find(owner: Owner, uuid: string): Rrd | undefined {
-    return this.#all[owner].get(uuid)?.rrd;
+    const known = this.#all[owner].get(uuid);
+    if (known || !this.#xapi.db.hasUuid(CLASS[owner], uuid)) return known?.rrd;
+    const rrd = this.#kept?.read(owner, uuid);
+    if (rrd) this.#all[owner].set(uuid, { rrd, counters: new Counters(), written: rrd.updated });
+    return rrd;
   }
 
   *of(owner: Owner): Generator<[string, Rrd]> {
@@ -82,7 +120,8 @@ export class Metrics {
   }
 
   #for(owner: Owner, uuid: string): Measured {
-    const known = this.#all[owner].get(uuid) ?? { rrd: new Rrd(), counters: new Counters() };
+    this.find(owner, uuid);
+    const known = this.#all[owner].get(uuid) ?? { rrd: new Rrd(), counters: new Counters(), written: 0 };
     this.#all[owner].set(uuid, known);
     return known;
   }
@@ -162,7 +201,11 @@ export class Metrics {
   /** What is no more has no archives. */
   #forget(): void {
     const { db } = this.#xapi;
-    for (const uuid of this.#all.vm.keys()) if (!db.hasUuid('VM', uuid)) this.#all.vm.delete(uuid);
-    for (const uuid of this.#all.sr.keys()) if (!db.hasUuid('SR', uuid)) this.#all.sr.delete(uuid);
+    for (const owner of ['vm', 'sr'] as const)
+      for (const uuid of this.#all[owner].keys()) {
+        if (db.hasUuid(CLASS[owner], uuid)) continue;
+        this.#all[owner].delete(uuid);
+        this.#kept?.remove(owner, uuid);
+      }
   }
 }

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { bed, listen, VM_RECORD, type Bed } from '../testing.ts';
+import { Metrics } from './metrics.ts';
 import { archiveFor, Rrd, type Source } from './rrd.ts';
 
 const SOURCE: Source = { name: 'x', about: 'a value', units: 'B', min: 0, max: Infinity, kind: 'GAUGE' };
@@ -110,4 +114,56 @@ test('what a host and its machines use, as updates, whole archives and OpenMetri
   await call('VM.destroy', vm);
   await xapi.metrics.measure(now + 15);
   assert.equal((await ask(`/vm_rrd?uuid=${uuid}`)).status, 404);
+});
+
+test('archives outlive the host, but not what they are of', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'xenapi-rrd-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const { call, xapi } = await bed(t, { folder });
+  const vm: string = await call('VM.create', VM_RECORD);
+  await call('VM.start', vm, false, false);
+  const uuid: string = await call('VM.get_uuid', vm);
+  const now = Math.floor(Date.now() / 5000) * 5;
+  for (const back of [15, 10, 5, 0]) await xapi.metrics.measure(now - back);
+  const files = (): string[] => readdirSync(join(folder, 'rrds')).toSorted();
+  assert.deepEqual(files(), []);
+  await call('host.backup_rrds', xapi.hostRef, 0.01);
+  assert.deepEqual(files(), [`host-${xapi.host.uuid}.json`, `vm-${uuid}.json`]);
+  const again = new Metrics(xapi, join(folder, 'rrds'));
+  const [before, after] = [xapi.metrics, again].map((each) => each.find('vm', uuid)!.series.get('memory')!.archives[0]);
+  assert.deepEqual([after.end, after.at(now - 5)], [before.end, 2 ** 28]);
+  // What comes now is added, with a gap for when there was nobody to measure.
+  for (const more of [60, 65]) await again.measure(now + more);
+  assert.equal(after.at(now + 60), 2 ** 28);
+  assert.ok(Number.isNaN(after.at(now + 30)));
+  assert.equal(after.at(now - 5), 2 ** 28);
+  await again.close();
+  writeFileSync(join(folder, 'rrds', `host-${xapi.host.uuid}.json`), '{"version":1,"rrd":');
+  assert.equal(new Metrics(xapi, join(folder, 'rrds')).find('host', xapi.host.uuid), undefined);
+  await call('VM.hard_shutdown', vm);
+  await call('VM.destroy', vm);
+  await xapi.metrics.measure(now + 70);
+  assert.ok(!files().includes(`vm-${uuid}.json`));
+  await assert.rejects(call('host.backup_rrds', xapi.hostRef, -1), { code: 'INVALID_VALUE' });
+});
+
+test('data sources of hosts and storage are recorded, asked and forgotten', async (t) => {
+  const { call, xapi } = await bed(t);
+  const sr = xapi.db.create('SR', { name_label: 's', type: 'file', physical_size: 1000, physical_utilisation: 10 });
+  const now = Math.floor(Date.now() / 5000) * 5;
+  for (const back of [10, 5, 0]) await xapi.metrics.measure(now - back);
+  for (const [name, owner, ref, source, value] of [
+    ['SR', 'sr', sr.ref, 'physical_utilisation', 10],
+    ['host', 'host', xapi.hostRef, 'running_domains', 0],
+  ] as const) {
+    const sources: { name_label: string; enabled: boolean }[] = await call(`${name}.get_data_sources`, ref);
+    assert.equal(sources.find(({ name_label }) => name_label === source)!.enabled, true);
+    assert.equal(await call(`${name}.query_data_source`, ref, source), value);
+    const series = xapi.metrics.find(owner, xapi.db.row(name, ref).uuid)!.series.get(source)!;
+    assert.equal(series.archives[0].end, now - 5);
+    await call(`${name}.forget_data_source_archives`, ref, source);
+    assert.deepEqual([series.archives[0].end, series.enabled], [0, false]);
+    await call(`${name}.record_data_source`, ref, source);
+    assert.equal(series.enabled, true);
+  }
 });

@@ -19,6 +19,20 @@ export interface Source {
   kind: 'GAUGE' | 'DERIVE';
 }
 
+/** An archive as it is kept on disk; what is not known is null. */
+export interface KeptArchive {
+  first: number;
+  values: (number | null)[];
+  row: number;
+  sum: number;
+  count: number;
+}
+export interface KeptSeries {
+  source: Omit<Source, 'max'> & { max: number | null };
+  enabled: boolean;
+  archives: KeptArchive[];
+}
+
 /** One archive of one source; values are kept as long as there are any, and no memory is taken before. */
 class Archive {
   readonly step: number;
@@ -74,6 +88,20 @@ class Archive {
   at(time: number): number {
     return this.#values[time / this.step - this.#first] ?? NaN;
   }
+
+  kept(): KeptArchive {
+    const values = this.#values.map((value) => (Number.isFinite(value) ? value : null));
+    return { first: this.#first, values, row: this.#row, sum: this.#sum, count: this.#count };
+  }
+
+  restore({ first, values, row, sum, count }: KeptArchive): void {
+    this.#first = first;
+    this.#values = values.slice(-this.#rows).map((value) => value ?? NaN);
+    this.#first += Math.max(0, values.length - this.#rows);
+    this.#row = row;
+    this.#sum = sum;
+    this.#count = count;
+  }
 }
 
 export class Series {
@@ -89,6 +117,19 @@ export class Series {
   add(time: number, value: number): void {
     this.last = value;
     if (this.enabled) for (const archive of this.archives) archive.add(time, value);
+  }
+
+  kept(): KeptSeries {
+    const { source, enabled } = this;
+    const max = Number.isFinite(source.max) ? source.max : null;
+    return { source: { ...source, max }, enabled, archives: this.archives.map((each) => each.kept()) };
+  }
+
+  static from({ source, enabled, archives }: KeptSeries): Series {
+    const made = new Series({ ...source, max: source.max ?? Infinity });
+    made.enabled = enabled;
+    made.archives.forEach((archive, i) => archive.restore(archives[i]));
+    return made;
   }
 
   forget(): void {
@@ -107,6 +148,17 @@ export class Rrd {
     this.series.set(source.name, known);
     this.updated = time;
     known.add(time, value);
+  }
+
+  kept(): { updated: number; series: KeptSeries[] } {
+    return { updated: this.updated, series: [...this.series.values()].map((each) => each.kept()) };
+  }
+
+  static from({ updated, series }: ReturnType<Rrd['kept']>): Rrd {
+    const made = new Rrd();
+    made.updated = updated;
+    for (const each of series) made.series.set(each.source.name, Series.from(each));
+    return made;
   }
 }
 

@@ -28,7 +28,7 @@ import { DEFAULT_NETWORK, NetworkError } from '../../../services/xenops/vifs.ts'
 import { OrderError } from '../../../services/lib/supervisor.ts';
 import { sendSysrq } from '../../host/guest_control.ts';
 import { prepare } from '../../host/images.ts';
-import { hostInfo, sendTrigger } from '../../host/inquiries.ts';
+import { hostInfo, pinVcpu, sendTrigger } from '../../host/inquiries.ts';
 import { domainPath } from '../../../services/xenstore/protocol/path.ts';
 import { Failure } from '../failure.ts';
 import type {
@@ -38,7 +38,9 @@ import type {
   MachineDescription,
   NicDescription,
   Reason,
+  StaticAddress,
   Traffic,
+  VcpuSchedule,
   Xenops,
 } from './xenops.ts';
 
@@ -153,6 +155,7 @@ interface Running {
 export class Hypervisor implements Xenops {
   readonly hvm = false;
   readonly configures = false;
+  readonly backend = 'bridge';
   readonly #domains: Domains;
   readonly #boot: string;
   readonly #machines = new Map<string, Running>();
@@ -403,6 +406,52 @@ export class Hypervisor implements Xenops {
 
   setVcpus(uuid: string, count: number): void {
     told(() => this.#domains.setVcpus(this.#domid(uuid), count));
+  }
+
+  /** All vCPUs of our scheduler have the same right to a pCPU. */
+  schedule(uuid: string, { mask, weight, cap }: VcpuSchedule): void {
+    if (weight !== undefined || cap !== undefined)
+      throw new Failure('OPERATION_NOT_ALLOWED', 'the scheduler knows neither weights nor caps');
+    const domid = this.#domid(uuid);
+    const bits = (mask ?? []).reduce((sum, pcpu) => sum + 2 ** pcpu, 0);
+    const last = this.#domains.calls.domain(domid)?.maxVcpu ?? -1;
+    for (let vcpu = 0; vcpu <= last; vcpu++) told(() => pinVcpu(this.#domains, domid, vcpu, bits, null));
+  }
+
+  /** All guests may read it, and find it where XenServer's agents look. */
+  setAgentFeatures(features: Record<string, Record<string, string>>): void {
+    const { store } = this.#domains;
+    const root = '/guest_agent_features';
+    const write = (path: string, value: string): void => {
+      store.write(path, value);
+      store.setPerms(path, ['r0']);
+    };
+    if (store.find(root) !== undefined) store.remove(root);
+    write(root, '');
+    for (const [feature, parameters] of Object.entries(features)) {
+      write(`${root}/${feature}`, '');
+      write(`${root}/${feature}/licensed`, '1');
+      write(`${root}/${feature}/parameters`, '');
+      for (const [key, value] of Object.entries(parameters)) write(`${root}/${feature}/parameters/${key}`, value);
+    }
+  }
+
+  setAddress(uuid: string, device: number, { mac, ipv4, ipv6 }: StaticAddress): void {
+    const { store } = this.#domains;
+    const domid = this.#domid(uuid);
+    const path = `${domainPath(domid)}/xenserver/device/vif/${device}/static-ip-setting`;
+    const values: Record<string, string> = {
+      ...{ mac, 'error-code': '', 'error-msg': '' },
+      ...{ address: ipv4?.address ?? '', gateway: ipv4?.gateway ?? '' },
+      ...{ address6: ipv6?.address ?? '', gateway6: ipv6?.gateway ?? '' },
+      // The agent acts when these change, so they come last.
+      ...{ enabled: ipv4 ? '1' : '0', enabled6: ipv6 ? '1' : '0' },
+    };
+    for (const [key, value] of Object.entries(values)) {
+      store.write(`${path}/${key}`, value);
+      // The guest says there how it went.
+      store.setPerms(`${path}/${key}`, [`n${domid}`]);
+    }
   }
 
   interfaces(): { device: string; mac: string }[] {

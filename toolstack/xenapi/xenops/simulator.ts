@@ -10,7 +10,9 @@ import type {
   MachineDescription,
   NicDescription,
   Reason,
+  StaticAddress,
   Traffic,
+  VcpuSchedule,
   Xenops,
 } from './xenops.ts';
 
@@ -29,6 +31,8 @@ interface Simulated {
   started: number;
   /** Once somebody has looked at it. */
   console?: SimulatedConsole;
+  schedule: VcpuSchedule;
+  addresses: Map<number, StaticAddress>;
 }
 
 export interface SimulatorOptions {
@@ -42,6 +46,9 @@ export interface SimulatorOptions {
 export class Simulator implements Xenops {
   readonly hvm = true;
   readonly configures = true;
+  readonly backend = 'openvswitch';
+  /** What agents in guests could read. */
+  agentFeatures: Record<string, Record<string, string>> = {};
   readonly #machines = new Map<string, Simulated>();
   readonly #options: SimulatorOptions;
   #next = 1;
@@ -90,7 +97,7 @@ export class Simulator implements Xenops {
     if (machine.memory > free) throw new Failure('HOST_NOT_ENOUGH_FREE_MEMORY', String(machine.memory), String(free));
     const domid = this.#next++;
     const { memory, vcpus } = machine;
-    this.#machines.set(machine.uuid, { machine, domid, paused, memory, vcpus, started: Date.now() });
+    this.#machines.set(machine.uuid, { machine, domid, paused, memory, vcpus, started: Date.now(), schedule: {}, addresses: new Map() }); // prettier-ignore
     return domid;
   }
 
@@ -141,6 +148,27 @@ export class Simulator implements Xenops {
 
   setVcpus(uuid: string, count: number): void {
     this.#find(uuid).vcpus = count;
+  }
+
+  schedule(uuid: string, schedule: VcpuSchedule): void {
+    const found = this.#find(uuid);
+    found.schedule = { ...found.schedule, ...schedule };
+  }
+
+  scheduleOf(uuid: string): VcpuSchedule {
+    return this.#find(uuid).schedule;
+  }
+
+  setAgentFeatures(features: Record<string, Record<string, string>>): void {
+    this.agentFeatures = features;
+  }
+
+  setAddress(uuid: string, device: number, address: StaticAddress): void {
+    this.#find(uuid).addresses.set(device, address);
+  }
+
+  addressOf(uuid: string, device: number): StaticAddress | undefined {
+    return this.#find(uuid).addresses.get(device);
   }
 
   cpuSeconds(uuid: string): number[] {

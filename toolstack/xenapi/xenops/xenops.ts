@@ -84,6 +84,22 @@ export interface Traffic {
   tx: number;
 }
 
+/** Addresses that a guest is asked to give an interface, by family; none: it is to choose for itself. */
+export interface StaticAddress {
+  mac: string;
+  ipv4?: { address: string; gateway: string };
+  ipv6?: { address: string; gateway: string };
+}
+
+/** How a running machine's vCPUs are scheduled; what is missing stays. */
+export interface VcpuSchedule {
+  /** pCPUs that they may run on. */
+  mask?: number[];
+  weight?: number;
+  /** Hundredths of a pCPU; 0: no bound. */
+  cap?: number;
+}
+
 /** Why a domain has stopped. */
 export type Reason = 'poweroff' | 'reboot' | 'crash' | 'suspend' | 'destroyed';
 
@@ -92,6 +108,8 @@ export interface Xenops {
   readonly hvm: boolean;
   /** Addresses of the host's interfaces can be set; else they are those of the machine. */
   readonly configures: boolean;
+  /** What joins interfaces to networks: only a virtual switch has controllers, tunnels and groups of receivers. */
+  readonly backend: 'bridge' | 'openvswitch';
   /** Interfaces of the machine that lead outside. */
   interfaces(): { device: string; mac: string }[];
   facts(): HostFacts;
@@ -108,6 +126,11 @@ export interface Xenops {
   setMemoryTarget(uuid: string, bytes: number): void;
   memoryOf(uuid: string): number;
   setVcpus(uuid: string, count: number): void;
+  schedule(uuid: string, schedule: VcpuSchedule): void;
+  /** Tells the agents of all guests what they should do, by feature. */
+  setAgentFeatures(features: Record<string, Record<string, string>>): void;
+  /** Asks the agent in a guest for addresses. */
+  setAddress(uuid: string, device: number, address: StaticAddress): void;
   /** Seconds that each of its vCPUs has run. */
   cpuSeconds(uuid: string): number[];
   /** Bytes that its guests have received and sent, by machine. */
