@@ -22,13 +22,17 @@ export function plausible(server: Bed, type: Type, name: string): unknown {
       return ENUMS.get(type.name)!.at(-1);
     case 'ref': {
       if (type.class === 'session') return session;
+      // A class that has been removed, but fields refer to it.
+      if (!CLASSES.has(type.class)) return NULL_REF;
       const rows = [...xapi.db.table(type.class).values()];
       // The control domain is nobody's machine.
       const found = rows.find((row) => type.class !== 'VM' || !row.flag('is_control_domain'));
       return found?.ref ?? NULL_REF;
     }
-    case 'set':
-      return [];
+    case 'set': {
+      const one = plausible(server, type.of, name);
+      return one === NULL_REF ? [] : [one];
+    }
     case 'map':
       return {};
     case 'record':

@@ -107,3 +107,25 @@ test('interfaces become one, with what was upon them, and are apart again', asyn
   assert.equal(await call('PIF.get_bond_slave_of', two), NULL);
   await assert.rejects(call('PIF.get_uuid', master), failed('HANDLE_INVALID'));
 });
+
+test('records of interfaces as clients write them, and tags by the name of a device', async (t) => {
+  const { call, xapi } = await bed(t);
+  const { db, hostRef } = xapi;
+  const NETWORK = { name_label: 'n', name_description: '', MTU: 1500, other_config: {} };
+  const network: string = await call('network.create', NETWORK);
+  const NULL = 'OpaqueRef:NULL';
+  const none = ['None', '', '', '', '', NULL, NULL, false, {}, false, 'None', [], '', 'IPv4', true, { gro: 'on' }];
+  const pif: string = await call('PIF.db_introduce', 'eth9', network, hostRef, '02:00:00:00:00:99', 1500, -1, true, ...none); // prettier-ignore
+  assert.deepEqual([await call('PIF.get_device', pif), await call('network.get_PIFs', network)], ['eth9', [pif]]);
+  await call('PIF.set_property', pif, 'gro', 'off');
+  assert.deepEqual({ ...db.row('PIF', pif).map('properties') }, { gro: 'off' });
+  await assert.rejects(call('PIF.set_property', pif, 'gro', 'maybe'), { code: 'INVALID_VALUE' });
+  const [a, b]: string[] = [await call('network.create', NETWORK), await call('network.create', NETWORK)];
+  const tagged: string = await call('PIF.create_VLAN', 'eth9', a, hostRef, 7);
+  assert.deepEqual([await call('PIF.get_VLAN', tagged), await call('PIF.get_network', tagged)], [7, a]);
+  const [other]: string[] = await call('pool.create_VLAN', 'eth9', b, 8);
+  assert.deepEqual([await call('PIF.get_VLAN', other), await call('PIF.get_network', other)], [8, b]);
+  await assert.rejects(call('pool.create_VLAN', 'none', b, 9), /COULD_NOT_FIND_NETWORK_INTERFACE/);
+  await call('PIF.db_forget', pif);
+  assert.equal(db.find('PIF', pif), undefined);
+});

@@ -114,3 +114,10 @@ test('a logout ends the wait', async (t) => {
   xapi.sessions.close(xapi.sessions.use(session));
   assert.deepEqual((await waiting).events, []);
 });
+
+test('the number of the last change', async (t) => {
+  const { call, xapi } = await bed(t);
+  const before: number = await call('event.get_current_id');
+  xapi.db.set(xapi.pool, { name_description: 'changed' });
+  assert.equal(await call('event.get_current_id'), before + 1);
+});

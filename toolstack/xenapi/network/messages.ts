@@ -26,7 +26,11 @@ export const network: Handlers = {
     });
   },
   'network.set_default_locking_mode': (args, { xapi }) => {
-    xapi.db.set(args.row('network'), { default_locking_mode: args.text('value') });
+    const row = args.row('network');
+    // What has been plugged in keeps to what was said then.
+    const attached = row.refs('VIFs').find((ref) => xapi.db.row('VIF', ref).flag('currently_attached'));
+    if (attached !== undefined) throw new Failure('VIF_IN_USE', row.ref, attached);
+    xapi.db.set(row, { default_locking_mode: args.text('value') });
   },
   'network.add_purpose': async (args, { xapi }) => {
     const [row, value] = [args.row('self'), args.text('value')];

@@ -84,4 +84,9 @@ test('roles tell what they permit', async (t) => {
   assert.ok(names.includes('vm.start') && !names.includes('vm.destroy'));
   const by = (await call('role.get_by_permission_name_label', 'VM.destroy')) as string[];
   assert.equal(by.length, 4);
+  const refs = (await call('role.get_permissions', role)) as string[];
+  assert.equal(refs.length, names.length);
+  const [start] = (await call('role.get_by_name_label', 'vm.start')) as string[];
+  assert.ok(refs.includes(start));
+  assert.ok(((await call('role.get_by_permission', start)) as string[]).includes(role));
 });

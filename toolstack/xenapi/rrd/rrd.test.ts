@@ -152,18 +152,25 @@ test('data sources of hosts and storage are recorded, asked and forgotten', asyn
   const sr = xapi.db.create('SR', { name_label: 's', type: 'file', physical_size: 1000, physical_utilisation: 10 });
   const now = Math.floor(Date.now() / 5000) * 5;
   for (const back of [10, 5, 0]) await xapi.metrics.measure(now - back);
-  for (const [name, owner, ref, source, value] of [
-    ['SR', 'sr', sr.ref, 'physical_utilisation', 10],
-    ['host', 'host', xapi.hostRef, 'running_domains', 0],
-  ] as const) {
-    const sources: { name_label: string; enabled: boolean }[] = await call(`${name}.get_data_sources`, ref);
+  const check = async (
+    [get, query, forget, record]: string[],
+    { ref, uuid }: { ref: string; uuid: string },
+    owner: 'sr' | 'host',
+    source: string,
+    value: number,
+  ): Promise<void> => {
+    const sources: { name_label: string; enabled: boolean }[] = await call(get, ref);
     assert.equal(sources.find(({ name_label }) => name_label === source)!.enabled, true);
-    assert.equal(await call(`${name}.query_data_source`, ref, source), value);
-    const series = xapi.metrics.find(owner, xapi.db.row(name, ref).uuid)!.series.get(source)!;
+    assert.equal(await call(query, ref, source), value);
+    const series = xapi.metrics.find(owner, uuid)!.series.get(source)!;
     assert.equal(series.archives[0].end, now - 5);
-    await call(`${name}.forget_data_source_archives`, ref, source);
+    await call(forget, ref, source);
     assert.deepEqual([series.archives[0].end, series.enabled], [0, false]);
-    await call(`${name}.record_data_source`, ref, source);
+    await call(record, ref, source);
     assert.equal(series.enabled, true);
-  }
+  };
+  const ofSr = ['SR.get_data_sources', 'SR.query_data_source', 'SR.forget_data_source_archives', 'SR.record_data_source']; // prettier-ignore
+  await check(ofSr, sr, 'sr', 'physical_utilisation', 10);
+  const ofHost = ['host.get_data_sources', 'host.query_data_source', 'host.forget_data_source_archives', 'host.record_data_source']; // prettier-ignore
+  await check(ofHost, xapi.host, 'host', 'running_domains', 0);
 });

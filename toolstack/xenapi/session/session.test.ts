@@ -129,3 +129,28 @@ test('a subject comes and goes with its sessions', async (t) => {
   await call('subject.remove_from_roles', subject, role);
   assert.equal(xapi.sessions.peek(session), undefined);
 });
+
+test('the directory is the list of users, and a subject can be put out', async (t) => {
+  const server = await bed(t);
+  const { xapi, call } = server;
+  const session = await userWith(server, 'vm-admin');
+  const identifier = 'local:user-vm-admin';
+  assert.deepEqual(await call('auth.get_subject_information_from_identifier', identifier), {
+    ...{ 'subject-name': 'user-vm-admin', 'subject-sid': identifier, 'subject-is-group': 'false' },
+  });
+  assert.deepEqual(await call('auth.get_group_membership', identifier), []);
+  const unknown = { code: 'SUBJECT_CANNOT_BE_RESOLVED' };
+  await assert.rejects(call('auth.get_group_membership', 'local:nobody'), unknown);
+  await assert.rejects(call('auth.get_subject_information_from_identifier', 'x'), unknown);
+  assert.ok(xapi.sessions.peek(session));
+  await call('session.logout_subject_identifier', 'local:somebody-else');
+  assert.ok(xapi.sessions.peek(session));
+  await call('session.logout_subject_identifier', identifier);
+  assert.equal(xapi.sessions.peek(session), undefined);
+  const params = ['user-vm-admin', PASSWORD];
+  const { value } = await xapi.dispatcher.call({ method: 'session.login_with_password', params }, origin());
+  const [subject] = xapi.db.table('subject').keys();
+  await call('subject.destroy', subject);
+  assert.deepEqual([xapi.db.table('subject').size, xapi.sessions.peek(value as string)], [0, undefined]);
+  await assert.rejects(xapi.dispatcher.call({ method: 'session.login_with_password', params }, origin()), { code: 'SESSION_AUTHENTICATION_FAILED' }); // prettier-ignore
+});

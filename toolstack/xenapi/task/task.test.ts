@@ -95,3 +95,11 @@ test('what is not done at once alone can be a task', async (t) => {
     params: ['VM.snapshot_with_quiesce'],
   });
 });
+
+test('what a client reports of its own work', async (t) => {
+  const { call } = await bed(t);
+  const task: string = await call('task.create', 'mine', '');
+  await call('task.set_result', task, '<value>42</value>');
+  await call('task.set_error_info', task, ['MINE', 'a']);
+  assert.deepEqual([await call('task.get_result', task), await call('task.get_error_info', task)], ['<value>42</value>', ['MINE', 'a']]); // prettier-ignore
+});
