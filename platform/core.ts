@@ -124,13 +124,15 @@ export interface Hooks {
   trace?: TraceInstruction | undefined;
   /** The words that wake service workers (box.ts). */
   bells?: Int32Array;
+  /** Copies between machine memory and the heap of the service whose call is being carried out; 0: there is none, or no such part of it. */
+  heapCopy?: (ptr: number, heap: number, length: number, out: number) => number;
 }
 
 export function instantiate(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
   clock: () => number,
-  { trace = () => {}, bells }: Hooks = {},
+  { trace = () => {}, bells, heapCopy = () => 0 }: Hooks = {},
 ): Core {
   const abort = (_message: number, _file: number, line: number, column: number): never => {
     throw new Error(`core.wasm stopped itself at ${line}:${column}`);
@@ -140,7 +142,7 @@ export function instantiate(
     Atomics.add(bells, bellOf(slot), 1);
     Atomics.notify(bells, bellOf(slot));
   };
-  const env = { memory, abort, clock_ns: clock, trace_insn: trace, service_wake: wake };
+  const env = { memory, abort, clock_ns: clock, trace_insn: trace, service_wake: wake, heap_copy: heapCopy };
   return new WebAssembly.Instance(module, { env }).exports as unknown as Core;
 }
 

@@ -94,6 +94,15 @@ class Served {
     return holds;
   }
 
+  /** For the core, in the middle of a call of this service's: between its heap and machine memory. */
+  heapCopy(ptr: number, at: number, length: number, out: number): number {
+    const heap = HEAP_AT + (at >>> 0);
+    if (heap + (length >>> 0) > this.#box.length) return 0;
+    if (out) this.#copier.to(ptr, heap, length);
+    else this.#copier.from(heap, ptr, length);
+    return 1;
+  }
+
   #copy(range: number, out: boolean): void {
     const v = this.#view;
     const at = RANGES_AT + RANGE.size * range;
@@ -109,7 +118,10 @@ class Served {
 
 function main({ module, memory, clockBase, bells: shared }: GateData): void {
   const bells = new Int32Array(shared);
-  const core = instantiate(module, memory, clockSince(clockBase), { bells });
+  let serving: Served | undefined;
+  const heapCopy = (ptr: number, heap: number, length: number, out: number): number =>
+    serving?.heapCopy(ptr, heap, length, out) ?? 0;
+  const core = instantiate(module, memory, clockSince(clockBase), { bells, heapCopy });
   const boxes = new Map<number, Served>();
   for (;;) {
     const seen = Atomics.load(bells, GATE_BELL);
@@ -125,7 +137,10 @@ function main({ module, memory, clockBase, bells: shared }: GateData): void {
       }
     }
     let busy = false;
-    for (const box of boxes.values()) busy = box.serve() || busy;
+    for (const box of boxes.values()) {
+      serving = box;
+      busy = box.serve() || busy;
+    }
     if (!busy) Atomics.wait(bells, GATE_BELL, seen);
   }
 }

@@ -73,6 +73,8 @@ export class Machine {
   clock = 0;
   /** Mailboxes whose worker was rung, in turn. */
   readonly woken: number[] = [];
+  /** The services' heap. */
+  readonly heap = new Uint8Array(0x10000);
 
   constructor(pages = 2048, flags = 0, image?: WebAssembly.Module) {
     if (!image) module ??= new WebAssembly.Module(compiled());
@@ -84,6 +86,14 @@ export class Machine {
       },
       clock_ns: () => this.clock,
       service_wake: (slot: number) => this.woken.push(slot),
+      heap_copy: (ptr: number, at: number, length: number, out: number) => {
+        at >>>= 0;
+        if (at + length > this.heap.length) return 0;
+        const machine = new Uint8Array(this.memory.buffer, ptr >>> 0, length);
+        if (out) machine.set(this.heap.subarray(at, at + length));
+        else this.heap.set(machine, at);
+        return 1;
+      },
     };
     this.x = new WebAssembly.Instance(image ?? module!, { env }).exports as unknown as Exports;
     if (this.x.host_init(pages, 4096, 1, flags, 0, 1e18) !== 0) throw new Error('host_init');

@@ -38,12 +38,39 @@ import { type_open } from './pv/page_type';
 import { xsm_check } from './xsm';
 
 // One end, opened: its address, its frame (held; none of a service's mailbox), the part of it that may be used, and whose reference is to be ended (0 = a page by its number).
-let end_ptr: usize = 0;
+export let end_ptr: usize = 0;
 let end_mfn: Mfn = 0;
-let end_from: u32 = 0;
-let end_length: u32 = 0;
+export let end_from: u32 = 0;
+export let end_length: u32 = 0;
 let end_granter: u32 = 0;
 let end_ref: u32 = 0;
+
+/** Open a granted page as an end. GNTST_*. */
+export function grant_open(d: Domain, rd: Domain, ref: u32, write: bool): i32 {
+  end_ref = ref;
+  const rc = grant_begin(rd, ref, d.domid, !write, true);
+  if (rc != GNTST_okay) return rc;
+  end_mfn = grant_mfn;
+  end_ptr = mfn_to_ptr(end_mfn);
+  end_from = grant_offset;
+  end_length = grant_length;
+  let granter: Domain | null = rd;
+  if (grant_via != NOT_TRANSITIVE) {
+    granter = domain_find(grant_via);
+    end_ref = grant_via_ref;
+  }
+  end_granter = <u32>changetype<usize>(granter);
+  // A PV domain may have made a table of it since the grant's first use began.
+  if (!write || type_open(frame(end_mfn))) return GNTST_okay;
+  close_end(end_granter, end_ref, write, end_mfn);
+  return GNTST_bad_page;
+}
+
+/** Close the end that was opened last; if it was written, `length` bytes from `offset` on. */
+export function grant_close(write: bool, offset: u32, length: u32): void {
+  if (write && length) frame_written(end_ptr + offset, length);
+  close_end(end_granter, end_ref, write, end_mfn);
+}
 
 /** Open the end at `p`: a reference of some domain, or by number a frame of the caller's own. */
 function open_end(d: Domain, p: usize, gref: bool, write: bool): i32 {
@@ -52,25 +79,7 @@ function open_end(d: Domain, p: usize, gref: bool, write: bool): i32 {
   const rd = domain_by_id(d, domid);
   if (rd == null) return GNTST_bad_domain;
   if (xsm_check(XSM_grant_copy, d, rd)) return GNTST_permission_denied;
-  if (gref) {
-    end_ref = load<u32>(p, gnttab_copy_ptr__u__ref);
-    const rc = grant_begin(rd, end_ref, d.domid, !write, true);
-    if (rc != GNTST_okay) return rc;
-    end_mfn = grant_mfn;
-    end_ptr = mfn_to_ptr(end_mfn);
-    end_from = grant_offset;
-    end_length = grant_length;
-    let granter: Domain | null = rd;
-    if (grant_via != NOT_TRANSITIVE) {
-      granter = domain_find(grant_via);
-      end_ref = grant_via_ref;
-    }
-    end_granter = <u32>changetype<usize>(granter);
-    // A PV domain may have made a table of it since the grant's first use began.
-    if (!write || type_open(frame(end_mfn))) return GNTST_okay;
-    close_end(end_granter, end_ref, write, end_mfn);
-    return GNTST_bad_page;
-  }
+  if (gref) return grant_open(d, rd, load<u32>(p, gnttab_copy_ptr__u__ref), write);
   const gmfn = load<u64>(p, gnttab_copy_ptr__u__gmfn);
   end_from = 0;
   end_length = PAGE_SIZE;

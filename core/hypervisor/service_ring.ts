@@ -6,6 +6,7 @@ import {
   EFAULT,
   EINVAL,
   ENOSYS,
+  SERVICEOP_copy,
   SERVICEOP_ring_put,
   SERVICEOP_ring_take,
   service_journal__answer_size,
@@ -40,6 +41,7 @@ import { evtchn_send } from './event_channel';
 import { access_gpa, copy_from_guest, copy_to_guest } from './guest_access';
 import { hypercall_continue } from './hypercall';
 import { p2m_frame, p2m_writable } from './p2m';
+import { do_service_copy } from './service_copy';
 import { Vcpu, vcpu_arg } from './vcpu';
 
 /** public/io/ring.h: the words before the entries. */
@@ -54,6 +56,9 @@ const ENTRY_MAX: u32 = 256;
 /** Requests or answers in one element, and elements before the hypercall gives way. */
 const LIST_MAX: u32 = 512;
 const BATCH: u32 = 16;
+
+/** service_ring_take.quiet. */
+const QUIET_IF_TAKEN: u32 = 2;
 
 /** In the vCPU's argument area: the element, the journal's head, one slot with its entry. */
 const JOURNAL: usize = 64;
@@ -73,6 +78,7 @@ let j_stride: u32 = 0;
 
 export function do_service_op(d: Domain, v: Vcpu, cmd: u32, uop: u64, count: u32): i64 {
   const op = cmd & 0xff;
+  if (op == SERVICEOP_copy) return do_service_copy(d, v, cmd, uop, count);
   const size: u32 = op == SERVICEOP_ring_take ? sizeof_service_ring_take : sizeof_service_ring_put;
   if (op != SERVICEOP_ring_take && op != SERVICEOP_ring_put) return -ENOSYS;
   const a = vcpu_arg(v);
@@ -169,7 +175,8 @@ function ring_take(d: Domain, a: usize): i32 {
       n++;
       cons++;
     }
-    if (cons != prod || rc || load<u32>(a, service_ring_take__quiet) != 0) break;
+    const quiet = load<u32>(a, service_ring_take__quiet);
+    if (cons != prod || rc || quiet == 1 || (quiet == QUIET_IF_TAKEN && n > 0)) break;
     // Nothing is left: ask for an event with the next one, and look once more, since it may have come before the front end could see that.
     atomic.store<u32>(prod_word + <usize>REQ_EVENT, cons + 1);
     prod = atomic.load<u32>(prod_word);

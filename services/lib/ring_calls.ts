@@ -1,12 +1,10 @@
 // What a service worker does with front ends, in batches of calls: take what is new in rings, copy granted bytes, put answers.
-// docs/design/services.md; the structures are spec/abi/structs/service.ts and gnttab_copy.
-import { DOMID_SELF, GNTCOPY_dest_gref, GNTCOPY_source_gref, GNTST_okay } from '../../spec/abi/constants.ts';
+// docs/design/services.md; the structures are spec/abi/structs/service.ts.
 import { GRANT_TABLE, GRANT_TABLE_OP_NR } from '../../spec/abi/grant_table.ts';
 import type { SubOps } from '../../spec/abi/op.ts';
 import { SERVICE, SERVICE_OP_NR } from '../../spec/abi/service.ts';
-import { grantTable } from '../../spec/abi/structs/grant_table.ts';
 import { service } from '../../spec/abi/structs/service.ts';
-import { CALL, OP, RANGE, WINDOW, WINDOW_SIZE, type Box } from '../../platform/box.ts';
+import { OP, WINDOW, type Box } from '../../platform/box.ts';
 
 /** Not by the table of all hypercalls: a service's worker is to load little. */
 const operation = (nr: number, { ops }: SubOps, name: string): { nr: number; cmd: number } => {
@@ -15,11 +13,11 @@ const operation = (nr: number, { ops }: SubOps, name: string): { nr: number; cmd
 const TAKE = operation(SERVICE_OP_NR, SERVICE, 'SERVICEOP_ring_take');
 const PUT = operation(SERVICE_OP_NR, SERVICE, 'SERVICEOP_ring_put');
 const COPY = operation(GRANT_TABLE_OP_NR, GRANT_TABLE, 'GNTTABOP_copy');
+const PARTS = operation(SERVICE_OP_NR, SERVICE, 'SERVICEOP_copy');
 export const OPERATIONS = { take: TAKE, put: PUT, copy: COPY } as const;
 
-/** The heap's beginning stands for the window's: structures and lists. Behind it, the window takes the bytes of copies. */
+/** The heap's beginning stands for the window's: structures and lists. What is copied lies behind it. */
 export const ARGUMENTS = 0x10000;
-const PAYLOAD = WINDOW_SIZE - ARGUMENTS;
 const PAGE = 4096;
 
 const align8 = (n: number): number => (n + 7) & ~7;
@@ -52,20 +50,25 @@ export interface TakeResult {
   status: number;
 }
 
-/** Bytes between a front end's granted page and the heap. */
-export interface Copy {
-  domid: number;
+/** Parts of a front end's granted pages. */
+export interface GrantedPart {
   gref: number;
   offset: number;
   length: number;
+}
+
+/** Bytes between such parts and a stretch of the heap, in which they lie one behind the other. */
+export interface Copy {
+  domid: number;
+  parts: readonly GrantedPart[];
   heap: number;
   toGuest: boolean;
 }
 
 const take = service.service_ring_take;
 const put = service.service_ring_put;
-const copyStruct = grantTable.gnttab_copy;
-const end = grantTable.gnttab_copy_ptr;
+const copyStruct = service.service_copy;
+const part = service.service_part;
 
 /** Answers for a ring: `write` writes the i-th one's bytes at an offset of `view`. */
 export interface Answers {
@@ -74,8 +77,11 @@ export interface Answers {
   write: (i: number, at: number) => void;
 }
 
-/** Of the arguments: events and what is taken lie before it, what is put from it on. */
-const PUTS_AT = 0x8000;
+/** service_ring_take.quiet. */
+const QUIET_IF_TAKEN = 2;
+/** Of the arguments: events and what is taken lie before them, what is put from the one on, copies and their parts from the other. */
+const PUTS_AT = 0x6000;
+const COPIES_AT = 0xa000;
 
 export class RingCalls {
   readonly box: Box;
@@ -100,20 +106,33 @@ export class RingCalls {
   static fitTogether(answers: readonly Answers[]): boolean {
     const size = (sum: number, { ring, slots }: Answers): number =>
       sum + align8(put.size) + slots.length * strideOf(ring.answerSize);
-    return answers.reduce(size, 0) <= ARGUMENTS - PUTS_AT;
+    return answers.reduce(size, 0) <= COPIES_AT - PUTS_AT;
   }
 
-  /** Puts `answers`, then takes up to `max` requests of each ring (`most`: of the i-th one fewer), and the pending ports. Bounded by fitTogether and ringsAtOnce. */
+  /** Whether they fit into one batch. */
+  static copiesFit(copies: readonly Copy[]): boolean {
+    let size = copies.length * copyStruct.size;
+    for (const { parts } of copies) size += parts.length * part.size;
+    return size <= ARGUMENTS - COPIES_AT;
+  }
+
+  /**
+   * Carries out `copies`, then puts `answers`, then takes up to `max` requests of each ring (`most`: of the i-th one fewer), and the pending ports, all in one batch.
+   * If a copy fails nothing is put or taken: `failed` has their indices. Bounded by copiesFit, fitTogether and ringsAtOnce. Of a ring of which something was
+   * taken no event is asked for: the caller looks again.
+   */
   take(
     rings: readonly RingAt[],
     max: number,
     answers: readonly Answers[] = [],
     most?: (i: number) => number,
-  ): { ports: number[]; taken: TakeResult[] } {
+    copies: readonly Copy[] = [],
+  ): { ports: number[]; taken: TakeResult[]; failed: number[] } {
     const { box, view } = this;
+    const stop = copies.length > 0 ? this.#addCopies(copies) : -1;
     let at = PUTS_AT;
     for (const each of answers) at = this.#put(at, each);
-    if (at > ARGUMENTS) throw new RangeError('too many answers at once');
+    if (at > COPIES_AT) throw new RangeError('too many answers at once');
     if (at > PUTS_AT) box.copy(PUTS_AT, PUTS_AT, at - PUTS_AT, false);
     const { offsets } = take;
     const lists: number[] = [];
@@ -123,7 +142,9 @@ export class RingCalls {
       this.#u64(at + offsets.journal, ring.journal);
       this.#u64(at + offsets.list, WINDOW + list);
       view.setUint32(at + offsets.max, most ? Math.min(max, most(i)) : max, true);
-      view.setUint32(at + offsets.quiet, 0, true);
+      view.setUint32(at + offsets.quiet, QUIET_IF_TAKEN, true);
+      // Nothing was taken, should the batch end before.
+      view.setUint32(at + offsets.taken, 0, true);
       lists.push(list);
       list += max * strideOf(ring.entrySize);
     });
@@ -135,6 +156,7 @@ export class RingCalls {
       box.add(OP.hypercall, 0, TAKE.nr, TAKE.cmd, WINDOW + PAGE, rings.length);
     }
     box.go();
+    if (stop >= 0 && box.result(stop) !== 0) return { ports: [], taken: [], failed: this.#failed(copies.length) };
     const ports = Array.from({ length: box.result(events) }, (_, i) => view.getUint32(4 * i, true));
     const taken = rings.map((ring, i): TakeResult => {
       const at = PAGE + i * take.size;
@@ -150,12 +172,12 @@ export class RingCalls {
       const status = view.getInt32(at + offsets.status, true);
       return { requests, more: view.getUint32(at + offsets.more, true) !== 0, status };
     });
-    return { ports, taken };
+    return { ports, taken, failed: [] };
   }
 
   /** Answers that fit one `put`. */
   static answersAtOnce(answerSize: number): number {
-    return Math.min(512, Math.floor((ARGUMENTS - PUTS_AT - align8(put.size)) / strideOf(answerSize)));
+    return Math.min(512, Math.floor((COPIES_AT - PUTS_AT - align8(put.size)) / strideOf(answerSize)));
   }
 
   /** Puts answers into a ring. A negative errno if the ring is to be given up. */
@@ -185,95 +207,50 @@ export class RingCalls {
     return list;
   }
 
-  /** Carries out copies; calls `failed` with the index of each that cannot be. */
-  copy(copies: readonly Copy[], failed: (i: number) => void): void {
+  /** Carries out copies; gives the indices of those that cannot be. */
+  copy(copies: readonly Copy[]): number[] {
+    const failed: number[] = [];
+    for (let first = 0, next = 0; first < copies.length; first = next) {
+      for (next = first + 1; next < copies.length && RingCalls.copiesFit(copies.slice(first, next + 1)); next++);
+      const list = copies.slice(first, next);
+      const stop = this.#addCopies(list);
+      this.box.go();
+      if (this.box.result(stop) !== 0) for (const i of this.#failed(list.length)) failed.push(first + i);
+    }
+    return failed;
+  }
+
+  /** Adds them to the batch, which goes on behind them only if all were done; the number of the call that says so. */
+  #addCopies(copies: readonly Copy[]): number {
     const { box, view } = this;
-    const { size, offsets } = copyStruct;
-    for (let next = 0; next < copies.length; ) {
-      const owners: number[] = [];
-      do {
-        if (owners.length > 0) box.step();
-        next = this.#copies(copies, next, owners);
-      } while (next < copies.length && this.#roomFor(owners.length));
-      box.go();
-      let last = -1;
-      for (let s = 0; s < owners.length; s++) {
-        if (view.getInt16(s * size + offsets.status, true) === GNTST_okay || owners[s] === last) continue;
-        last = owners[s]!;
-        failed(last);
+    const { offsets, size } = copyStruct;
+    let list = COPIES_AT + copies.length * size;
+    copies.forEach(({ domid, parts, heap, toGuest }, i) => {
+      const at = COPIES_AT + i * size;
+      this.#u64(at + offsets.list, WINDOW + list);
+      view.setUint32(at + offsets.heap, heap, true);
+      view.setUint32(at + offsets.count, parts.length, true);
+      view.setUint16(at + offsets.domid, domid, true);
+      view.setUint16(at + offsets.out, toGuest ? 1 : 0, true);
+      view.setInt32(at + offsets.status, -1, true);
+      for (const { gref, offset, length } of parts) {
+        view.setUint32(list, gref, true);
+        view.setUint32(list + part.offsets.offset, offset | (length << 16), true);
+        list += part.size;
       }
-    }
+    });
+    if (list > ARGUMENTS) throw new RangeError('too many copies at once');
+    box.copy(COPIES_AT, COPIES_AT, list - COPIES_AT, false);
+    box.add(OP.hypercall, 0, PARTS.nr, PARTS.cmd, WINDOW + COPIES_AT, copies.length);
+    return box.add(OP.unless, copies.length, COPIES_AT + offsets.status, size);
   }
 
-  /** Whether a batch with so many structures takes more copies; two structures and ranges are what one may need. */
-  #roomFor(structs: number): boolean {
-    const { box } = this;
-    return (structs + 2) * copyStruct.size <= ARGUMENTS && box.calls < CALL.max && box.ranges + 5 <= RANGE.max;
-  }
-
-  /** As many from the `first` on as the window takes, as a step of the batch; gives the next one's index. Their structures lie behind those of `owners`. */
-  #copies(copies: readonly Copy[], first: number, owners: number[]): number {
-    const { box } = this;
-    const { size } = copyStruct;
-    const from = owners.length;
-    let [window, i] = [ARGUMENTS, first];
-    for (; i < copies.length; i++) {
-      const c = copies[i]!;
-      const before = i > first ? copies[i - 1] : undefined;
-      // What lies together in the heap stays together: one range for all of it.
-      const follows = before && before.heap + before.length === c.heap && before.toGuest === c.toGuest;
-      if (!follows) window = align8(window);
-      // A part of a page of the window at a time: one struct, or two.
-      const room = window + c.length <= ARGUMENTS + PAYLOAD && (owners.length + 2) * size <= ARGUMENTS;
-      if (!room || box.ranges + 4 > RANGE.max) break;
-      this.#range(c, window, follows === true);
-      for (let done = 0; done < c.length; ) {
-        const n = Math.min(c.length - done, PAGE - ((window + done) % PAGE));
-        this.#struct(owners.length, c, done, n, window + done);
-        owners.push(i);
-        done += n;
-      }
-      window += c.length;
-    }
-    this.#flushRange();
-    const [at, length] = [from * size, (owners.length - from) * size];
-    box.copy(at, 0, length, false);
-    box.add(OP.hypercall, 0, COPY.nr, COPY.cmd, WINDOW, owners.length - from);
-    box.copy(at, 0, length, true);
-    return i;
-  }
-
-  #open: { heap: number; window: number; length: number; out: boolean } | undefined;
-
-  #range(c: Copy, window: number, follows: boolean): void {
-    if (follows && this.#open) {
-      this.#open.length += c.length;
-      return;
-    }
-    this.#flushRange();
-    this.#open = { heap: c.heap, window, length: c.length, out: !c.toGuest };
-  }
-
-  #flushRange(): void {
-    const r = this.#open;
-    if (r) this.box.copy(r.heap, r.window, r.length, r.out);
-    this.#open = undefined;
-  }
-
-  #struct(index: number, c: Copy, done: number, length: number, window: number): void {
-    const at = index * copyStruct.size;
-    const { view } = this;
-    const { offsets } = copyStruct;
-    const guest = at + (c.toGuest ? offsets.dest : offsets.source);
-    const own = at + (c.toGuest ? offsets.source : offsets.dest);
-    this.#u64(guest + end.offsets.u, c.gref);
-    view.setUint16(guest + end.offsets.domid, c.domid, true);
-    view.setUint16(guest + end.offsets.offset, c.offset + done, true);
-    this.#u64(own + end.offsets.u, Math.floor((WINDOW + window) / PAGE));
-    view.setUint16(own + end.offsets.domid, DOMID_SELF, true);
-    view.setUint16(own + end.offsets.offset, window % PAGE, true);
-    view.setUint16(at + offsets.len, length, true);
-    view.setUint16(at + offsets.flags, c.toGuest ? GNTCOPY_dest_gref : GNTCOPY_source_gref, true);
-    view.setInt16(at + offsets.status, -1, true);
+  /** Of the copies of the last batch. */
+  #failed(count: number): number[] {
+    const { box, view } = this;
+    const { offsets, size } = copyStruct;
+    box.copy(COPIES_AT, COPIES_AT, count * size, true);
+    box.go();
+    return Array.from({ length: count }, (_, i) => i).filter((i) => view.getInt32(COPIES_AT + i * size + offsets.status, true) !== 0); // prettier-ignore
   }
 }

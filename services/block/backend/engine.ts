@@ -15,7 +15,7 @@ import {
 } from '../../lib/ring_calls.ts';
 import { ABI_64, readSegments, SEGMENT_SIZE, writeAnswer } from '../protocol/blkif.ts';
 import { Device, reads, writes, type Carrier } from './device.ts';
-import { EOPNOTSUPP, ERROR, OKAY, Ring, type Pending, type RingDescription } from './ring.ts';
+import { EOPNOTSUPP, ERROR, OKAY, Ring, type Answer, type Pending, type RingDescription } from './ring.ts';
 
 /** Requests taken of a ring at a time; so many entries has a ring of two pages. */
 const TAKE = 64;
@@ -26,11 +26,13 @@ const PAGE = 4096;
  * What devices begin in one turn of the loop, in bytes; each request counts for so many more. Those that had something to do lately share the turn (a deficit
  * round robin), so that one with giant requests, or with many that cannot be, does not keep the others waiting.
  */
-const TURN_ALONE = 4 << 20;
+const TURN_ALONE = 512 << 10;
 const TURN_SHARED = 1 << 20;
 const LEAST_SHARE = 32 << 10;
 const REQUEST_COST = 4096;
 const LATELY = 16;
+/** Half of what waits is begun in a turn, or so much: what is answered first gives the front end something to do while the rest is worked on. */
+const LEAST_BEGUN = 8;
 
 /** Answers to be put in one batch with what is taken: rings of so many. */
 const MOST_PARTS = 32;
@@ -39,6 +41,16 @@ const MOST_PARTS = 32;
 interface Part extends Answers {
   of: Ring;
 }
+
+/** A request that has been read, and the answer that says so. */
+interface Read {
+  pending: Pending;
+  answer: Answer;
+}
+
+const copyOf = ({ ring, segments, heap }: Pending, toGuest: boolean): Copy => ({
+  ...{ domid: ring.description.domid, parts: segments, heap, toGuest },
+});
 
 export interface EngineEvents {
   /** The ring is given up: its front end broke the protocol. */
@@ -112,15 +124,20 @@ export class Engine implements Carrier {
 
   /** Gives answers that are ready, takes what is new in all rings, and begins it as far as there is room. */
   work(): void {
-    let answers = this.#answers();
+    this.#work([]);
+  }
+
+  /** The same, with bytes that have been read for requests which are answered now. */
+  #work(read: readonly Read[]): void {
+    let { answers, copies } = this.#answers(read);
     this.#left = false;
     const rings = [...this.rings.values()].filter((ring) => this.#open(ring));
     const n = RingCalls.ringsAtOnce(ABI_64.entry, TAKE);
     // Pending ports are cleared even if no ring is served just now.
     for (let i = 0; i === 0 || i < rings.length; i += n) {
-      const more = this.#takeFrom(rings.slice(i, i + n), answers);
+      const more = this.#takeFrom(rings.slice(i, i + n), answers, copies);
       this.#left ||= more;
-      answers = [];
+      answers = copies = [];
     }
     this.#begin();
   }
@@ -147,10 +164,15 @@ export class Engine implements Carrier {
     return false;
   }
 
-  #takeFrom(rings: readonly Ring[], answers: readonly Part[]): boolean {
+  #takeFrom(rings: readonly Ring[], answers: readonly Part[], read: readonly Read[]): boolean {
     const places = rings.map((ring) => ring.description.at);
     const most = (i: number): number => (rings[i]!.device.limiter ? TAKE_LIMITED : TAKE);
-    const { taken } = this.#calls.take(places, TAKE, answers, most);
+    const copies = read.map(({ pending }) => copyOf(pending, true));
+    const { taken, failed } = this.#calls.take(places, TAKE, answers, most, copies);
+    if (failed.length > 0) {
+      for (const i of failed) read[i]!.answer.status = ERROR;
+      return this.#takeFrom(rings, answers, []);
+    }
     for (const { of, slots } of answers) of.settled(slots.length);
     const fresh: Pending[] = [];
     let more = false;
@@ -160,6 +182,8 @@ export class Engine implements Carrier {
       if (result.status !== 0) this.#break(ring, result.status);
       else if (result.more) more = true;
     });
+    // Their front ends have not been asked to tell of more.
+    if (fresh.length > 0) this.#soon();
     this.#accept(fresh);
     return more;
   }
@@ -218,7 +242,8 @@ export class Engine implements Carrier {
     const { waiting } = device;
     device.credit += share;
     let [count, room] = [0, true];
-    for (; count < waiting.length; count++) {
+    const most = Math.max(LEAST_BEGUN, waiting.length >> 1);
+    for (; count < waiting.length && count < most; count++) {
       const cost = REQUEST_COST + this.#need(waiting[count]!);
       if (cost > device.credit) break;
       room = this.#room(waiting[count]!);
@@ -230,7 +255,7 @@ export class Engine implements Carrier {
     this.#waiting.delete(device);
     if (waiting.length > 0) this.#waiting.add(device);
     else device.credit = 0;
-    if (!room) device.credit = Math.min(device.credit, share);
+    if (!room || count === most) device.credit = Math.min(device.credit, share);
     return room;
   }
 
@@ -300,20 +325,12 @@ export class Engine implements Carrier {
   }
 
   #fetchSegments(indirect: readonly Pending[], bad: Set<Pending>): void {
-    const copies: Copy[] = [];
-    const owners: Pending[] = [];
-    for (const pending of indirect) {
-      const { request, ring } = pending;
-      if (request.op !== 'indirect') continue;
-      const bytes = request.count * SEGMENT_SIZE;
-      request.grefs.forEach((gref, i) => {
-        const length = Math.min(PAGE, bytes - i * PAGE);
-        const heap = pending.heap + i * PAGE;
-        copies.push({ domid: ring.description.domid, gref, offset: 0, length, heap, toGuest: false });
-        owners.push(pending);
-      });
-    }
-    this.#calls.copy(copies, (i) => bad.add(owners[i]!));
+    const copies = indirect.map(({ request, ring, heap }): Copy => {
+      const [bytes, grefs] = request.op === 'indirect' ? [request.count * SEGMENT_SIZE, request.grefs] : [0, []];
+      const parts = grefs.map((gref, i) => ({ gref, offset: 0, length: Math.min(PAGE, bytes - i * PAGE) }));
+      return { domid: ring.description.domid, parts, heap, toGuest: false };
+    });
+    for (const i of this.#calls.copy(copies)) bad.add(indirect[i]!);
     for (const pending of indirect) {
       if (pending.request.op !== 'indirect' || bad.has(pending)) continue;
       const segments = readSegments(this.#calls.view, pending.heap, pending.request.count);
@@ -332,19 +349,8 @@ export class Engine implements Carrier {
 
   /** The bytes of requests, between their segments and the heap; gives those of which some could not be copied. */
   #copy(list: readonly Pending[], toGuest: boolean): Set<Pending> {
-    const failed = new Set<Pending>();
-    const copies: Copy[] = [];
-    const owners: Pending[] = [];
-    for (const pending of list) {
-      let { heap } = pending;
-      for (const { gref, offset, length } of pending.segments) {
-        copies.push({ domid: pending.ring.description.domid, gref, offset, length, heap, toGuest });
-        owners.push(pending);
-        heap += length;
-      }
-    }
-    if (copies.length > 0) this.#calls.copy(copies, (i) => failed.add(owners[i]!));
-    return failed;
+    if (list.length === 0) return new Set();
+    return new Set(this.#calls.copy(list.map((pending) => copyOf(pending, toGuest))).map((i) => list[i]!));
   }
 
   bytes(pending: Pending): Uint8Array {
@@ -369,34 +375,37 @@ export class Engine implements Carrier {
     this.#due = false;
     const ended = this.#ended;
     this.#ended = [];
-    const read: Pending[] = [];
-    for (const { pending, status } of ended) if (status === OKAY && reads(pending)) read.push(pending);
-    const failed = this.#copy(read, true);
+    const read: Read[] = [];
     for (const { pending, status } of ended) {
-      if (pending.heap >= 0) {
-        this.#heap.give(pending.heap, pending.length);
-        pending.ring.device.held -= pending.length;
-      }
-      pending.ring.answer(pending, failed.has(pending) ? ERROR : status);
+      const answer = pending.ring.answer(pending, status);
       this.#answering.add(pending.ring);
+      if (status === OKAY && reads(pending)) read.push({ pending, answer });
+      if (pending.heap < 0) continue;
+      // Nothing takes its place before the batch that copies it.
+      this.#heap.give(pending.heap, pending.length);
+      pending.ring.device.held -= pending.length;
     }
-    this.work();
+    this.#work(read);
   }
 
-  /** What is to be put next, of all rings; more than fits into one batch is put at once. */
-  #answers(): Part[] {
+  /** What is to be put next, of all rings, and copied before it; what is more than fits into one batch is done at once. */
+  #answers(read: readonly Read[]): { answers: readonly Part[]; copies: readonly Read[] } {
     const parts: Part[] = [];
     for (const ring of this.#answering) {
       const most = RingCalls.answersAtOnce(ring.description.at.answerSize);
       while (ring.answers.length > 0) parts.push(this.#part(ring, ring.answers.splice(0, most)));
     }
     this.#answering.clear();
-    if (parts.length <= MOST_PARTS && RingCalls.fitTogether(parts)) return parts;
+    const fit = parts.length <= MOST_PARTS && RingCalls.fitTogether(parts);
+    if (fit && RingCalls.copiesFit(read.map(({ pending }) => copyOf(pending, true)))) return { answers: parts, copies: read }; // prettier-ignore
+    const failed = this.#copy(read.map(({ pending }) => pending), true); // prettier-ignore
+    for (const { pending, answer } of read) if (failed.has(pending)) answer.status = ERROR;
+    if (fit) return { answers: parts, copies: [] };
     for (const { ring, slots, write, of } of parts) {
       this.#calls.put(ring, slots, write);
       of.settled(slots.length);
     }
-    return [];
+    return { answers: [], copies: [] };
   }
 
   #part(ring: Ring, answers: typeof ring.answers): Part {

@@ -26,11 +26,18 @@ export interface Pending {
   segments: readonly Segment[];
 }
 
+export interface Answer {
+  slot: number;
+  id: bigint;
+  code: number;
+  status: number;
+}
+
 export class Ring {
   readonly description: RingDescription;
   readonly device: Device;
   /** Answers that are ready. */
-  readonly answers: { slot: number; id: bigint; code: number; status: number }[] = [];
+  readonly answers: Answer[] = [];
   /** Requests taken and not answered. */
   inFlight = 0;
   /** There are more requests in the ring than there was room for. */
@@ -51,9 +58,11 @@ export class Ring {
     return { ring: this, slot, request, heap: -1, length: 0, segments: [] };
   }
 
-  answer(pending: Pending, status: number): void {
+  answer(pending: Pending, status: number): Answer {
     const { id, code } = pending.request;
-    this.answers.push({ slot: pending.slot, id, code, status });
+    const answer = { slot: pending.slot, id, code, status };
+    this.answers.push(answer);
+    return answer;
   }
 
   /** Answers have been put. */

@@ -1,5 +1,5 @@
 /** Xenolith's own: rings that the hypervisor works on for a service domain, and the journal of what was taken from one (docs/design/services.md). */
-import { evtchn_port_t, i32, structs, u32, u64 } from '../layout.ts';
+import { domid_t, evtchn_port_t, i32, structs, u16, u32, u64 } from '../layout.ts';
 
 export const service = structs({
   /** The journal's head. Behind it a slot for each entry: service_slot and the entry's bytes, rounded up to 8. */
@@ -36,7 +36,10 @@ export const service = structs({
     more: u32,
     /** Out: 0 or a negative errno. -EBADMSG: the front end's index cannot be. */
     status: i32,
-    /** Not 0: no event is asked for with the next request, since the caller looks again anyhow. */
+    /**
+     * 0: an event is asked for with the next request. 1: none, since the caller looks again anyhow. 2: none if something was taken, since the caller looks again
+     * when it has answered that.
+     */
     quiet: u32,
     reserved: u32,
   },
@@ -46,5 +49,25 @@ export const service = structs({
     list: u64,
     count: u32,
     status: i32,
+  },
+  /** A stretch of the service's heap, and parts of a front end's granted pages. */
+  service_copy: {
+    /** service_part, one behind the other. */
+    list: u64,
+    /** The first part's bytes in the heap; each one's lie behind those of the one before. */
+    heap: u32,
+    count: u32,
+    domid: domid_t,
+    /** 0: into the heap; 1: into the granted pages. */
+    out: u16,
+    /** Out: 0 or a negative errno, and the parts that were copied before. -EINVAL: a part that cannot be; -EACCES: one that is not granted so; -EFAULT: no such stretch of the heap. */
+    status: i32,
+    done: u32,
+    reserved: u32,
+  },
+  service_part: {
+    gref: u32,
+    offset: u16,
+    length: u16,
   },
 });
