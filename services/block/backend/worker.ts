@@ -23,7 +23,7 @@ function main(data: BoxData): void {
   };
   const opened = async (device: Device, { path, format, readonly, within }: ImageOptions): Promise<Device> => {
     const backing = within === undefined ? 'follow' : { within };
-    const image = await open_image(path, { format, readonly, backing });
+    const image = await open_image(path, { format, readonly, backing, here: true });
     try {
       device.resume(image);
       return device;

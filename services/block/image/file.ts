@@ -8,12 +8,15 @@ import {
   openSync,
   readFileSync,
   readv,
+  readvSync,
   writev,
+  writevSync,
   type Stats,
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fill_zero, ImageError, slice, total, type ImageErrorKind } from './image.ts';
 import { MemoryJournal, type Journal } from './journal.ts';
+import { Promptness } from './prompt.ts';
 
 /** What the formats need of it. Tests have one in memory that notes what was written. */
 export interface BlockFile {
@@ -95,10 +98,12 @@ export class HostFile implements BlockFile {
   readonly isDevice: boolean;
   size: number;
   #canPunch = native !== undefined;
+  readonly #prompt: Promptness | undefined;
 
-  /** `create`: the file is made, and must not be there. */
-  constructor(path: string, options: { readonly: boolean; create?: boolean }) {
+  /** `create`: the file is made, and must not be there. `here`: who calls has a thread of his own, and may be kept waiting for what is mostly there at once. */
+  constructor(path: string, options: { readonly: boolean; create?: boolean; here?: boolean }) {
     this.path = path;
+    if (options.here) this.#prompt = new Promptness();
     // O_NONBLOCK: a pipe without a writer must not hold up everybody. Files and block devices do not know it.
     const access = options.readonly ? constants.O_RDONLY : constants.O_RDWR;
     const create = options.create ? constants.O_CREAT | constants.O_EXCL : 0;
@@ -123,7 +128,9 @@ export class HostFile implements BlockFile {
     const length = total(buffers);
     for (let done = 0; done < length; ) {
       const rest = part(buffers, done, length);
-      const n = await this.#call('reading', (cb) => readv(this.fd, rest, at + done, cb));
+      const n = this.#prompt?.here
+        ? this.#here('reading', rest, () => readvSync(this.fd, rest, at + done))
+        : await this.#call('reading', (cb) => readv(this.fd, rest, at + done, cb));
       if (n === 0) return fill_zero(slice(buffers, done, length - done)); // the end of the file
       done += n;
     }
@@ -134,7 +141,9 @@ export class HostFile implements BlockFile {
     for (let done = 0; done < length; ) {
       const rest = part(buffers, done, length);
       // Less than asked for was written: the next attempt says why.
-      done += await this.#call('writing', (cb) => writev(this.fd, rest, at + done, cb));
+      done += this.#prompt?.here
+        ? this.#here('writing', rest, () => writevSync(this.fd, rest, at + done))
+        : await this.#call('writing', (cb) => writev(this.fd, rest, at + done, cb));
     }
     if (at + length > this.size) this.size = at + length;
   }
@@ -167,6 +176,17 @@ export class HostFile implements BlockFile {
 
   journal(): Journal | undefined {
     return MemoryJournal.of(this.stat);
+  }
+
+  #here(doing: string, buffers: readonly Uint8Array[], call: () => number): number {
+    const begun = performance.now();
+    try {
+      return call();
+    } catch (error) {
+      throw image_error(error, this.path, doing);
+    } finally {
+      this.#prompt!.took(performance.now() - begun, total(buffers));
+    }
   }
 
   #call(doing: string, start: (done: (error: Error | null, n: number) => void) => void): Promise<number> {

@@ -102,7 +102,10 @@ class LockedFile extends HostFile {
 }
 
 /** Opens an image's file for reading or writing, with its lock. */
-export async function open_locked(path: string, options: { readonly: boolean; lock: boolean }): Promise<HostFile> {
+export async function open_locked(
+  path: string,
+  options: { readonly: boolean; lock: boolean; here?: boolean },
+): Promise<HostFile> {
   const file = new LockedFile(path, options);
   try {
     if (options.lock) file.release = await lock_image(file, !options.readonly);

@@ -25,6 +25,8 @@ export interface OpenOptions {
    * `within`: what is behind it has to be a file in that folder, not a link out of it
    */
   backing?: 'follow' | 'none' | { within: string };
+  /** What the system has in its page cache is read and written on the caller's thread, which waits for it (prompt.ts). */
+  here?: boolean;
 }
 
 /** Images behind each other. */
@@ -32,7 +34,7 @@ const MOST_BEHIND = 64;
 
 /** Opens an image with all that is behind it; throws ImageError. */
 export function open_image(path: string, options: OpenOptions = {}): Promise<DiskImage> {
-  return openChain(path, { readonly: false, lock: true, backing: 'follow', ...options }, []);
+  return openChain(path, { readonly: false, lock: true, backing: 'follow', here: false, ...options }, []);
 }
 
 type Full = Required<Omit<OpenOptions, 'format'>> & Pick<OpenOptions, 'format'>;
