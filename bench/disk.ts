@@ -1,5 +1,6 @@
 // A disk's speed inside a guest, under Xenolith and under QEMU's TCG in turn: the same kernel, program and image file; virtio-blk there, xen-blkfront here.
-// Prints medians in MiB/s and their ratios. `--image` gives the format (raw, qcow2, vhd; QEMU calls the last vpc).
+// Prints medians in MiB/s and their ratios, and on stderr what each of our threads takes for a request. `--quick`: Xenolith alone; `--profile FOLDER`: once, with where the guest's
+// time goes.
 import '../bin/parent.cjs';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -36,6 +37,8 @@ async function main(): Promise<void> {
       rounds: { type: 'string', default: '3' },
       seconds: { type: 'string', default: '3' },
       size: { type: 'string', default: '256' },
+      quick: { type: 'boolean', default: false },
+      profile: { type: 'string' },
     },
   });
   await need('qemu-system-x86', 'gcc', 'libc6-dev');
@@ -49,7 +52,7 @@ async function main(): Promise<void> {
   const guest = `rdinit=${DISK_BENCH_INIT} seconds=${values.seconds} quiet`;
   const ours = [
     ...[...V8_FLAGS, join(import.meta.dirname, 'lib', 'disk_guest.ts'), image.kernel, initrd, disk],
-    ...[`console=hvc0 ${guest} disk=/dev/xvda`, String(MEMORY_MIB)],
+    ...[`console=hvc0 ${guest} disk=/dev/xvda`, String(MEMORY_MIB), ...(values.profile ? [values.profile] : [])],
   ];
   const theirs = [
     ...['-M', 'microvm', '-accel', 'tcg', '-cpu', 'max', '-m', String(MEMORY_MIB), '-nographic', '-no-reboot'],
@@ -57,18 +60,21 @@ async function main(): Promise<void> {
     ...['-drive', `file=${disk},if=none,id=d,format=raw,cache=writeback`, '-device', 'virtio-blk-device,drive=d'],
     ...['-append', `console=ttyS0 tsc_early_khz=${tscKhz()} tsc=reliable ${guest} disk=/dev/vda`],
   ];
+  const alone = values.quick || values.profile !== undefined;
+  const rounds = values.profile === undefined ? Number(values.rounds) : 1;
   const results: { xenolith: Figures; qemu: Figures }[] = [];
   try {
-    for (let round = 1; round <= Number(values.rounds); round++) {
+    for (let round = 1; round <= rounds; round++) {
       const xenolith = await measured(process.execPath, ours);
-      const qemu = await measured('qemu-system-x86_64', theirs);
+      const qemu = alone ? new Map<string, number>() : await measured('qemu-system-x86_64', theirs);
       results.push({ xenolith, qemu });
-      const line = KINDS.map((kind) => `${kind} ${xenolith.get(kind)} / ${qemu.get(kind)}`).join(', ');
+      const line = KINDS.map((kind) => `${kind} ${xenolith.get(kind)} / ${qemu.get(kind) ?? '-'}`).join(', ');
       console.error(`round ${round}: ${line}`);
     }
   } finally {
     rmSync(folder, { recursive: true });
   }
+  if (alone) return;
   console.log(`MiB/s, medians of ${results.length}: Xenolith, QEMU TCG, ratio`);
   for (const kind of KINDS) {
     const [x, q] = [results.map((r) => r.xenolith.get(kind)!), results.map((r) => r.qemu.get(kind)!)];

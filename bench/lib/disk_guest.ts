@@ -1,13 +1,16 @@
-// A guest with a disk under Xenolith, its console on stdout. Arguments: kernel, initrd, image, command line, memory in MiB.
+// A guest with a disk under Xenolith, its console on stdout. Arguments: kernel, initrd, image, command line, memory in MiB, and a folder for a profile of the
+// guest, if there is to be one.
 import '../../bin/parent.cjs';
 import { readFileSync } from 'node:fs';
 import { loadCore } from '../../platform/core.ts';
 import { Machine } from '../../platform/machine.ts';
 import { buildDomain } from '../../services/domain_builder/protocol/index.ts';
 import { Host } from '../../services/xenops/host.ts';
+import { ThreadTimes } from './thread_times.ts';
 import { elfImage } from '../../toolstack/kernel.ts';
 
-const [kernel, initrd, path, cmdline, mib] = process.argv.slice(2) as [string, string, string, string, string];
+const HZ = 997;
+const [kernel, initrd, path, cmdline, mib, out] = process.argv.slice(2) as [string, string, string, string, string, string?]; // prettier-ignore
 const memory = Number(mib) << 20;
 const plan = buildDomain({
   type: 'pvh',
@@ -16,7 +19,8 @@ const plan = buildDomain({
   cmdline,
   memory,
 });
-const machine = new Machine({ memory: plan.size + (8 << 20) }, loadCore());
+const machine = new Machine({ memory: plan.size + (8 << 20), ...(out && { profile: HZ }) }, loadCore());
+const profile = out ? new (await import('./disk_profile.ts')).DiskProfile(machine, elfImage(readFileSync(kernel)), out, HZ) : undefined; // prettier-ignore
 machine.onFailure((error) => {
   console.error(error);
   process.exit(1);
@@ -28,9 +32,15 @@ const disks = await host.disks.open([
     image: { path, format: 'raw', readonly: false },
   },
 ]);
-const write = (bytes: Uint8Array): void => void process.stdout.write(bytes);
+const threads = new ThreadTimes(Number(/seconds=([\d.]+)/.exec(cmdline)?.[1] ?? 1));
+const write = (bytes: Uint8Array): void => {
+  process.stdout.write(bytes);
+  threads.heard(bytes);
+  profile?.heard(bytes);
+};
 const guest = host.create({ name: 'bench', plan, memoryKib: memory / 1024, vcpus: 1, console: { write }, disks });
 await host.run(() => guest.outcome !== null);
 while (host.pump());
+await profile?.end();
 guest.destroy();
 await host.stop();

@@ -45,6 +45,8 @@ static void run(int fd, uint64_t disk, const struct kind *k, double seconds) {
   int i, busy = 0;
   if (syscall(SYS_io_setup, DEPTH, &context) || posix_memalign((void **)&buffers, 4096, (size_t)k->size * DEPTH)) exit(2);
   memset(buffers, 0x5a, (size_t)k->size * DEPTH);
+  printf("bench: begin %s\n", k->name);
+  fflush(stdout);
   start = now();
   end = start + seconds;
   for (i = 0; i < DEPTH; i++) requests[i].aio_data = (uint64_t)i;
