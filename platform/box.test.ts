@@ -46,22 +46,6 @@ test('a batch: calls that use what the ones before them have left, in the window
   assert.match(Buffer.from(box.heap.subarray(3000, 3016)).toString('latin1'), /^[.\w-]+\0/);
 });
 
-test('steps: each uses the window anew, after all that came before', () => {
-  const { mailbox: box } = service;
-  for (let i = 0; i < 3; i++) {
-    if (i > 0) box.step();
-    box.heap.fill(10 + i, 100 * i, 100 * i + 8);
-    box.copy(100 * i, 0x2000, 8, false);
-    box.add(OP.write, 8, 0x2000, AT + 8 * i);
-    box.add(OP.read, 16, 0x2000, AT);
-    box.copy(1000 + 100 * i, 0x2000, 16, true);
-  }
-  box.go();
-  const seen = (i: number): number[] => [...box.heap.subarray(1000 + 100 * i, 1016 + 100 * i)].filter((_, n) => n % 8 === 0); // prettier-ignore
-  assert.deepEqual([seen(0)[0], seen(1), seen(2)], [10, [10, 11], [10, 11]]);
-  assert.deepEqual([...box.read(AT + 16, 8)], new Array(8).fill(12));
-});
-
 test('ranges and numbers that cannot be do nothing', () => {
   const { mailbox: box } = service;
   box.copy(0xfffffff0, 0, 64, true);

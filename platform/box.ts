@@ -12,9 +12,9 @@ export const WINDOW_SIZE = 0x40000;
 
 /** The box: words, calls (each a ServiceCall of the core), ranges to be copied, heap. */
 export const BOX = { state: 0, calls: 1, ranges: 2, words: 64 } as const;
-export const CALL = { size: 64, max: 64, op: 0, len: 4, nr: 8, step: 12, args: 16, result: 56 } as const;
-/** `way`: its step, and whether it goes out of the window (the lowest bit). */
-export const RANGE = { size: 16, max: 512, heap: 0, window: 4, len: 8, way: 12 } as const;
+export const CALL = { size: 64, max: 64, op: 0, len: 4, nr: 8, args: 16, result: 56 } as const;
+/** `out`: whether it goes out of the window. */
+export const RANGE = { size: 16, max: 512, heap: 0, window: 4, len: 8, out: 12 } as const;
 export const CALLS_AT = BOX.words;
 export const RANGES_AT = CALLS_AT + CALL.max * CALL.size;
 export const HEAP_AT = RANGES_AT + RANGE.max * RANGE.size;
@@ -62,7 +62,6 @@ export class Box implements Mailbox {
   readonly #id: number;
   #calls = 0;
   #ranges = 0;
-  #step = 0;
 
   constructor({ memory: { buffer }, id, bells, domid, slot, ram }: BoxData) {
     this.domid = domid;
@@ -78,14 +77,6 @@ export class Box implements Mailbox {
 
   // ---- batches
 
-  get calls(): number {
-    return this.#calls;
-  }
-
-  get ranges(): number {
-    return this.#ranges;
-  }
-
   /** Adds a call to the batch; its number there. */
   add(op: number, len: number, nr: number, ...args: (number | bigint)[]): number {
     if (this.#calls === CALL.max) throw new RangeError('too many calls in a batch');
@@ -94,7 +85,6 @@ export class Box implements Mailbox {
     v.setUint32(at + CALL.op, op, true);
     v.setUint32(at + CALL.len, len, true);
     v.setUint32(at + CALL.nr, nr, true);
-    v.setUint32(at + CALL.step, this.#step, true);
     for (let i = 0; i < 5; i++) {
       const arg = args[i] ?? 0;
       const place = at + CALL.args + 8 * i;
@@ -106,12 +96,7 @@ export class Box implements Mailbox {
     return this.#calls++;
   }
 
-  /** What is added from now on happens after all that was added before: a batch can use the window more than once. */
-  step(): void {
-    this.#step++;
-  }
-
-  /** Before the step's calls, bytes of the heap are copied into the window; or after them back (`out`). */
+  /** Before the batch's calls, bytes of the heap are copied into the window; or after them back (`out`). */
   copy(heap: number, window: number, len: number, out: boolean): void {
     if (this.#ranges === RANGE.max) throw new RangeError('too many ranges in a batch');
     const at = RANGES_AT + RANGE.size * this.#ranges++;
@@ -119,7 +104,7 @@ export class Box implements Mailbox {
     v.setUint32(at + RANGE.heap, heap, true);
     v.setUint32(at + RANGE.window, window, true);
     v.setUint32(at + RANGE.len, len, true);
-    v.setUint32(at + RANGE.way, this.#step * 2 + (out ? 1 : 0), true);
+    v.setUint32(at + RANGE.out, out ? 1 : 0, true);
   }
 
   /** Has the batch carried out, and begins a new one. */
@@ -127,7 +112,7 @@ export class Box implements Mailbox {
     const w = this.#words;
     Atomics.store(w, BOX.calls, this.#calls);
     Atomics.store(w, BOX.ranges, this.#ranges);
-    this.#calls = this.#ranges = this.#step = 0;
+    this.#calls = this.#ranges = 0;
     Atomics.store(w, BOX.state, this.#id);
     Atomics.add(this.#bells, GATE_BELL, 1);
     Atomics.notify(this.#bells, GATE_BELL);

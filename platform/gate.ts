@@ -54,28 +54,17 @@ class Served {
     if (Atomics.load(w, BOX.state) !== this.#id) return false;
     const calls = Math.min(Atomics.load(w, BOX.calls) >>> 0, CALL.max);
     const ranges = Math.min(Atomics.load(w, BOX.ranges) >>> 0, RANGE.max);
+    for (let range = 0; range < ranges; range++) this.#copy(range, false);
     let over = false;
-    for (let call = 0, range = 0; !over && (call < calls || range < ranges); ) {
-      const step = Math.min(this.#stepOf(call, calls), this.#stepOf(range, ranges, true));
-      const first = range;
-      for (; range < ranges && this.#stepOf(range, ranges, true) <= step; range++) this.#copy(range, false);
-      for (; !over && call < calls && this.#stepOf(call, calls) <= step; call++) {
-        const at = CALLS_AT + CALL.size * call;
-        if (this.#view.getUint32(at + CALL.op, true) === OP.unless) over = !this.#goesOn(at);
-        else this.#call(at);
-      }
-      for (let i = first; i < range; i++) this.#copy(i, true);
+    for (let call = 0; !over && call < calls; call++) {
+      const at = CALLS_AT + CALL.size * call;
+      if (this.#view.getUint32(at + CALL.op, true) === OP.unless) over = !this.#goesOn(at);
+      else this.#call(at);
     }
+    for (let range = 0; range < ranges; range++) this.#copy(range, true);
     Atomics.store(w, BOX.state, IDLE);
     Atomics.notify(w, BOX.state);
     return true;
-  }
-
-  /** The step of a call, or of a range. */
-  #stepOf(i: number, count: number, range = false): number {
-    if (i >= count) return Infinity;
-    if (range) return this.#view.getUint32(RANGES_AT + RANGE.size * i + RANGE.way, true) >>> 1;
-    return this.#view.getUint32(CALLS_AT + CALL.size * i + CALL.step, true);
   }
 
   #call(at: number): void {
@@ -106,7 +95,7 @@ class Served {
   #copy(range: number, out: boolean): void {
     const v = this.#view;
     const at = RANGES_AT + RANGE.size * range;
-    if ((v.getUint32(at + RANGE.way, true) & 1) !== (out ? 1 : 0)) return;
+    if (v.getUint32(at + RANGE.out, true) !== (out ? 1 : 0)) return;
     const window = v.getUint32(at + RANGE.window, true);
     const heap = HEAP_AT + v.getUint32(at + RANGE.heap, true);
     const len = v.getUint32(at + RANGE.len, true);

@@ -1,19 +1,14 @@
 // One round of a back end's work in one batch of calls: bytes between front ends' granted pages and the heap, then answers into their rings, then
 // what is new there. The answers go only if every copy was done; the caller hears which ones were not, and sends other answers.
-import { DOMID_SELF, GNTCOPY_dest_gref, GNTCOPY_source_gref } from '../../spec/abi/constants.ts';
-import { grantTable } from '../../spec/abi/structs/grant_table.ts';
 import { service } from '../../spec/abi/structs/service.ts';
-import { OP, RANGE, WINDOW, WINDOW_SIZE, type Box } from '../../platform/box.ts';
-import { ARGUMENTS, OPERATIONS, SLOT_SIZE, strideOf, type RingAt, type Taken, type TakeResult } from './ring_calls.ts';
+import { OP, WINDOW, type Box } from '../../platform/box.ts';
+import { ARGUMENTS, OPERATIONS, SLOT_SIZE, strideOf, type GrantedPart, type RingAt, type Taken, type TakeResult } from './ring_calls.ts'; // prettier-ignore
 
 const PAGE = 4096;
 const take = service.service_ring_take;
 const put = service.service_ring_put;
-const copy = grantTable.gnttab_copy;
-const end = grantTable.gnttab_copy_ptr;
-const GREF = { source: copy.offsets.source + end.offsets.u, dest: copy.offsets.dest + end.offsets.u } as const;
-const DOMID = { source: copy.offsets.source + end.offsets.domid, dest: copy.offsets.dest + end.offsets.domid } as const;
-const OFFSET = { source: copy.offsets.source + end.offsets.offset, dest: copy.offsets.dest + end.offsets.offset } as const; // prettier-ignore
+const copy = service.service_copy;
+const piece = service.service_part;
 
 /** Places in the window, and in the heap's beginning, which stands for it. */
 const EVENTS_AT = 0;
@@ -21,8 +16,7 @@ const EVENTS_SIZE = PAGE;
 const TAKES_AT = EVENTS_AT + EVENTS_SIZE;
 const PUTS_AT = 0x6000;
 const COPIES_AT = 0xb000;
-/** The window's rest is for bytes. */
-const PAYLOAD_AT = ARGUMENTS;
+const PIECES_AT = 0xd000;
 
 /** What one batch takes. */
 export const MOST = {
@@ -30,17 +24,10 @@ export const MOST = {
   entries: 64,
   puts: 48,
   answers: 1024,
-  copies: Math.floor((PAYLOAD_AT - COPIES_AT) / copy.size),
-  bytes: WINDOW_SIZE - PAYLOAD_AT,
+  copies: Math.floor((PIECES_AT - COPIES_AT) / copy.size),
+  pieces: Math.floor((ARGUMENTS - PIECES_AT) / piece.size),
+  bytes: 192 << 10,
 } as const;
-const MOST_RANGES = RANGE.max - 8;
-
-/** A part of a page that a front end has granted. */
-export interface GrantPart {
-  gref: number;
-  offset: number;
-  length: number;
-}
 
 export interface Done {
   /** The copies that could not be done, by their numbers; if there are any nothing was put or taken. */
@@ -54,11 +41,9 @@ export interface Done {
 export class RingBatch {
   readonly view: DataView;
   readonly #box: Box;
-  #structs = 0;
-  #owners: number[] = [];
   #copies = 0;
-  #window = PAYLOAD_AT;
-  #ranges = 0;
+  #pieces = 0;
+  #bytes = 0;
   #puts: { at: number }[] = [];
   #list = PUTS_AT + MOST.puts * put.size;
   #takes: RingAt[] = [];
@@ -74,40 +59,35 @@ export class RingBatch {
   }
 
   /** Adds the copying of what lies together in the heap; undefined if this batch has no more room, else its number. */
-  copy(domid: number, parts: readonly GrantPart[], heap: number, length: number, toGuest: boolean): number | undefined {
-    // What fills pages begins with one, so that each part is one element; small ones do not cross a page's end.
-    const rest = PAGE - (this.#window % PAGE);
-    const window = length > rest ? this.#window + (rest % PAGE) : this.#window;
-    const room = window + length <= WINDOW_SIZE && this.#structs + 2 * parts.length + 1 <= MOST.copies;
-    if (!room || this.#ranges >= MOST_RANGES) return undefined;
-    this.#ranges++;
-    this.#box.copy(heap, window, length, !toGuest);
-    let at = window;
-    for (const part of parts)
-      for (let done = 0; done < part.length; ) {
-        const n = Math.min(part.length - done, PAGE - (at % PAGE));
-        this.#element(domid, part.gref, part.offset + done, n, at, toGuest);
-        at += n;
-        done += n;
-      }
-    this.#window = (at + 7) & ~7;
-    return this.#copies++;
-  }
-
-  #element(domid: number, gref: number, offset: number, length: number, window: number, toGuest: boolean): void {
-    const at = COPIES_AT + this.#structs++ * copy.size;
+  copy(
+    domid: number,
+    parts: readonly GrantedPart[],
+    heap: number,
+    length: number,
+    toGuest: boolean,
+  ): number | undefined {
+    const room = this.#copies < MOST.copies && this.#pieces + parts.length <= MOST.pieces;
+    if (!room || this.#bytes + length > MOST.bytes) return undefined;
     const { view } = this;
-    const [guest, own] = toGuest ? (['dest', 'source'] as const) : (['source', 'dest'] as const);
-    this.#owners.push(this.#copies);
-    this.#u64(at + GREF[guest], gref);
-    view.setUint16(at + DOMID[guest], domid, true);
-    view.setUint16(at + OFFSET[guest], offset, true);
-    this.#u64(at + GREF[own], Math.floor((WINDOW + window) / PAGE));
-    view.setUint16(at + DOMID[own], DOMID_SELF, true);
-    view.setUint16(at + OFFSET[own], window % PAGE, true);
-    view.setUint16(at + copy.offsets.len, length, true);
-    view.setUint16(at + copy.offsets.flags, toGuest ? GNTCOPY_dest_gref : GNTCOPY_source_gref, true);
-    view.setInt16(at + copy.offsets.status, -1, true);
+    const { offsets } = copy;
+    const at = COPIES_AT + this.#copies * copy.size;
+    const list = PIECES_AT + this.#pieces * piece.size;
+    let count = 0;
+    for (const part of parts) {
+      if (part.length === 0) continue;
+      view.setUint32(list + count * piece.size, part.gref, true);
+      view.setUint32(list + count * piece.size + piece.offsets.offset, part.offset | (part.length << 16), true);
+      count++;
+    }
+    this.#u64(at + offsets.list, WINDOW + list);
+    view.setUint32(at + offsets.heap, heap, true);
+    view.setUint32(at + offsets.count, count, true);
+    view.setUint16(at + offsets.domid, domid, true);
+    view.setUint16(at + offsets.out, toGuest ? 1 : 0, true);
+    view.setInt32(at + offsets.status, -1, true);
+    this.#pieces += count;
+    this.#bytes += length;
+    return this.#copies++;
   }
 
   /** Adds answers to a ring, in all at most MOST.answers to MOST.puts rings: `write` writes the i-th one's bytes at an offset of `view`. */
@@ -140,14 +120,15 @@ export class RingBatch {
   /** Has it all done; what `taken` names is there until the next batch is. */
   go(): Done {
     const [box, view] = [this.#box, this.view];
-    const [structs, owners, puts, takes, lists] = [this.#structs, this.#owners, this.#puts, this.#takes, this.#list];
+    const [copies, pieces, puts, takes, lists] = [this.#copies, this.#pieces, this.#puts, this.#takes, this.#list];
     this.#reset();
     box.add(OP.events, EVENTS_SIZE, 0);
     let stop = -1;
-    if (structs > 0) {
-      box.copy(COPIES_AT, COPIES_AT, structs * copy.size, false);
-      box.add(OP.hypercall, 0, OPERATIONS.copy.nr, OPERATIONS.copy.cmd, WINDOW + COPIES_AT, structs);
-      stop = box.add(OP.unless, structs, COPIES_AT + copy.offsets.status, copy.size);
+    if (copies > 0) {
+      box.copy(COPIES_AT, COPIES_AT, copies * copy.size, false);
+      box.copy(PIECES_AT, PIECES_AT, pieces * piece.size, false);
+      box.add(OP.hypercall, 0, OPERATIONS.copy.nr, OPERATIONS.copy.cmd, WINDOW + COPIES_AT, copies);
+      stop = box.add(OP.unless, copies, COPIES_AT + copy.offsets.status, copy.size);
     }
     if (puts.length > 0) {
       box.copy(PUTS_AT, PUTS_AT, lists - PUTS_AT, false);
@@ -156,15 +137,13 @@ export class RingBatch {
     }
     const taken = this.#addTakes(takes);
     box.go();
-    if (stop >= 0 && box.result(stop) !== 0) return { failed: this.#failed(structs, owners), put: [], taken: [] };
+    if (stop >= 0 && box.result(stop) !== 0) return { failed: this.#failed(copies), put: [], taken: [] };
     const statuses = puts.map(({ at }) => view.getInt32(at + put.offsets.status, true));
     return { failed: [], put: statuses, taken: taken.map((list, i) => this.#result(takes[i]!, i, list)) };
   }
 
   #reset(): void {
-    this.#structs = this.#copies = this.#ranges = 0;
-    this.#owners = [];
-    this.#window = PAYLOAD_AT;
+    this.#copies = this.#pieces = this.#bytes = 0;
     this.#puts = [];
     this.#list = PUTS_AT + MOST.puts * put.size;
     this.#takes = [];
@@ -202,13 +181,11 @@ export class RingBatch {
     return { requests, more: view.getUint32(at + take.offsets.more, true) !== 0, status };
   }
 
-  #failed(structs: number, owners: readonly number[]): number[] {
+  #failed(copies: number): number[] {
     const { view } = this;
-    this.#box.copy(COPIES_AT, COPIES_AT, structs * copy.size, true);
+    this.#box.copy(COPIES_AT, COPIES_AT, copies * copy.size, true);
     this.#box.go();
-    const failed = new Set<number>();
-    for (let i = 0; i < structs; i++)
-      if (view.getInt16(COPIES_AT + i * copy.size + copy.offsets.status, true) !== 0) failed.add(owners[i]!);
-    return [...failed];
+    const statusOf = (i: number): number => view.getInt32(COPIES_AT + i * copy.size + copy.offsets.status, true);
+    return Array.from({ length: copies }, (_, i) => i).filter((i) => statusOf(i) !== 0);
   }
 }

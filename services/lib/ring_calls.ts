@@ -1,6 +1,5 @@
 // What a service worker does with front ends, in batches of calls: take what is new in rings, copy granted bytes, put answers.
 // docs/design/services.md; the structures are spec/abi/structs/service.ts.
-import { GRANT_TABLE, GRANT_TABLE_OP_NR } from '../../spec/abi/grant_table.ts';
 import type { SubOps } from '../../spec/abi/op.ts';
 import { SERVICE, SERVICE_OP_NR } from '../../spec/abi/service.ts';
 import { service } from '../../spec/abi/structs/service.ts';
@@ -12,8 +11,7 @@ const operation = (nr: number, { ops }: SubOps, name: string): { nr: number; cmd
 };
 const TAKE = operation(SERVICE_OP_NR, SERVICE, 'SERVICEOP_ring_take');
 const PUT = operation(SERVICE_OP_NR, SERVICE, 'SERVICEOP_ring_put');
-const COPY = operation(GRANT_TABLE_OP_NR, GRANT_TABLE, 'GNTTABOP_copy');
-const PARTS = operation(SERVICE_OP_NR, SERVICE, 'SERVICEOP_copy');
+const COPY = operation(SERVICE_OP_NR, SERVICE, 'SERVICEOP_copy');
 export const OPERATIONS = { take: TAKE, put: PUT, copy: COPY } as const;
 
 /** The heap's beginning stands for the window's: structures and lists. What is copied lies behind it. */
@@ -241,7 +239,7 @@ export class RingCalls {
     });
     if (list > ARGUMENTS) throw new RangeError('too many copies at once');
     box.copy(COPIES_AT, COPIES_AT, list - COPIES_AT, false);
-    box.add(OP.hypercall, 0, PARTS.nr, PARTS.cmd, WINDOW + COPIES_AT, copies.length);
+    box.add(OP.hypercall, 0, COPY.nr, COPY.cmd, WINDOW + COPIES_AT, copies.length);
     return box.add(OP.unless, copies.length, COPIES_AT + offsets.status, size);
   }
 

@@ -1,10 +1,16 @@
 // What the back end needs of its service domain: a round's work in one batch of calls (services/lib/ring_batch.ts is it).
-import type { Done, GrantPart } from '../../lib/ring_batch.ts';
-import type { RingAt } from '../../lib/ring_calls.ts';
+import type { Done } from '../../lib/ring_batch.ts';
+import type { GrantedPart, RingAt } from '../../lib/ring_calls.ts';
 
 export interface Calls {
   readonly view: DataView;
-  copy(domid: number, parts: readonly GrantPart[], heap: number, length: number, toGuest: boolean): number | undefined;
+  copy(
+    domid: number,
+    parts: readonly GrantedPart[],
+    heap: number,
+    length: number,
+    toGuest: boolean,
+  ): number | undefined;
   put(ring: RingAt, slots: readonly number[], write: (i: number, at: number) => void): void;
   take(ring: RingAt, quiet: boolean): void;
   go(): Done;

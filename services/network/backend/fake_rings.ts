@@ -1,7 +1,7 @@
 // Front ends for tests of the back end: rings, grants and a journal in memory, worked on by the calls that a service domain makes.
 import assert from 'node:assert/strict';
-import type { Done, GrantPart } from '../../lib/ring_batch.ts';
-import type { RingAt, TakeResult } from '../../lib/ring_calls.ts';
+import type { Done } from '../../lib/ring_batch.ts';
+import type { GrantedPart, RingAt, TakeResult } from '../../lib/ring_calls.ts';
 import { TX, RX } from '../protocol/netif.ts';
 import type { Calls } from './calls.ts';
 
@@ -63,7 +63,13 @@ export class FakeRings implements Calls {
   /** Rings that were last looked at without asking to be told. */
   readonly quiet = new Set<number>();
 
-  copy(domid: number, parts: readonly GrantPart[], heap: number, length: number, toGuest: boolean): number | undefined {
+  copy(
+    domid: number,
+    parts: readonly GrantedPart[],
+    heap: number,
+    length: number,
+    toGuest: boolean,
+  ): number | undefined {
     if (this.#copies.length === 60) return undefined;
     assert.equal(length, parts.reduce((sum, part) => sum + part.length, 0)); // prettier-ignore
     const run = (): boolean => {
