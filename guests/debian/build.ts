@@ -28,27 +28,30 @@ function recipe(): string {
   return hash.digest('hex').slice(0, 16);
 }
 
-/** The image, made when it is missing. */
-export async function debianImage(): Promise<DebianImage> {
+/** The image, made when it is missing; with further packages it is another one. */
+export async function debianImage(include: readonly string[] = []): Promise<DebianImage> {
   await need('openssh-client');
   mkdirSync(FOLDER, { recursive: true });
   const key = join(FOLDER, 'key');
-  const path = join(FOLDER, `${recipe()}.qcow2`);
+  const current = recipe();
+  const path = join(FOLDER, `${[current, ...include].join('-')}.qcow2`);
   const held = await acquire(FOLDER);
   try {
     if (!existsSync(key)) execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'test', '-f', key]);
-    if (!existsSync(path)) make(path, key);
+    for (const name of readdirSync(FOLDER))
+      if (/^[0-9a-f]{16}.*\.qcow2$/.test(name) && !name.startsWith(current)) rmSync(join(FOLDER, name));
+    if (!existsSync(path)) make(path, key, include);
   } finally {
     held.release();
   }
   return { path, key };
 }
 
-function make(path: string, key: string): void {
-  for (const name of readdirSync(FOLDER)) if (/^[0-9a-f]{16}\.qcow2$/.test(name)) rmSync(join(FOLDER, name));
+function make(path: string, key: string, include: readonly string[]): void {
   const fresh = join(FOLDER, 'new.qcow2');
   rmSync(fresh, { force: true });
-  const order = ['image', 'build', 'debian', fresh, '--authorized-keys', `${key}.pub`];
+  const more = include.length > 0 ? ['--include', include.join(',')] : [];
+  const order = ['image', 'build', 'debian', fresh, '--authorized-keys', `${key}.pub`, ...more];
   const { status } = spawnSync(process.execPath, [...V8_FLAGS, join(ROOT, 'cli', 'main.ts'), ...order], {
     stdio: ['ignore', 2, 2],
   });

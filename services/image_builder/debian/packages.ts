@@ -5,9 +5,11 @@ const BOOT = ['linux-image-amd64', 'initramfs-tools', 'lz4', 'zstd'];
 const SYSTEM = ['systemd-sysv', 'libpam-systemd', 'dbus', 'udev', 'kmod', 'procps', 'sudo', 'less', 'nano'];
 const NETWORK = ['systemd-resolved', 'libnss-resolve', 'iproute2', 'iputils-ping', 'netbase', 'openssh-server', 'curl'];
 const PACKAGES = ['apt', 'debian-archive-keyring', 'ca-certificates'];
+/** With what the guest agent speaks to the host. */
+const AGENT = ['xenstore-utils'];
 
 /** Beside what no system is without. `usr-is-merged`: /bin, /sbin and /lib are links from the start, so nothing has to be moved. */
-export const CHOSEN: readonly string[] = [...BOOT, ...SYSTEM, ...NETWORK, ...PACKAGES, 'usr-is-merged'];
+export const CHOSEN: readonly string[] = [...BOOT, ...SYSTEM, ...NETWORK, ...PACKAGES, ...AGENT, 'usr-is-merged'];
 
 const DRIVERS_OF_HARDWARE = [
   ...['accessibility', 'bluetooth', 'comedi', 'edac', 'firewire', 'gpu', 'hwmon', 'iio', 'infiniband', 'isdn', 'leds'],

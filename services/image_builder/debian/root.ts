@@ -23,7 +23,7 @@ export const entry = (path: string, content: string | Uint8Array = NOTHING, attr
   content: typeof content === 'string' ? Buffer.from(content) : content,
   ...attributes,
 });
-const folder = (path: string, mode = 0o755): TarEntry => entry(path, NOTHING, { type: '5', mode });
+export const folder = (path: string, mode = 0o755): TarEntry => entry(path, NOTHING, { type: '5', mode });
 const link = (path: string, target: string): TarEntry => entry(path, NOTHING, { type: '2', mode: 0o777, target });
 
 async function entriesOf(deb: string, part: 'ctrl' | 'fsys', each: (entry: TarEntry) => Promise<void> | void) {

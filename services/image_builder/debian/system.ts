@@ -1,7 +1,9 @@
 /** The files that are ours in a new Debian system, beside those of its packages. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Source } from '../apt.ts';
 import type { TarEntry } from '../tar.ts';
-import { entry } from './root.ts';
+import { entry, folder } from './root.ts';
 
 /** What finds the root file system when the machine starts: Xen's disk, and the other virtual machines' for who takes the image there. */
 const INITRAMFS_MODULES = ['xen-blkfront', 'ext4', 'crc32c_generic', 'virtio_blk', 'virtio_pci', 'virtio_mmio', 'virtio_scsi', 'sd_mod']; // prettier-ignore
@@ -52,6 +54,48 @@ ExecStart=-/usr/bin/ssh-keygen -q -t ecdsa -N "" -f /etc/ssh/ssh_host_ecdsa_key
 WantedBy=multi-user.target ssh.service
 `;
 
+/** What nobody waits for comes last. */
+const AGENT = `[Unit]
+Description=What the host is told of this machine (xenstore)
+ConditionVirtualization=xen
+ConditionPathExists=/dev/xen/xenbus
+After=multi-user.target
+
+[Service]
+ExecStart=/usr/lib/xenolith/guest-agent
+Restart=on-failure
+RestartSec=10
+
+[Install]
+WantedBy=multi-user.target
+`;
+
+const GROW_ROOT = `[Unit]
+Description=The root file system grows with its disk
+ConditionPathIsReadWrite=/
+After=multi-user.target
+
+[Service]
+Type=oneshot
+ExecStart=/usr/lib/xenolith/grow-root
+
+[Install]
+WantedBy=multi-user.target
+`;
+
+/** A script beside this file. */
+const script = (name: string): string => readFileSync(join(import.meta.dirname, name), 'utf8');
+
+/** The agent says as its version which Xenolith it is of. */
+function guestAgent(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  const [major, minor, micro] = version.split(/[.-]/) as [string, string, string];
+  const numbers: Record<string, string> = { MAJOR: major, MINOR: minor, MICRO: micro };
+  return script('guest-agent').replace(/@(M\w+)@/g, (_, name: string) => numbers[name]!);
+}
+
 /** The host's own sources of Debian: those that everybody can reach. */
 const sourcesList = (sources: readonly Source[]): string =>
   sources
@@ -68,4 +112,11 @@ export const systemFiles = (sources: readonly Source[], filters: readonly string
   entry('etc/kernel-img.conf', 'do_symlinks=yes\nimage_dest=/\n'),
   entry('etc/systemd/network/80-dhcp.network', NETWORK),
   entry('etc/systemd/system/ssh-host-keys.service', HOST_KEYS),
+  entry('etc/systemd/system/xenolith-guest-agent.service', AGENT),
+  entry('etc/systemd/system/xenolith-grow-root.service', GROW_ROOT),
+  folder('usr/lib/xenolith'),
+  entry('usr/lib/xenolith/guest-agent', guestAgent(), { mode: 0o755 }),
+  entry('usr/lib/xenolith/grow-root', script('grow-root'), { mode: 0o755 }),
+  folder('usr/lib/xenolith/repart.d'),
+  entry('usr/lib/xenolith/repart.d/root.conf', '[Partition]\nType=root\n'),
 ];
