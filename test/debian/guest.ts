@@ -90,6 +90,12 @@ export class DebianGuest {
     return text.slice(0, text.indexOf(mark)).trim();
   }
 
+  /** Its IPv4 address, once it has one. */
+  async address(): Promise<string> {
+    const shown = "ip -4 -o address show scope global | sed -n 's|.* inet \\([0-9.]*\\)/.*|\\1|p'";
+    return this.run(`until ${shown} | grep -q .; do sleep 0.5; done; ${shown}`);
+  }
+
   close(): void {
     this.#console?.kill();
   }

@@ -13,8 +13,8 @@ import { ROOT } from '../../bin/setup.cjs';
 import { debianImage, overlay } from '../../guests/debian/build.ts';
 import { Apt } from '../../services/image_builder/apt.ts';
 import { Bed, until } from '../host/bed.ts';
-import { Servers } from '../network/traffic.ts';
 import { DebianGuest } from './guest.ts';
+import { forwarded, sshOptions } from './ssh.ts';
 
 const MAC = '00:16:3e:00:00:0';
 const b = new Bed();
@@ -109,15 +109,11 @@ test('names, and curl of a server on the host’s loopback', async () => {
 });
 
 test('ssh from the host through a forwarded port', async () => {
-  const own = new Servers();
-  const port = await own.listen(() => {});
-  own.close();
   const [, address] = /inet (10\.7\.0\.\d+)\/24/.exec(await addresses(two))!;
-  await net('forward', 'lab', `${port}:${address}:22`);
+  const port = await forwarded(b, 'lab', address, 22);
   await two.run('systemctl is-active --quiet ssh || systemctl start ssh');
-  const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'BatchMode=yes', 'ConnectTimeout=60'];
   const ssh = (command: string, input: string) =>
-    spawnSync('ssh', ['-q', '-i', key, '-p', String(port), ...options.flatMap((o) => ['-o', o]), 'root@127.0.0.1', command], { input, encoding: 'utf8', timeout: 180_000 }); // prettier-ignore
+    spawnSync('ssh', [...sshOptions(key, port), 'root@127.0.0.1', command], { input, encoding: 'utf8', timeout: 180_000 }); // prettier-ignore
   // ssh by itself holds up this process, which answers nobody meanwhile: nothing here is asked for.
   const text = 'x'.repeat(200_000);
   const { status, stdout, stderr } = ssh('hostname; id -un; wc -c', text);

@@ -1,0 +1,19 @@
+// A guest's port at the host's loopback, and ssh's options for machines that nobody has seen before.
+import assert from 'node:assert/strict';
+import type { Bed } from '../host/bed.ts';
+import { Servers } from '../network/traffic.ts';
+
+/** Gives the port of the host that leads to the guest's. */
+export async function forwarded(b: Bed, network: string, address: string, port: number): Promise<number> {
+  const own = new Servers();
+  const free = await own.listen(() => {});
+  own.close();
+  const { code, err } = await b.run('xenolith', ['net', 'forward', network, `${free}:${address}:${port}`]);
+  assert.deepEqual([code, err], [0, '']);
+  return free;
+}
+
+export function sshOptions(key: string, port: number): string[] {
+  const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'BatchMode=yes', 'ConnectTimeout=60'];
+  return ['-q', '-i', key, '-p', String(port), ...options.flatMap((option) => ['-o', option])];
+}
