@@ -208,6 +208,47 @@ test("what a guest's agent writes into xenstore is in its metrics", async () => 
   await call('VM.destroy', vm);
 });
 
+test('agents of guests are told, vCPUs are pinned, and what a host with bridges lacks is said', async () => {
+  const env = { XENSTORED_RUNDIR: join(bed.state, 'xenstored') };
+  const store = async (...args: string[]) =>
+    (await run(process.execPath, [join(ROOT, 'cli/xenstore.ts'), ...args], '', env)).out;
+  const [pool]: string[] = await call('pool.get_all');
+  const features = '/guest_agent_features/Guest_agent_auto_update';
+  await call('pool.add_to_guest_agent_config', pool, 'auto_update_enabled', 'false');
+  assert.equal(await store('read', `${features}/parameters/enabled`), '0\n');
+  assert.match(await store('ls', '-p', '/'), /guest_agent_features.*\(r0\)/);
+  await call('pool.remove_from_guest_agent_config', pool, 'auto_update_enabled');
+  assert.equal(await store('list', `${features}/parameters`), '');
+
+  const vm: string = await call('VM.create', { ...GUEST, name_label: 'asked', VCPUs_params: { mask: '0', weight: '512' } });
+  const record = { name_label: 'asked', name_description: '', other_config: {}, tags: [] };
+  const network: string = await call('network.create', record);
+  const qos = { qos_algorithm_type: '', qos_algorithm_params: {} };
+  const vif: string = await call('VIF.create', { device: '0', network, VM: vm, MAC: '', MTU: 1500, other_config: {}, ...qos }); // prettier-ignore
+  await call('VM.start', vm, true, false);
+  const domid: number = await call('VM.get_domid', vm);
+  const path = `/local/domain/${domid}`;
+  await assert.rejects(call('VIF.configure_ipv4', vif, 'Static', '192.0.2.7/24', '192.0.2.1'), { code: 'VM_LACKS_FEATURE_STATIC_IP_SETTING' }); // prettier-ignore
+  await store('write', `${path}/control/feature-static-ip-setting`, '1', `${path}/data/os_name`, 'a guest');
+  await until(async () => (await call('VM.get_guest_metrics', vm)) !== 'OpaqueRef:NULL', 'the agent is heard');
+  await call('VIF.configure_ipv4', vif, 'Static', '192.0.2.7/24', '192.0.2.1');
+  const setting = `${path}/xenserver/device/vif/0/static-ip-setting`;
+  const read = async (key: string) => (await store('read', `${setting}/${key}`)).trim();
+  assert.deepEqual([await read('address'), await read('gateway'), await read('enabled'), await read('enabled6')], ['192.0.2.7/24', '192.0.2.1', '1', '0']); // prettier-ignore
+  assert.equal(await read('mac'), await call('VIF.get_MAC', vif));
+
+  // Its schedule has no weights, so it runs without, pinned to where it has to be.
+  const [host]: string[] = await call('host.get_all');
+  assert.match(await call('host.get_log', host), /runs without its VCPUs_params:weight/);
+  assert.doesNotMatch(await call('host.get_log', host), /VCPUs_params:mask/);
+  await call('VM.hard_shutdown', vm);
+  await call('VM.destroy', vm);
+  const [pif]: string[] = await call('PIF.get_all');
+  if (pif !== undefined) await assert.rejects(call('tunnel.create', pif, network), { code: 'OPENVSWITCH_NOT_ACTIVE' });
+  await assert.rejects(call('SDN_controller.introduce', 'ssl', '192.0.2.1', 0), { code: 'OPENVSWITCH_NOT_ACTIVE' });
+  await call('network.destroy', network);
+});
+
 test("the host's records are true", async () => {
   const [host]: string[] = await call('host.get_all');
   const metrics: string = await call('host.get_metrics', host);
