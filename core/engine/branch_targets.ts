@@ -3,7 +3,7 @@
 import { PCPU_TARGETS, TARGET_SITES } from './layout';
 
 /** Targets that are remembered of a jump. */
-export const SITE_TARGETS: u32 = 7;
+export const SITE_TARGETS: u32 = 15;
 const SITE_SIZE: usize = 4 + 4 * <usize>SITE_TARGETS; // {micro-op, targets as distances from its page, 0 = none}
 
 let sites: usize = 0;

@@ -51,7 +51,7 @@ export const NOWHERE: u32 = 0xffffffff;
 /** A distance that no branch has. */
 const UNKNOWN: i64 = i64.MIN_VALUE;
 /** Where a branch leads: pages from the first page << 12 | offset, as a distance in bytes. */
-export const MAX_RETURNS: u32 = 8;
+export const MAX_RETURNS: u32 = 15;
 
 @unmanaged
 export class Block {
@@ -80,6 +80,13 @@ export class Block {
   return5: u32;
   return6: u32;
   return7: u32;
+  return8: u32;
+  return9: u32;
+  return10: u32;
+  return11: u32;
+  return12: u32;
+  return13: u32;
+  return14: u32;
   /** Which calls' targets reach this block: bits by order of targets. */
   within: u32;
   // structure.ts

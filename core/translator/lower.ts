@@ -401,6 +401,7 @@ function commit(end: Node, mask: u64): void {
 let order: usize = 0;
 export function lower_attach(memory: usize): void {
   order = memory;
+  sorted = memory + 0x400;
 }
 
 function leave_if(n: Node): void {
@@ -659,7 +660,7 @@ export function write_block(i: u32): void {
 /** The guard against the target of the block's indirect branch, if nothing between the two has an effect: else 0. Only a target that the region does not know has to pass it. */
 function target_guard_of(b: Block): u32 {
   const last = changetype<Node>(<usize>b.end - NODE_SIZE);
-  if (last.op != IR_GOTO) return 0;
+  if (last.op != IR_GOTO || many_targets(b)) return 0;
   for (let p = <usize>b.end - 2 * NODE_SIZE; p >= <usize>b.first; p -= NODE_SIZE) {
     const n = changetype<Node>(p);
     if (n.op == IR_GUARD) return n.b == last.b ? <u32>p : 0;
@@ -679,6 +680,7 @@ function end(i: u32, b: Block, n: Node): void {
   if (op == IR_GOTO) {
     value(n.b);
     w.local_set(TARGET);
+    if (many_targets(b)) return branch_many(i, b, n);
     if (b.taken != NOWHERE) compare_target(i, n, b.taken);
     for (let j: u32 = 0; j < b.returns; j++) compare_target(i, n, block_return(b, j));
     if (target_guard) effect(node(target_guard));
@@ -718,6 +720,22 @@ function go(from: u32, n: Node, to: u32, at: i64): void {
 /** A round of a loop begins at `t`: it must fit into the budget. */
 function check(n: Node, t: Block): void {
   const count = place_count(n.k);
+  if_used_up(count);
+  structure_enter();
+  write_all(n.a, changetype<usize>(n));
+  out(OUT_GO, t.page, t.offset, count);
+  w.end();
+  structure_leave();
+}
+/** The same when the state has been written and what was retired has been counted. */
+function check_committed(t: Block): void {
+  if_used_up(0);
+  structure_enter();
+  out(OUT_GO, t.page, t.offset, 0);
+  w.end();
+  structure_leave();
+}
+function if_used_up(count: u32): void {
   w.local_get(RETIRED);
   w.i32_const(weight + count);
   w.byte(w.I32_ADD);
@@ -725,11 +743,6 @@ function check(n: Node, t: Block): void {
   w.access(w.I32_LOAD, SLICE);
   w.byte(w.I32_GE_S);
   if_unlikely();
-  structure_enter();
-  write_all(n.a, changetype<usize>(n));
-  out(OUT_GO, t.page, t.offset, count);
-  w.end();
-  structure_leave();
 }
 
 function out_target(b: Block, count: u32): void {
@@ -749,6 +762,67 @@ function compare_target(from: u32, n: Node, to: u32): void {
   go(from, n, to, 0);
   w.end();
   structure_leave();
+}
+
+// ---- an indirect branch with many targets: its block's state is written once, then the target is looked for by halves
+function many_targets(b: Block): bool {
+  return b.returns + (b.taken != NOWHERE ? 1 : 0) > 3;
+}
+
+function branch_many(from: u32, b: Block, n: Node): void {
+  commit(n, ALL);
+  retire(place_count(n.k));
+  let count: u32 = 0;
+  if (b.taken != NOWHERE) count = target_sorted(count, b.taken);
+  for (let i: u32 = 0; i < b.returns; i++) count = target_sorted(count, block_return(b, i));
+  branch_between(from, 0, count);
+  out_target(b, 0);
+}
+
+/** Put a block among those in the order of their addresses. */
+function target_sorted(count: u32, to: u32): u32 {
+  let i = count;
+  for (; i > 0 && distance_of(target_at(i - 1)) > distance_of(to); i--)
+    store<u32>(sorted + ((<usize>i) << 2), target_at(i - 1));
+  store<u32>(sorted + ((<usize>i) << 2), to);
+  return count + 1;
+}
+@inline function target_at(i: u32): u32 {
+  return load<u32>(sorted + ((<usize>i) << 2));
+}
+function distance_of(i: u32): i64 {
+  return ((<i64>page_delta(block(i).page)) << 12) + block(i).offset;
+}
+let sorted: usize = 0;
+
+/** Falls through if the target is none of these. */
+function branch_between(from: u32, first: u32, end: u32): void {
+  if (end - first > 2) {
+    const middle = (first + end) >>> 1;
+    w.local_get(TARGET);
+    address_of(distance_of(target_at(middle)));
+    w.byte(w.I64_LT_U);
+    w.if_();
+    structure_enter();
+    branch_between(from, first, middle);
+    w.else_();
+    branch_between(from, middle, end);
+    w.end();
+    structure_leave();
+    return;
+  }
+  for (let i = first; i < end; i++) {
+    const to = target_at(i);
+    w.local_get(TARGET);
+    address_of(distance_of(to));
+    w.byte(w.I64_EQ);
+    w.if_();
+    structure_enter();
+    if (block(to).flags & BLOCK_CHECK) check_committed(block(to));
+    write_goto(from, to, CHOSEN);
+    w.end();
+    structure_leave();
+  }
 }
 
 /** A dispatch: a table of where to go. The root one, the first behind the blocks, takes the function's parameter. */

@@ -16,7 +16,7 @@ const BLOCK_AT: usize = MARKS + <usize>MAX_PAGES * PAGE;
 const UOPS: usize = BLOCK_AT + <usize>MAX_PAGES * PAGE * 2;
 const QUEUE: usize = UOPS + <usize>MAX_WEIGHT * 16 + 4096;
 const BLOCKS: usize = QUEUE + 0x10000;
-const BLOCK_SIZE: usize = 160;
+const BLOCK_SIZE: usize = 192;
 /** Lists of the structuring. */
 const LISTS: usize = BLOCKS + <usize>(MAX_BLOCKS + 64) * BLOCK_SIZE;
 const LISTS_SIZE: usize = 0x40000;

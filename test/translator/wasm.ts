@@ -294,6 +294,13 @@ class Checker {
       else this.#pointers.clear();
       return;
     }
+    if (op === OP.else) {
+      const scope = this.#scopes.at(-1);
+      if (scope?.op !== OP.if) this.#fail('an else of nothing');
+      this.#stack.length = scope.height;
+      this.#pointers = new Map(scope.pointers);
+      return;
+    }
     if (op === OP.br || op === 0) return;
     if (op === OP.brTable || op === OP.return) return void this.#pop();
     if (op === GET) {

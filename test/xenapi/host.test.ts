@@ -220,7 +220,11 @@ test('agents of guests are told, vCPUs are pinned, and what a host with bridges 
   await call('pool.remove_from_guest_agent_config', pool, 'auto_update_enabled');
   assert.equal(await store('list', `${features}/parameters`), '');
 
-  const vm: string = await call('VM.create', { ...GUEST, name_label: 'asked', VCPUs_params: { mask: '0', weight: '512' } });
+  const vm: string = await call('VM.create', {
+    ...GUEST,
+    name_label: 'asked',
+    VCPUs_params: { mask: '0', weight: '512' },
+  });
   const record = { name_label: 'asked', name_description: '', other_config: {}, tags: [] };
   const network: string = await call('network.create', record);
   const qos = { qos_algorithm_type: '', qos_algorithm_params: {} };
