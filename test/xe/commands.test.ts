@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { converse, dial, temporary, xeBed, type XeBed } from './bed.ts';
 import { PASSWORD } from '../../toolstack/xenapi/testing.ts';
+import { authority } from '../../toolstack/xenapi/testing_certificates.ts';
 
 const DISKS = '<provision><disk device="0" size="1048576" sr="" bootable="true" type="system"/></provision>';
 
@@ -253,4 +254,39 @@ test('files that the host may have, and those it may not', async (t) => {
     await channel.send({ blob: 2 ** 30 });
   });
   assert.match(said.map((each) => ('text' in each ? each.text : '')).join(''), /sends more than/);
+});
+
+test('authorities, the host’s certificate and schedules', async (t) => {
+  const folder = temporary(t);
+  const { ok, xe, xapi } = await xeBed(t, { storage: temporary(t) });
+  const ca = await authority('ca');
+  const made = await ca.sign('host.example');
+  const file = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text);
+    return join(folder, name);
+  };
+  await ok('pool-certificate-install', `filename=${file('ours.pem', ca.cert)}`);
+  assert.equal(await ok('pool-certificate-list'), 'ours.pem');
+  assert.match((await xe('pool-install-ca-certificate', `filename=${join(folder, 'ours.pem')}`)).err, /of this name already/); // prettier-ignore
+  await ok('pool-crl-install', `filename=${file('ours.crl', await ca.revoke(made.cert))}`);
+  assert.equal(await ok('pool-crl-list'), 'ours.crl');
+  await ok('pool-crl-uninstall', 'name=ours.crl');
+  await ok('pool-uninstall-ca-certificate', 'name=ours.pem');
+  assert.deepEqual([xapi.authorities.names('ca'), xapi.authorities.names('crl')], [[], []]);
+  const pair = [`certificate=${file('cert.pem', made.cert)}`, `private-key=${file('key.pem', made.key)}`];
+  await ok('host-server-certificate-install', ...pair, `certificate-chain=${join(folder, 'ours.pem')}`);
+  assert.deepEqual([xapi.certificate!.cert, xapi.certificate!.chain], [made.cert, ca.cert]);
+  assert.equal((await ok('host-get-server-certificate')).trim(), made.cert.trim());
+  assert.notEqual((await xe('host-server-certificate-install', pair[0], 'private-key=/none')).code, 0);
+
+  const uuid = await ok('vmss-create', 'name-label=nightly', 'type=snapshot', 'frequency=daily', 'schedule:hour=3', 'retained-snapshots=2'); // prettier-ignore
+  const row = xapi.db.byUuid('VMSS', uuid);
+  assert.deepEqual([{ ...row.map('schedule') }, row.number('retained_snapshots'), row.flag('enabled')], [{ hour: '3', min: '0' }, 2, true]); // prettier-ignore
+  await ok('vmss-param-set', `uuid=${uuid}`, 'frequency=hourly');
+  assert.equal(row.text('frequency'), 'hourly');
+  await ok('vmss-destroy', `uuid=${uuid}`);
+  assert.equal(row.gone, true);
+  const controller = await ok('sdn-controller-introduce', 'address=192.0.2.1');
+  await ok('sdn-controller-forget', `uuid=${controller}`);
+  assert.equal(xapi.db.table('SDN_controller').size, 0);
 });

@@ -29,6 +29,15 @@ pool-enable-redo-log | sr-uuid | | | pool.enable_redo_log(sr-uuid:SR) | keeps a 
 pool-disable-redo-log | | | | pool.disable_redo_log() | keeps no log of the database any more
 pool-vlan-create | pif-uuid vlan network-uuid | | | pool.create_VLAN_from_PIF(pif-uuid:PIF, network-uuid:network, vlan:int) => uuids:PIF | makes a VLAN on each host
 pool-certificate-sync | | | | pool.certificate_sync() | copies certificates to all hosts
+pool-certificate-install | filename | | | - | trusts an authority, by the name of its file
+pool-certificate-uninstall | name | | | pool.certificate_uninstall(name) | trusts an authority no more
+pool-certificate-list | | | | pool.certificate_list() => texts | shows the authorities that are trusted
+pool-install-ca-certificate | filename | | | - | trusts an authority, by the name of its file
+pool-uninstall-ca-certificate | name | | | pool.uninstall_ca_certificate(name) | trusts an authority no more
+pool-crl-install | filename | | | - | takes a list of what an authority has revoked
+pool-crl-uninstall | name | | | pool.crl_uninstall(name) | drops such a list
+pool-crl-list | | | | pool.crl_list() => texts | shows such lists
+pool-send-test-post | dest-host dest-port body | | hidden | pool.send_test_post(dest-host, dest-port:int, body) => text | posts something to a server by TLS, and shows its answer
 pool-enable-tls-verification | | | | pool.enable_tls_verification() | makes hosts verify each other
 pool-secret-rotate | | | | pool.rotate_secret() | changes what hosts know each other by
 pool-reset-telemetry-uuid | | | | pool.reset_telemetry_uuid(pool) | changes the identity of telemetry
@@ -48,6 +57,12 @@ host-compute-memory-overhead | | | host single | host.compute_memory_overhead(@)
 host-get-server-certificate | | | host single | host.get_server_certificate(@) => text | shows the certificate
 host-refresh-server-certificate | | | host single | host.refresh_server_certificate(@) | makes a new certificate
 host-reset-server-certificate | | | host single | host.reset_server_certificate(@) | goes back to a certificate of its own
+host-server-certificate-install | certificate private-key | certificate-chain | host single | - | shows clients another certificate
+host-emergency-reset-server-certificate | | | | host.emergency_reset_server_certificate() | goes back to a certificate of its own, on the host itself
+host-emergency-disable-tls-verification | | | | host.emergency_disable_tls_verification() | believes every server, in an emergency
+host-emergency-reenable-tls-verification | | | | host.emergency_reenable_tls_verification() | looks at certificates again
+host-bugreport-upload | url | | host single | host.bugreport_upload(@, url, options:map) | sends a report of the host to a server
+host-get-system-status-capabilities | | | host single | host.get_system_status_capabilities(@) => text | shows what a report can have in it
 host-management-reconfigure | pif-uuid | | | host.management_reconfigure(pif-uuid:PIF) | moves management to an interface
 host-management-disable | | | | host.management_disable() | ends management by network
 host-set-hostname-live | host-uuid host-name | | | host.set_hostname_live(host-uuid:host, host-name) | changes a host's name
@@ -207,10 +222,15 @@ session-subject-identifier-logout | subject-identifier | | | session.logout_subj
 session-subject-identifier-logout-all | | | | - | ends all subjects' sessions
 secret-create | value | | | - | keeps a secret
 secret-destroy | uuid | | | secret.destroy(uuid:secret) | forgets a secret
+vmss-create | name-label type frequency | name-description enabled retained-snapshots schedule: | | - | makes a schedule of snapshots
+vmss-destroy | uuid | | | VMSS.destroy(uuid:VMSS) | removes a schedule of snapshots
+sdn-controller-introduce | | address protocol tcp-port | | SDN_controller.introduce(protocol = 'ssl', address = '', tcp-port:int = 0) => uuid:SDN_controller | makes a controller of the virtual switch known
+sdn-controller-forget | uuid | | | SDN_controller.forget(uuid:SDN_controller) | forgets a controller
 appliance-create | name-label | name-description | | - | makes an appliance
 appliance-destroy | uuid | | | VM_appliance.destroy(uuid:VM_appliance) | removes an appliance
 appliance-start | uuid | paused | | VM_appliance.start(uuid:VM_appliance, paused:bool = false) | starts an appliance's VMs in their order
 appliance-shutdown | uuid | force | | - | shuts an appliance's VMs down in their order
+diagnostic-gc-compact | | | host single | Diagnostics.gc_compact(@) | gives back the server's memory that nobody needs
 diagnostic-vdi-status | uuid | | | - | shows who uses a disk
 diagnostic-vm-status | uuid | | standard | - | shows whether a VM can start, and what stands against it
 vtpm-create | vm-uuid | is-unique | | VTPM.create(vm-uuid:VM, is-unique:bool = false) => uuid:VTPM | gives a VM a TPM

@@ -75,6 +75,15 @@ const TABLE = `
   XENAPI_MISSING_PLUGIN: name | The host has no such plug-in.
   SUBJECT_CANNOT_BE_RESOLVED: | There is no user of this name.
   SUBJECT_ALREADY_EXISTS: | The user is a subject already.
+  CERTIFICATE_ALREADY_EXISTS: name | There is a certificate of this name already.
+  CERTIFICATE_CORRUPT: name | This is no certificate in PEM.
+  CERTIFICATE_DOES_NOT_EXIST: name | There is no certificate of this name.
+  CERTIFICATE_NAME_INVALID: name | A certificate cannot have this name.
+  CRL_ALREADY_EXISTS: name | There is a list of this name already.
+  CRL_CORRUPT: name | This is no list of revoked certificates in PEM.
+  CRL_DOES_NOT_EXIST: name | There is no list of this name.
+  SERVER_CERTIFICATE_KEY_MISMATCH: | The key is not that of the certificate.
+  VMSS_HAS_VM: | There are VMs on the schedule.
   ROLE_NOT_FOUND: | There is no such role.
   ROLE_ALREADY_EXISTS: | The subject has this role already.
 `;

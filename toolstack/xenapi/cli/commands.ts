@@ -1,6 +1,7 @@
 /** Every command of `xe`: those of records, those that are a call, and those written by hand. */
 import { COMMAND_ROWS, type CommandRow, type Selects } from '../../../spec/xenapi/cli/commands.ts';
 import { callOf } from './call.ts';
+import { certificates } from './commands/certificates.ts';
 import { disk } from './commands/disk.ts';
 import { host } from './commands/host.ts';
 import { message } from './commands/message.ts';
@@ -30,7 +31,7 @@ export interface Command {
 
 /** By name; a command that selects is run for each of what it has selected. */
 const BY_HAND: Record<string, Act | ((shell: Shell) => Promise<void>)> = {
-  ...{ ...disk, ...host, ...message, ...network, ...pool, ...snapshot },
+  ...{ ...certificates, ...disk, ...host, ...message, ...network, ...pool, ...snapshot },
   ...{ ...storage, ...subject, ...transfer, ...vm, ...vmDisk },
 };
 
