@@ -5,6 +5,8 @@ import { readFileSync } from 'node:fs';
 import { loadCore } from '../../platform/core.ts';
 import { Machine } from '../../platform/machine.ts';
 import { buildDomain } from '../../services/domain_builder/protocol/index.ts';
+import { CpuState } from '../../services/report/cpu_state.ts';
+import { crashFields } from '../../services/report/layout.ts';
 import { Host } from '../../services/xenops/host.ts';
 import { ThreadTimes } from './thread_times.ts';
 import { elfImage } from '../../toolstack/kernel.ts';
@@ -32,7 +34,13 @@ const disks = await host.disks.open([
     image: { path, format: 'raw', readonly: false },
   },
 ]);
-const threads = new ThreadTimes(Number(/seconds=([\d.]+)/.exec(cmdline)?.[1] ?? 1));
+const counters = (): Record<string, number> => {
+  const cpu = new CpuState(machine.memory, machine.core.domain_cpu(guest.domid, 0) >>> 0);
+  const [hypercalls, halts] = [crashFields.hypercalls, crashFields.exitsHlt].map((field) => Number(cpu.u64(field)));
+  const { retired, entries } = machine.translation;
+  return { instructions: Number(cpu.retired), 'in regions': retired, 'regions entered': entries, hypercalls: hypercalls!, halts: halts! }; // prettier-ignore
+};
+const threads = new ThreadTimes(Number(/seconds=([\d.]+)/.exec(cmdline)?.[1] ?? 1), counters);
 const write = (bytes: Uint8Array): void => {
   process.stdout.write(bytes);
   threads.heard(bytes);

@@ -19,19 +19,22 @@ function times(): Map<string, number> {
 
 export class ThreadTimes {
   readonly #seconds: number;
+  readonly #counters: () => Record<string, number>;
   #before = times();
+  #counted: Record<string, number> = {};
   #line = '';
 
-  /** So long is measured. */
-  constructor(seconds: number) {
+  /** So long is measured; `counters` are told by request too. */
+  constructor(seconds: number, counters: () => Record<string, number>) {
     this.#seconds = seconds;
+    this.#counters = counters;
   }
 
   heard(bytes: Uint8Array): void {
     this.#line += Buffer.from(bytes).toString('latin1');
     for (let end; (end = this.#line.indexOf('\n')) >= 0; this.#line = this.#line.slice(end + 1)) {
       const line = this.#line.slice(0, end);
-      if (line.startsWith('bench: begin ')) this.#before = times();
+      if (line.startsWith('bench: begin ')) [this.#before, this.#counted] = [times(), this.#counters()];
       const [, kind, mib, rate] = /^bench: ([\w-]+) ([\d.]+) (\d+)/.exec(line) ?? [];
       if (kind) this.#tell(kind, (Number(mib) * 1024) / Number(rate), Number(rate));
     }
@@ -43,6 +46,11 @@ export class ThreadTimes {
       .filter(({ us }) => us >= 1)
       .sort((a, b) => b.us - a.us)
       .map(({ name, us }) => `${name} ${us.toFixed(0)}`);
+    const counts = Object.entries(this.#counters()).map(([name, n]) => {
+      const each = (n - (this.#counted[name] ?? 0)) / (rate * this.#seconds);
+      return `${name} ${each.toFixed(each < 100 ? 2 : 0)}`;
+    });
+    console.error(`${kind}, of the guest for each: ${counts.join(', ')}`);
     console.error(`${kind}, µs of a processor for ${kib.toFixed(0)} KiB: ${parts.join(', ')}`);
   }
 }

@@ -40,11 +40,12 @@ interface Taken {
   requests: { slot: number; sequence: number; body: number }[];
 }
 
-function take(max = ENTRIES): Taken {
+function take(max = ENTRIES, quiet = 0): Taken {
   const rc = back.op('service_op', 'SERVICEOP_ring_take', 'service_ring_take', {
     journal: [8, JOURNAL],
     list: [8, LIST],
     max: [4, max],
+    quiet: [4, quiet],
   }, 1); // prettier-ignore
   assert.equal(rc, 0);
   const get = (field: string, signed = false): number => back.get('service_ring_take', field, 4, signed);
@@ -149,6 +150,18 @@ test('random steps of both ends agree with a model of the ring', () => {
     }
     assert.ok(sent > 1000);
   }
+});
+
+test('who looks again asks for no event: never, or if something was taken', () => {
+  const asked = (quiet: number, sent: number): boolean => {
+    dom0.write(RING, new Uint8Array(4096));
+    journal();
+    ring.set(0, sent);
+    assert.equal(take(ENTRIES, quiet).requests.length, sent);
+    return ring.get(4) === sent + 1;
+  };
+  const found = [0, 1, 2].map((quiet) => [asked(quiet, 0), asked(quiet, 3)]);
+  assert.deepEqual(found, [[true, true], [false, false], [true, false]]); // prettier-ignore
 });
 
 test('indices that cannot be are refused, and change nothing in the journal', () => {
