@@ -79,6 +79,15 @@ test('attempts come back by time, and the list of addresses is bounded', () => {
   assert.equal(attempts.allowed('a', 0), true);
 });
 
+test('attempts from one network of IPv6 are one address’s', () => {
+  const attempts = new Attempts();
+  for (let i = 0; i < 10; i++) attempts.failed(`2001:db8:0:1::${i.toString(16)}`, 0);
+  assert.equal(attempts.allowed('2001:db8:0:1:ffff:ffff:ffff:ffff', 0), false);
+  assert.equal(attempts.allowed('2001:db8:0:2::1', 0), true);
+  for (let i = 0; i < 10; i++) attempts.failed('::1', 0);
+  assert.deepEqual([attempts.allowed('::1', 0), attempts.allowed('::ffff:10.0.0.1', 0), attempts.allowed('1::1', 0)], [false, true, true]); // prettier-ignore
+});
+
 test('passwords are kept as hashes that only the owner can read', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'xenapi-'));
   t.after(() => rmSync(folder, { recursive: true }));
