@@ -190,7 +190,7 @@ export class Metrics {
     if (use.cpu.length > 0) rrd.put(time, VM_CPU, sum / use.cpu.length);
     rrd.put(time, MEMORY, use.memory);
     rrd.put(time, TARGET, vm.number('memory_target'));
-    const free = Number(db.find('VM_guest_metrics', vm.text('guest_metrics'))?.map('memory').free);
+    const free = Number(db.find('VM_guest_metrics', vm.text('guest_metrics'))?.map('other').meminfo_free);
     if (Number.isFinite(free)) rrd.put(time, INTERNAL, free);
     for (const { device, rx, tx } of nics) {
       rrd.put(time, nicSource(device, 'rx'), counters.change(`rx${device}`, time, rx));

@@ -57,6 +57,7 @@ test('what a host and its machines use, as updates, whole archives and OpenMetri
   await assert.rejects(call('VM.query_data_source', vm, 'memory'), { code: 'VM_BAD_POWER_STATE' });
   await call('VM.start', vm, false, false);
   const uuid: string = await call('VM.get_uuid', vm);
+  simulator.onGuest(uuid, new Map([['data/meminfo_free', '1000']]));
   // Half of the time that passes.
   let ran = 0;
   simulator.cpuSeconds = () => [ran, 2 * ran];
@@ -80,6 +81,7 @@ test('what a host and its machines use, as updates, whole archives and OpenMetri
   assert.deepEqual(column(`AVERAGE:vm:${uuid}:cpu1`), ['1', '1', 'NaN']);
   assert.deepEqual(column(`AVERAGE:vm:${uuid}:vif_0_rx`), ['500', '500', 'NaN']);
   assert.deepEqual(column(`AVERAGE:vm:${uuid}:memory`), Array(3).fill(String(2 ** 28)));
+  assert.deepEqual(column(`AVERAGE:vm:${uuid}:memory_internal_free`), Array(3).fill('1000'));
   const host = xapi.host.uuid;
   assert.ok(Number(column(`AVERAGE:host:${host}:memory_total_kib`)[0]) > 0);
   assert.ok(Number(column(`AVERAGE:host:${host}:xapi_memory_usage_kib`)[0]) > 10_000);
