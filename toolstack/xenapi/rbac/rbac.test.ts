@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { ROLES } from '../../../spec/xenapi/roles.ts';
+import { MESSAGES } from '../../../spec/xenapi/index.ts';
+import { ROLES, rolesOf } from '../../../spec/xenapi/roles.ts';
+import { mayBeAsync } from '../dispatch.ts';
 import { Failure } from '../failure.ts';
 import { bed, userWith, VM_RECORD } from '../testing.ts';
 
@@ -27,7 +29,7 @@ async function denied(server: Awaited<ReturnType<typeof bed>>, session: string, 
   } catch (error) {
     assert.ok(error instanceof Failure, `${method}: ${String(error)}`);
     if (error.code === 'RBAC_PERMISSION_DENIED') {
-      assert.deepEqual(error.params, [method.toLowerCase(), 'No permission in user session']);
+      assert.deepEqual(error.params, [method.replace('Async.', '').toLowerCase(), 'No permission in user session']);
       return true;
     }
     assert.equal(error.code, 'MESSAGE_PARAMETER_COUNT_MISMATCH', method);
@@ -50,6 +52,21 @@ test('every role against every message, as published', async (t) => {
       );
   }
   for (const method of letters.keys()) assert.equal(await denied(server, server.session, method), false, method);
+});
+
+test('every role against what is newer than what is published, and against all that can be a task', async (t) => {
+  const server = await bed(t);
+  const letters = published();
+  const newer = [...MESSAGES].filter(([name, { session }]) => session && !letters.has(name));
+  const tasks = [...MESSAGES].filter(([, message]) => message.session && mayBeAsync(message));
+  assert.ok(newer.length > 20 && tasks.length > 200);
+  const asked = [...newer, ...tasks.map(([name, message]) => [`Async.${name}`, message] as const)];
+  for (const role of ROLES) {
+    const session = await userWith(server, role);
+    for (const [name, { allowed }] of asked)
+      assert.equal(await denied(server, session, name), !rolesOf(allowed).includes(role), `${role} ${name}`);
+  }
+  assert.equal(server.xapi.db.table('task').size, 0);
 });
 
 test('who may not call is told nothing of arguments', async (t) => {
