@@ -94,7 +94,8 @@ export class Engine implements Carrier {
     const ring = new Ring(description, device);
     this.rings.set(description.id, ring);
     this.#accept(this.#journal(ring));
-    this.work();
+    // Not before the order to do so has been answered: calls of the system may take their time.
+    this.#soon();
   }
 
   /** What was taken and not answered by who was here before, in the order in which it was taken. */
