@@ -89,16 +89,18 @@ class Client {
     disk.gone = true;
   }
 
-  /** Another machine, with a copy of the disk. */
-  async #copied(disk: Disk, act: () => Promise<string>): Promise<void> {
-    this.machinesAsked++;
-    await this.#made(disk, async () => {
-      const vm = await act();
-      this.machines.push({ ref: vm, gone: undefined });
-      const [vbd]: string[] = await this.#call('VM.get_VBDs', vm);
-      return this.#call('VBD.get_VDI', vbd);
-    });
-    this.machinesAsked--;
+  /** Another machine, with a copy of the disk; so have its snapshots, of which there are `snapshots`. */
+  async #copied({ hash, format }: Disk, act: () => Promise<string>, snapshots = 0): Promise<void> {
+    this.machinesAsked += 1 + snapshots;
+    this.disksAsked += 1 + snapshots;
+    const vm = await act();
+    for (const each of [vm, ...(snapshots > 0 ? await this.#call('VM.get_snapshots', vm) : [])]) {
+      this.machines.push({ ref: each, gone: undefined });
+      const [vbd]: string[] = await this.#call('VM.get_VBDs', each);
+      this.disks.push({ ref: await this.#call('VBD.get_VDI', vbd), format, hash, gone: undefined });
+    }
+    this.machinesAsked -= 1 + snapshots;
+    this.disksAsked -= 1 + snapshots;
   }
 
   /** A machine with this disk runs, is frozen, goes out and comes in again. */
@@ -118,10 +120,12 @@ class Client {
     if (this.#below(3) === 0) await this.#copied(disk, () => this.#call('VM.clone', vm, 'durable'));
     if (this.#below(2) === 0) {
       const archive = await this.#transfer('GET', `/export?ref=${vm}`);
-      await this.#copied(disk, async () => {
+      const { length }: string[] = await this.#call('VM.get_snapshots', vm);
+      const come = async (): Promise<string> => {
         const value = (await this.#transfer('PUT', '/import?task_id=', archive)).toString();
         return /OpaqueRef:[0-9a-f-]+/.exec(value)?.[0] ?? assert.fail(value);
-      });
+      };
+      await this.#copied(disk, come, length);
     }
     await this.#call('VBD.destroy', vbd);
     machine.gone = false;

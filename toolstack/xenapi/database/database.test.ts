@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { NULL_REF } from '../../../spec/xenapi/types.ts';
 import { random as generator } from '../../../test/random.ts';
 import { dump, memoryDatabase, openDatabase, restore } from './open.ts';
 import type { Row } from './row.ts';
 import { SCHEMAS } from './schema.ts';
 import { UPGRADES } from './upgrades.ts';
-import type { Batch } from './store.ts';
+import { WriterThread, type Batch } from './store.ts';
 import { Database } from './database.ts';
 
 function folder(t: { after(f: () => void): void }): string {
@@ -305,4 +306,23 @@ test('a long batch is of one moment, though it is made in turns', async () => {
   assert.ok(told.every(({ length }) => length % 2 === 0));
   assert.equal(told.reduce((sum, { length }) => sum + length, 0), 2 * rounds); // prettier-ignore
   assert.deepEqual(later.flatMap((batch) => batch.remove), [vms[count - 10].ref]); // prettier-ignore
+});
+
+test('the writer waits for a lock from the beginning on, and one that cannot go on says so', async (t) => {
+  const path = join(folder(t), 'database');
+  await openDatabase(path).close();
+  const other = new DatabaseSync(path);
+  other.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+  const writer = new WriterThread(path);
+  const batch: Batch = { generation: 7, put: [], remove: [] };
+  const written = writer.write(batch);
+  await sleep(300);
+  other.close();
+  await written;
+  await writer.close();
+  await assert.rejects(writer.write(batch), /writer has ended/);
+  writeFileSync(path, 'this is no database, and there is more of it than a page has'.repeat(100));
+  const broken = new WriterThread(path);
+  await assert.rejects(broken.write(batch), /cannot be used as a database/);
+  await assert.rejects(broken.write(batch), /cannot be used as a database/);
 });

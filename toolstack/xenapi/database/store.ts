@@ -115,11 +115,15 @@ export class Store {
   }
 }
 
+/** So long a lock of another connection is waited for. */
+const BUSY_MS = 5000;
+
 function open(path: string): DatabaseSync {
-  const db = new DatabaseSync(path);
+  // From the first statement on: whoever closes the file, or opens it after a crash, has it alone for a moment.
+  const db = new DatabaseSync(path, { timeout: BUSY_MS });
   try {
     // Acknowledged means synced: FULL syncs the log at every commit.
-    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000');
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
     const version = Number(db.prepare('PRAGMA user_version').get()!.user_version);
     if (version > UPGRADES.length)
       throw new BadDatabase(`${path} was written by a later version of Xenolith (schema ${version}): start that one.`);
@@ -143,6 +147,8 @@ export class WriterThread implements Sink {
   readonly #worker: Worker;
   readonly #answers: { resolve: () => void; reject: (error: Error) => void }[] = [];
   readonly #ended: Promise<void>;
+  /** Why it has ended, once it has. */
+  #end: BadDatabase | undefined;
 
   constructor(path: string) {
     this.#worker = new Worker(new URL('writer.ts', import.meta.url), { workerData: path });
@@ -153,16 +159,18 @@ export class WriterThread implements Sink {
     });
     this.#ended = new Promise((resolve) =>
       this.#worker.on('exit', () => {
-        for (const { reject } of this.#answers.splice(0)) reject(new Error("the database's writer has ended"));
+        this.#end ??= new BadDatabase("the database's writer has ended.");
+        for (const { reject } of this.#answers.splice(0)) reject(this.#end);
         resolve();
       }),
     );
-    // Told by `exit` to whoever waits.
-    this.#worker.on('error', () => {});
+    // Comes before `exit`, which tells whoever waits.
+    this.#worker.on('error', (error) => (this.#end = new BadDatabase((error as Error).message)));
   }
 
   /** Only one at a time. */
   async write({ generation, put, remove }: Batch): Promise<void> {
+    if (this.#end) throw this.#end;
     let at = 0;
     for (; put.length - at > PIECE; at += PIECE) {
       // What is sent is copied.
@@ -170,6 +178,7 @@ export class WriterThread implements Sink {
       await turn();
     }
     return new Promise((resolve, reject) => {
+      if (this.#end) return reject(this.#end);
       this.#answers.push({ resolve, reject });
       this.#worker.postMessage({ generation, put: at === 0 ? put : put.slice(at), remove } satisfies Batch);
     });
