@@ -95,6 +95,7 @@ import {
   vector_local,
 } from './locals';
 import { NODE_CLOSES, NODE_DEFERRED } from './float_checks';
+import { branch_many, many_targets, targets_attach } from './lower_targets';
 import { check_lanes, compute_vector, from_vector, quick_begin, quick_checks, quick_end, vector } from './lower_vector';
 import { page_delta, page_known } from './pages';
 import { dispatch_count, dispatch_target, loops, structure_enter, structure_leave, write_goto } from './structure';
@@ -226,7 +227,7 @@ function get(slot: u32): void {
 }
 
 /** Linear address of a distance from the first page. */
-function address_of(at: i64): void {
+export function address_of(at: i64): void {
   w.local_get(BASE);
   if (at != 0) {
     w.i64_const(at);
@@ -265,7 +266,7 @@ function is_compare(n: Node): bool {
 
 // ---- exits. Memory holds the state of the block's beginning, as far as some exit of the block needs it: who leaves writes what has changed
 // since, and returns
-function out(kind: u32, page: u32, off: u32, count: u32): void {
+export function out(kind: u32, page: u32, off: u32, count: u32): void {
   w.local_get(CPU);
   w.local_get(RETIRED);
   if (count) {
@@ -277,7 +278,7 @@ function out(kind: u32, page: u32, off: u32, count: u32): void {
   w.byte(w.RETURN);
 }
 
-function retire(count: u32): void {
+export function retire(count: u32): void {
   if (count == 0) return;
   w.local_get(RETIRED);
   w.i32_const(count);
@@ -314,7 +315,7 @@ function write_value(set: Node): void {
 }
 
 /** All slots. */
-const ALL: u64 = ~0;
+export const ALL: u64 = ~0;
 function in_mask(set: Node, mask: u64): bool {
   return set.op == IR_SETV || (slot_bit(set) & mask) != 0;
 }
@@ -373,7 +374,7 @@ function set_local(set: Node): u32 {
 }
 
 /** The newest values of the chain at a block's end: to memory for the slots in `mask`, and to locals. All are computed before any local is written. */
-function commit(end: Node, mask: u64): void {
+export function commit(end: Node, mask: u64): void {
   const chain = end.a;
   begin_cold(chain, mask, true, changetype<usize>(end));
   let n: u32 = 0;
@@ -401,7 +402,7 @@ function commit(end: Node, mask: u64): void {
 let order: usize = 0;
 export function lower_attach(memory: usize): void {
   order = memory;
-  sorted = memory + 0x400;
+  targets_attach(memory + 0x400);
 }
 
 function leave_if(n: Node): void {
@@ -727,15 +728,7 @@ function check(n: Node, t: Block): void {
   w.end();
   structure_leave();
 }
-/** The same when the state has been written and what was retired has been counted. */
-function check_committed(t: Block): void {
-  if_used_up(0);
-  structure_enter();
-  out(OUT_GO, t.page, t.offset, 0);
-  w.end();
-  structure_leave();
-}
-function if_used_up(count: u32): void {
+export function if_used_up(count: u32): void {
   w.local_get(RETIRED);
   w.i32_const(weight + count);
   w.byte(w.I32_ADD);
@@ -745,7 +738,7 @@ function if_used_up(count: u32): void {
   if_unlikely();
 }
 
-function out_target(b: Block, count: u32): void {
+export function out_target(b: Block, count: u32): void {
   w.local_get(CPU);
   w.local_get(TARGET);
   w.access(w.I64_STORE, <u32>CPU_TARGET);
@@ -762,67 +755,6 @@ function compare_target(from: u32, n: Node, to: u32): void {
   go(from, n, to, 0);
   w.end();
   structure_leave();
-}
-
-// ---- an indirect branch with many targets: its block's state is written once, then the target is looked for by halves
-function many_targets(b: Block): bool {
-  return b.returns + (b.taken != NOWHERE ? 1 : 0) > 3;
-}
-
-function branch_many(from: u32, b: Block, n: Node): void {
-  commit(n, ALL);
-  retire(place_count(n.k));
-  let count: u32 = 0;
-  if (b.taken != NOWHERE) count = target_sorted(count, b.taken);
-  for (let i: u32 = 0; i < b.returns; i++) count = target_sorted(count, block_return(b, i));
-  branch_between(from, 0, count);
-  out_target(b, 0);
-}
-
-/** Put a block among those in the order of their addresses. */
-function target_sorted(count: u32, to: u32): u32 {
-  let i = count;
-  for (; i > 0 && distance_of(target_at(i - 1)) > distance_of(to); i--)
-    store<u32>(sorted + ((<usize>i) << 2), target_at(i - 1));
-  store<u32>(sorted + ((<usize>i) << 2), to);
-  return count + 1;
-}
-@inline function target_at(i: u32): u32 {
-  return load<u32>(sorted + ((<usize>i) << 2));
-}
-function distance_of(i: u32): i64 {
-  return ((<i64>page_delta(block(i).page)) << 12) + block(i).offset;
-}
-let sorted: usize = 0;
-
-/** Falls through if the target is none of these. */
-function branch_between(from: u32, first: u32, end: u32): void {
-  if (end - first > 2) {
-    const middle = (first + end) >>> 1;
-    w.local_get(TARGET);
-    address_of(distance_of(target_at(middle)));
-    w.byte(w.I64_LT_U);
-    w.if_();
-    structure_enter();
-    branch_between(from, first, middle);
-    w.else_();
-    branch_between(from, middle, end);
-    w.end();
-    structure_leave();
-    return;
-  }
-  for (let i = first; i < end; i++) {
-    const to = target_at(i);
-    w.local_get(TARGET);
-    address_of(distance_of(to));
-    w.byte(w.I64_EQ);
-    w.if_();
-    structure_enter();
-    if (block(to).flags & BLOCK_CHECK) check_committed(block(to));
-    write_goto(from, to, CHOSEN);
-    w.end();
-    structure_leave();
-  }
 }
 
 /** A dispatch: a table of where to go. The root one, the first behind the blocks, takes the function's parameter. */
