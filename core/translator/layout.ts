@@ -5,7 +5,7 @@ import { host } from '../shared/host';
 export const MAX_PAGES: u32 = 16;
 export const MAX_BLOCKS: u32 = 160;
 export const MAX_ENTRIES: u32 = 24;
-export const MAX_WEIGHT: u32 = 400;
+export const MAX_WEIGHT: u32 = 150;
 /** With so many micro-ops a region does not follow calls of functions that others have. */
 export const SMALL_REGION: u32 = 128;
 

@@ -97,7 +97,7 @@ import {
 import { NODE_CLOSES, NODE_DEFERRED } from './float_checks';
 import { branch_many, many_targets, targets_attach } from './lower_targets';
 import { check_lanes, compute_vector, from_vector, quick_begin, quick_checks, quick_end, vector } from './lower_vector';
-import { page_delta, page_known } from './pages';
+import { page_delta } from './pages';
 import { dispatch_count, dispatch_target, loops, structure_enter, structure_leave, write_goto } from './structure';
 import * as w from './wasm';
 import { blocks } from './blocks';
@@ -711,8 +711,6 @@ function go(from: u32, n: Node, to: u32, at: i64): void {
     return write_goto(from, to, CHOSEN);
   }
   write_all(n.a, changetype<usize>(n));
-  const page = page_known(<i32>(at >> 12));
-  if (page >= 0) return out(OUT_GO, page, (<u32>at) & 0xfff, count);
   address_of(at);
   w.local_set(TARGET);
   out_target(here, count);

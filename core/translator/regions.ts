@@ -29,6 +29,7 @@ import {
   request_slot,
 } from './layout';
 import { RegionCounters, region_counters } from './counters';
+import { Jump, jump_at, jumps_attach, jumps_flush } from './jumps';
 import { sample_forget } from './sampler';
 
 /** Sets of translations in which a region's pages are known to be mapped as it expects. */
@@ -122,6 +123,7 @@ let counters: RegionCounters = changetype<RegionCounters>(0);
 export function regions_attach(pcpu_area: usize): void {
   area = pcpu_area + PCPU_REGIONS;
   bump = area + FILTER_SIZE;
+  jumps_attach(pcpu_area);
   counters = region_counters(pcpu_area);
 }
 
@@ -140,6 +142,7 @@ export function regions_flush(): void {
   first_dead = 0;
   landed = 0;
   memory.fill(area, 0, FILTER_SIZE);
+  jumps_flush();
   epoch++;
   regions_changed();
 }
@@ -231,11 +234,11 @@ export function region_enter(cpu: Cpu, u: usize): usize {
   return t;
 }
 
-/** Run one region: the micro-op to go on with, which is the entry's own if the region cannot be entered. */
+/** Run the region that `u` enters, and those that its function and theirs lead to: the micro-op to go on with, which is the entry's own if the region cannot be entered. */
 @inline function pass(cpu: Cpu, u: usize): usize {
   const e = changetype<Entry>(<usize>load<u32>(u, 8));
   const r = changetype<Region>(<usize>e.region);
-  if (cpu.n + <i32>r.weight >= load<i32>(changetype<usize>(cpu) + CPU_SLICE)) {
+  if (!fits(cpu, r.weight)) {
     region_near_limit = true;
     counters.limits++;
     return changetype<usize>(e);
@@ -249,16 +252,51 @@ export function region_enter(cpu: Cpu, u: usize): usize {
       return changetype<usize>(e);
     }
   }
-  counters.entries++;
-  const out = call_indirect<u32>(r.fn, cpu, e.index, base);
+  const jump = jump_at(cpu.page_va + uop_pos(u));
+  jump.va = cpu.page_va + uop_pos(u);
+  jump.key = key(cpu, r.last);
+  jump.base = base;
+  jump.fn = r.fn;
+  jump.entry = e.index;
+  jump.weight = r.weight;
+  jump.region = <u32>changetype<usize>(r);
+  return follow(cpu, jump);
+}
+
+/** Run a region that may be entered, and those behind it as long as each leaves for an address at which one is known to begin. */
+function follow(cpu: Cpu, jump: Jump): usize {
+  let r: Region;
+  let base: u64;
+  let out: u32;
+  do {
+    r = changetype<Region>(<usize>jump.region);
+    base = jump.base;
+    counters.entries++;
+    out = call_indirect<u32>(jump.fn, cpu, jump.entry, base);
+    if (out >>> OUT_KIND != OUT_TARGET || one_region) break;
+    counters.targets++;
+    const target = load<u64>(changetype<usize>(cpu) + CPU_TARGET);
+    jump = jump_at(target);
+    if (jump.va != target) break;
+  } while (
+    (jump.key == key(cpu, number(cpu, globals)) || jump.key == key(cpu, number(cpu, space))) &&
+    fits(cpu, jump.weight)
+  );
+  return behind(cpu, r, base, out);
+}
+
+/** Is enough of the slice left? */
+@inline function fits(cpu: Cpu, weight: u32): bool {
+  return cpu.n + <i32>weight < load<i32>(changetype<usize>(cpu) + CPU_SLICE);
+}
+
+/** The micro-op behind a region that was at `base` and has returned `out`; 0 = left. */
+function behind(cpu: Cpu, r: Region, base: u64, out: u32): usize {
   const page = region_page(r, (out & OUT_PLACE) >>> 12);
   cpu.page_va = page_address(cpu, base, page.delta);
   cpu.code = page.code;
   const kind = out >>> OUT_KIND;
-  if (kind == OUT_TARGET) {
-    counters.targets++;
-    return lookup(cpu, load<u64>(changetype<usize>(cpu) + CPU_TARGET));
-  }
+  if (kind == OUT_TARGET) return lookup(cpu, load<u64>(changetype<usize>(cpu) + CPU_TARGET));
   const off = out & 0xfff;
   const t = <usize>load<u32>(<usize>page.code + PAGE_OFFSETS + (off << 2));
   if (t == 0) return lookup(cpu, cpu.page_va + off);
@@ -277,6 +315,11 @@ export function region_original(u: usize): usize {
 /** A number as regions keep it: user and supervisor differ in what they may execute. */
 @inline function number(cpu: Cpu, n: u64): u64 {
   return (n << 1) | (<u64>(cpu.cpl == 3));
+}
+
+/** What a Jump keeps of a number: how code is decoded belongs to it. */
+@inline function key(cpu: Cpu, n: u64): u64 {
+  return n | ((<u64>(cpu.mode & MODE_CODE_KEY)) << 48);
 }
 
 /** Has the region been looked at under the present translations, there? */
@@ -332,9 +375,10 @@ function current(p: RegionPage): bool {
   return code.mfn == p.mfn && code.edition == p.edition && code.generation == generation;
 }
 
-/** The region will not be right again. */
+/** The region will not be right again, and whoever leads to it looks again. */
 function dead(r: Region): bool {
   if (r.fn == 0) return false;
+  regions_changed();
   counters.dead++;
   r.place = r.fn;
   r.next_dead = <u32>first_dead;

@@ -23,7 +23,7 @@ import { landed, landed_code, landed_page, region_epoch } from './regions';
 const INTERVAL: u32 = 1000;
 const SPREAD: u32 = 2048;
 /** Samples at a place before it is translated: it has then cost about as much as its translation will. */
-const HOT: u32 = 256;
+const HOT: u32 = 64;
 const ASKED: u32 = 0x80000000;
 const ENTRIES: u32 = 2048;
 

@@ -1,0 +1,37 @@
+// Where regions lead to: by linear address, the region that begins there. A region that leaves for another one so finds it by one look at one line of the
+// cache, where the way by the TLB, the code page, the micro-op, its entry and the region is one of eight; kernel code is so flat that each of them is cold.
+import { PCPU_JUMPS } from '../engine/layout';
+
+const JUMPS_LOG2: u32 = 11;
+export const JUMPS: u32 = 1 << JUMPS_LOG2;
+
+/** A line of the cache. It holds as long as its `key` is one of the present ones, for whatever makes a region useless changes those. */
+@unmanaged
+export class Jump {
+  va: u64;
+  /** The set of translations in which the region's pages are known, and how its code was decoded; 0 = nothing. */
+  key: u64;
+  /** Linear address of the region's first page. */
+  base: u64;
+  /** Index in the table of functions, and what it is to be called with. */
+  fn: u32;
+  entry: u32;
+  weight: u32;
+  region: u32;
+  unused0: u64;
+  unused1: u64;
+}
+
+let table: usize = 0;
+
+export function jumps_attach(pcpu_area: usize): void {
+  table = pcpu_area + PCPU_JUMPS;
+}
+
+export function jumps_flush(): void {
+  memory.fill(table, 0, <usize>JUMPS * offsetof<Jump>());
+}
+
+@inline export function jump_at(va: u64): Jump {
+  return changetype<Jump>(table + <usize>((<u32>va * 0x9e3779b1) >>> (32 - JUMPS_LOG2)) * offsetof<Jump>());
+}
