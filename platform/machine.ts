@@ -4,6 +4,7 @@ import { CON_TEXT_AT } from '../core/hypervisor/console_text.ts';
 import { consoleTextBytes } from '../core/hypervisor/console_texts.ts';
 import { versionTextBytes } from '../core/hypervisor/version_text.ts';
 import { BELLS } from './box.ts';
+import { yieldCompilers } from './compilers.ts';
 import { clockSince, instantiate, loadCore, type Core, type CoreImage, type TraceInstruction } from './core.ts';
 import type { PcpuData } from './pcpu.ts';
 import { regionCounts, Regions, type RegionCounts } from './regions.ts';
@@ -122,6 +123,7 @@ export class Machine {
     this.#words = new Int32Array(this.memory.buffer);
     this.#bell = this.core.service_bell_all() >>> 2;
     const translate = (options.translate ?? true) && !options.trace?.instruction;
+    if (translate && !this.inline) yieldCompilers();
     if (this.inline) {
       this.core.pcpu_init(0);
       if (options.trace?.instruction) this.core.engine_set_trace(1);
