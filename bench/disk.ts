@@ -15,7 +15,14 @@ import { need } from '../tools/apt.ts';
 import { median, tscKhz } from './lib/host.ts';
 
 const MEMORY_MIB = 192;
-const KINDS = ['sequential-read', 'sequential-write', 'random-read', 'random-write'] as const;
+const KINDS = [
+  'sequential-read',
+  'sequential-write',
+  'random-read',
+  'random-write',
+  'stream-read',
+  'stream-write',
+] as const;
 type Figures = Map<string, number>;
 
 /** Runs a machine to its end and reads what its program says. */
