@@ -19,6 +19,8 @@ export interface RingShape {
   entries: number;
   entrySize: number;
   answerSize: number;
+  /** Bytes behind the journal that are the worker's own, for what has to outlive it; zeros at first. */
+  kept?: number;
 }
 
 export interface FrontRing {
@@ -79,7 +81,7 @@ export class FrontRings {
   }
 
   #journal(place: number, ring: number, port: number, shape: RingShape): RingAt {
-    const size = journalSize(shape.entries, shape.entrySize);
+    const size = journalSize(shape.entries, shape.entrySize) + (shape.kept ?? 0);
     const first = JOURNALS_AT + FRAMES * place;
     this.#grow(place, first, Math.ceil(size / PAGE));
     const journal = first * PAGE;

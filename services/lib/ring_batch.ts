@@ -117,6 +117,15 @@ export class RingBatch {
     this.#takes.push(ring);
   }
 
+  /** Bytes of the service's own memory, up to a page, apart from the batch: what the last one has given is not valid any more. */
+  load(at: number, length: number): Uint8Array {
+    return this.#box.read(at, length);
+  }
+
+  save(at: number, bytes: Uint8Array): void {
+    this.#box.write(at, bytes);
+  }
+
   /** Has it all done; what `taken` names is there until the next batch is. */
   go(): Done {
     const [box, view] = [this.#box, this.view];

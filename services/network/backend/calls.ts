@@ -14,6 +14,9 @@ export interface Calls {
   put(ring: RingAt, slots: readonly number[], write: (i: number, at: number) => void): void;
   take(ring: RingAt, quiet: boolean): void;
   go(): Done;
+  /** Bytes of the service's own memory, which outlives its worker; not while a batch's results are needed. */
+  load(at: number, length: number): Uint8Array;
+  save(at: number, bytes: Uint8Array): void;
 }
 
 /** How much one batch takes. */

@@ -1,13 +1,14 @@
 // A virtual interface on xenbus: what is offered, what a front end may choose, and how its rings are connected (public/io/netif.h).
 import { ANY_NUMBER, asFrontends, FrontendError, frontNumber, type Driver, type Read } from '../../xenbus/backend.ts';
-import type { FrontQueue, NetworkService, NetworkVif } from './service.ts';
+import type { FrontControl, FrontQueue, NetworkService, NetworkVif } from './service.ts';
 import type { Connection } from './vif.ts';
 
 const MAX_QUEUES = 4;
 
 export interface VifSettings {
   queues: FrontQueue[];
-  facts: Omit<Connection, 'domid' | 'queues'>;
+  control: FrontControl | undefined;
+  facts: Omit<Connection, 'domid' | 'queues' | 'control'>;
 }
 
 export class VifDriver implements Driver<VifSettings> {
@@ -32,7 +33,7 @@ export class VifDriver implements Driver<VifSettings> {
       'feature-multicast-control': 1,
       'feature-split-event-channels': 1,
       'multi-queue-max-queues': MAX_QUEUES,
-      'feature-ctrl-ring': 0,
+      'feature-ctrl-ring': 1,
     };
   }
 
@@ -48,11 +49,15 @@ export class VifDriver implements Driver<VifSettings> {
       gsoV4: scatter && flag(read, 'feature-gso-tcpv4'),
       gsoV6: scatter && flag(read, 'feature-gso-tcpv6'),
     };
-    return { queues, facts: { scatter, offload, multicast: flag(read, 'request-multicast-control') } };
+    return {
+      queues,
+      control: control(read),
+      facts: { scatter, offload, multicast: flag(read, 'request-multicast-control') },
+    };
   }
 
-  async connect({ queues, facts }: VifSettings): Promise<Record<string, string | number>> {
-    await asFrontends(() => this.#service.attach(this.#vif, this.#frontend, queues, facts));
+  async connect({ queues, control, facts }: VifSettings): Promise<Record<string, string | number>> {
+    await asFrontends(() => this.#service.attach(this.#vif, this.#frontend, queues, control, facts));
     return {};
   }
 
@@ -69,6 +74,12 @@ function queue(read: Read, at: string): FrontQueue {
     return { tx, rx, txPort: port, rxPort: port };
   }
   return { tx, rx, txPort: value('event-channel-tx'), rxPort: value('event-channel-rx') };
+}
+
+/** The header has no front end of one without the other. */
+function control(read: Read): FrontControl | undefined {
+  if (read('ctrl-ring-ref') === undefined) return undefined;
+  return { ring: frontNumber(read, 'ctrl-ring-ref', ANY_NUMBER), port: frontNumber(read, 'event-channel-ctrl', ANY_NUMBER) }; // prettier-ignore
 }
 
 const flag = (read: Read, name: string): boolean => frontNumber(read, name, ANY_NUMBER, 0) !== 0;

@@ -4,166 +4,9 @@ import { ipFrame, udpFrame } from '../protocol/build.ts';
 import { CHECKSUM, FULL_OFFLOAD, GSO, NO_OFFLOAD, parseIp, plain, type Frame } from '../protocol/frame.ts';
 import { holds } from '../protocol/checksum.ts';
 import { readBuffer, TxAssembler, writeRxAnswer, writeTxAnswer } from '../protocol/netif.ts';
-import type { Rate } from '../switch/rate.ts';
-import { Switch } from '../switch/switch.ts';
 import { ends, largeFrame, MAC, random } from '../testing.ts';
 import { Engine } from './engine.ts';
-import { FakeRings, type FakeRing } from './fake_rings.ts';
-import { Vif, type Connection } from './vif.ts';
-
-const LIMITS = { takes: 8, puts: 8, answers: 200, bytes: 200_000 };
-const PAGE = 4096;
-
-class Guest {
-  readonly domid: number;
-  readonly vif: Vif;
-  readonly queues: { tx: FakeRing; rx: FakeRing }[];
-  readonly #bed: Bed;
-  readonly #pages: { page: Uint8Array; id: number }[] = [];
-  #id = 0;
-
-  constructor(
-    bed: Bed,
-    domid: number,
-    options: Partial<Connection> = {},
-    queues = 1,
-    rate?: Rate & { now: () => number },
-  ) {
-    this.#bed = bed;
-    this.domid = domid;
-    const port = bed.net.attach({
-      name: `vif${domid}.0`,
-      deliver: (frames) => {
-        this.vif.deliver(frames);
-        bed.engine.schedule();
-      },
-    });
-    this.vif = new Vif(domid, port, rate, rate?.now);
-    this.queues = Array.from({ length: queues }, () => bed.rings.pair());
-    this.connect(options);
-  }
-
-  connect(options: Partial<Connection> = {}): void {
-    const queues = this.queues.map(({ tx, rx }) => ({ tx: tx.at, rx: rx.at }));
-    const connection = {
-      domid: this.domid,
-      queues,
-      offload: FULL_OFFLOAD,
-      scatter: true,
-      multicast: false,
-      ...options,
-    };
-    this.#bed.engine.connect(this.vif, connection, this.#bed.rings.journal);
-  }
-
-  /** A frame as a front end lays it out: parts of at most `part` bytes. */
-  send(frame: Frame, part = PAGE, queue = 0, spoil: (request: Uint8Array, i: number) => void = () => {}): void {
-    const { tx } = this.queues[queue]!;
-    const { bytes, gso, segment, checksum } = frame;
-    const requests: Uint8Array[] = [];
-    for (let from = 0; from < bytes.length; from += part) {
-      const page = new Uint8Array(PAGE);
-      const piece = bytes.subarray(from, from + part);
-      page.set(piece, from === 0 ? PAGE - piece.length : 0);
-      const more = from + part < bytes.length ? 4 : 0;
-      const first = from === 0;
-      const flags =
-        more |
-        (first ? (checksum === CHECKSUM.blank ? 3 : checksum === CHECKSUM.validated ? 2 : 0) | (gso ? 8 : 0) : 0);
-      const offset = first ? PAGE - piece.length : 0;
-      requests.push(
-        request(
-          this.#bed.rings.grant(this.domid, page),
-          offset,
-          flags,
-          this.#id++ & 0xffff,
-          first ? bytes.length : piece.length,
-        ),
-      );
-      if (first && gso) requests.push(Uint8Array.of(1, 0, segment & 255, segment >> 8, gso, 0, 0, 0, 0, 0, 0, 0));
-    }
-    requests.forEach(spoil);
-    tx.requests.push(...requests);
-  }
-
-  /** Sets so many buffers aside. */
-  offer(count: number, queue = 0): void {
-    for (let i = 0; i < count; i++) {
-      const page = new Uint8Array(PAGE);
-      const id = this.#pages.length;
-      this.#pages.push({ page, id });
-      const entry = new Uint8Array(8);
-      const view = new DataView(entry.buffer);
-      view.setUint16(0, id, true);
-      view.setUint32(4, this.#bed.rings.grant(this.domid, page), true);
-      this.queues[queue]!.rx.requests.push(entry);
-    }
-  }
-
-  /** The frames that its receive ring's answers are. */
-  received(queue = 0): Frame[] {
-    const frames: Frame[] = [];
-    const answers = this.queues[queue]!.rx.answers.splice(0);
-    while (answers.length > 0) {
-      const parts: Uint8Array[] = [];
-      let [more, flags, gso, segment] = [true, 0, 0, 0];
-      for (let first = true; more; first = false) {
-        const answer = answers.shift()!;
-        const view = new DataView(answer.buffer);
-        const [id, offset, said, status] = [
-          view.getUint16(0, true),
-          view.getUint16(2, true),
-          view.getUint16(4, true),
-          view.getInt16(6, true),
-        ];
-        assert(status > 0 && offset + status <= PAGE, `status ${status}`);
-        parts.push(this.#pages[id]!.page.slice(offset, offset + status));
-        if (first) flags = said;
-        more = (said & 4) !== 0;
-        if (said & 8) {
-          const info = answers.shift()!;
-          assert.equal(info[0], 1);
-          [segment, gso] = [info[2]! | (info[3]! << 8), info[4]!];
-        }
-      }
-      const checksum = flags & 2 ? CHECKSUM.blank : flags & 1 ? CHECKSUM.validated : CHECKSUM.unchecked;
-      frames.push({ bytes: new Uint8Array(Buffer.concat(parts)), checksum, gso: gso as Frame['gso'], segment });
-    }
-    return frames;
-  }
-
-  /** Statuses of its transmit ring's answers. */
-  answered(queue = 0): number[] {
-    return this.queues[queue]!.tx.answers.splice(0).map((answer) => new DataView(answer.buffer).getInt16(2, true));
-  }
-}
-
-function request(gref: number, offset: number, flags: number, id: number, size: number): Uint8Array {
-  const bytes = new Uint8Array(12);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, gref, true);
-  [offset, flags, id, size].forEach((value, i) => view.setUint16(4 + 2 * i, value, true));
-  return bytes;
-}
-
-class Bed {
-  readonly net = new Switch();
-  readonly rings = new FakeRings();
-  readonly broken: string[] = [];
-  readonly engine = new Engine(
-    this.rings,
-    LIMITS,
-    { bytes: this.rings.heap, from: 0x10000 },
-    {
-      broken: (_, why) => this.broken.push(why),
-    },
-  );
-}
-
-const data = (length: number, seed = 1): Uint8Array => {
-  const next = random(seed);
-  return Uint8Array.from({ length }, () => next() * 256);
-};
+import { Bed, data, Guest, LIMITS, PAGE, request } from './fake_guest.ts';
 
 test('requests and answers, byte by byte', () => {
   const hex = (text: string) => new DataView(Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex')).buffer);
@@ -183,7 +26,13 @@ test('requests and answers, byte by byte', () => {
   writeTxAnswer(out, 0, { slot: 1, id: 0x0102, packet: { bad: true, groups: [] } });
   writeTxAnswer(out, 4, { slot: 1, id: undefined, packet: { bad: false, groups: [] } });
   writeRxAnswer(out, 8, { slot: 1, id: 0x0304, flags: 3, status: 0x0506 });
-  writeRxAnswer(out, 16, { slot: 1, id: 9, flags: 0, status: 0, gso: { type: GSO.tcpv4, segment: 1448 } });
+  writeRxAnswer(out, 16, {
+    slot: 1,
+    id: 9,
+    flags: 0,
+    status: 0,
+    extra: { more: false, gso: GSO.tcpv4, segment: 1448 },
+  });
   assert.equal(Buffer.from(out.buffer).toString('hex'), '0201ffff' + '00000100' + '0403000003000605' + '0100a80501000000' + '0'.repeat(16)); // prettier-ignore
   assert.deepEqual(readBuffer(hex('0102 0000 03040506'), 0, 3), { slot: 3, id: 0x0201, gref: 0x06050403 });
 });

@@ -7,6 +7,7 @@ import type { RingAt, TakeResult } from '../../lib/ring_calls.ts';
 import type { Frame, Kept } from '../protocol/frame.ts';
 import { answerStatus, BrokenRing, buffersFor, place, readBuffer, STATUS, writeRxAnswer, writeTxAnswer, type RxAnswer, type TxAnswer, type TxPacket } from '../protocol/netif.ts'; // prettier-ignore
 import type { Calls, Limits } from './calls.ts';
+import { CONTROL_HEAP, ControlRings, type ControlRound } from './control.ts';
 import { FrameRoom } from './room.ts';
 import type { Connection, Queue, Vif } from './vif.ts';
 
@@ -53,6 +54,7 @@ interface Round {
   receive: Queue[];
   transmit: Queue[];
   quiet: Set<Queue>;
+  control: ControlRound;
 }
 
 export class Engine {
@@ -65,6 +67,7 @@ export class Engine {
   /** Room for a frame. */
   readonly room: (length: number) => Kept | undefined;
   readonly #events: EngineEvents;
+  readonly #control: ControlRings;
   /** Requests taken whose bytes are still to come. */
   #arrived: Arrived[] = [];
   /** Transmit rings to be looked at. */
@@ -80,8 +83,9 @@ export class Engine {
     this.#calls = calls;
     this.#limits = limits;
     this.#heap = heap.bytes;
-    this.#in = heap.from;
-    this.#out = heap.from + SCRATCH;
+    this.#control = new ControlRings(calls, limits, heap.bytes, heap.from, (vif, why) => this.#break(vif, why));
+    this.#in = heap.from + CONTROL_HEAP;
+    this.#out = this.#in + SCRATCH;
     const room = new FrameRoom(heap.bytes, this.#out + SCRATCH);
     this.room = (length) => room.take(length);
     this.#events = events;
@@ -101,6 +105,8 @@ export class Engine {
       const due = journal(queue.description.tx);
       this.#assemble(queue, due.view, due.taken);
     }
+    const { control } = connection;
+    if (control) this.#control.connect(vif, control, journal(control));
     this.work();
   }
 
@@ -125,6 +131,7 @@ export class Engine {
       queue.starved = false;
       if (!queue.vif.paused) this.#due.add(queue);
     }
+    for (const vif of this.vifs) this.#control.due(vif.control);
     this.#run();
   }
 
@@ -149,7 +156,9 @@ export class Engine {
 
   /** True if there is more to do at once. */
   #round(): boolean {
-    const round: Round = { fetched: [], sent: [], placed: new Map(), given: [], onFailure: [], receive: [], transmit: [], quiet: new Set() }; // prettier-ignore
+    const onFailure: Round['onFailure'] = [];
+    const control = this.#control.begin(onFailure);
+    const round: Round = { fetched: [], sent: [], placed: new Map(), given: [], onFailure, receive: [], transmit: [], quiet: new Set(), control }; // prettier-ignore
     this.#fetch(round);
     this.#place(round);
     this.#answers(round);
@@ -162,9 +171,12 @@ export class Engine {
     }
     this.#put(round, done.put);
     this.#taken(round, done.taken);
+    const { told, looked } = round.control;
+    const last = <T>(list: readonly T[], count: number): readonly T[] => list.slice(list.length - count);
+    this.#control.end(round.control, last(done.put, told.length), last(done.taken, looked.length));
     for (const { kept } of round.given) kept?.release();
     this.#pass(round);
-    if (this.#arrived.length > 0 || this.#due.size > 0) return true;
+    if (this.#arrived.length > 0 || this.#due.size > 0 || this.#control.more) return true;
     return [...this.#queues()].some(({ answers, waiting, ready, starved }) => answers.length > 0 || ready || (waiting.length > 0 && !starved)); // prettier-ignore
   }
 
@@ -256,7 +268,7 @@ export class Engine {
       if (wanted && !queue.starved) round.receive.push(queue);
     }
     for (const queue of this.#due) {
-      if (round.transmit.length + round.receive.length >= takes) break;
+      if (round.transmit.length + round.receive.length + round.control.looked.length >= takes) break;
       this.#due.delete(queue);
       if (!queue.live || queue.vif.paused) continue;
       round.transmit.push(queue);
@@ -266,17 +278,18 @@ export class Engine {
 
   /** Of each ring's answers as many as there is room for. */
   #answers(round: Round): void {
-    let room = this.#limits.answers >> 1;
+    const { told } = round.control;
+    let room = (this.#limits.answers >> 1) - told.length;
     for (const queue of this.#queues()) {
       if (queue.answers.length === 0) continue;
-      if (room === 0 || round.sent.length === this.#limits.puts >> 1) break;
+      if (room === 0 || round.sent.length === (this.#limits.puts >> 1) - told.length) break;
       const list = queue.answers.splice(0, room);
       room -= list.length;
       round.sent.push({ queue, list });
     }
   }
 
-  #commit({ sent, placed, receive, transmit, quiet }: Round): Done {
+  #commit({ sent, placed, receive, transmit, quiet, control }: Round): Done {
     const calls = this.#calls;
     const slots = (list: readonly { slot: number }[]): number[] => list.map(({ slot }) => slot);
     for (const { queue, list } of sent)
@@ -286,6 +299,7 @@ export class Engine {
     // Who needs buffers now waits for them.
     for (const queue of receive) calls.take(queue.description.rx, queue.waiting.length === 0);
     for (const queue of transmit) calls.take(queue.description.tx, quiet.has(queue));
+    this.#control.add(control);
     return calls.go();
   }
 

@@ -101,6 +101,17 @@ export class FakeRings implements Calls {
     });
   }
 
+  /** The service's own memory, as far as something has been written there. */
+  readonly #kept = new Map<number, Uint8Array>();
+
+  load(at: number, length: number): Uint8Array {
+    return this.#kept.get(at)?.slice() ?? new Uint8Array(length);
+  }
+
+  save(at: number, bytes: Uint8Array): void {
+    this.#kept.set(at, bytes.slice());
+  }
+
   take(ring: RingAt, quiet: boolean): void {
     this.#takes.push({ ring, quiet });
   }

@@ -5,6 +5,7 @@ import { Hypercalls } from '../../lib/hypercalls.ts';
 import { Supervisor } from '../../lib/supervisor.ts';
 import type { Forward } from '../nat/forward.ts';
 import { RX, TX } from '../protocol/netif.ts';
+import { CONTROL_SHAPE } from './control.ts';
 import type { CaptureOrder, FromWorker, KnownLease, NetworkFacts, NetworkOptions, Order, Result, VifOptions } from './messages.ts'; // prettier-ignore
 import type { Connection } from './vif.ts';
 
@@ -37,6 +38,12 @@ export interface FrontQueue {
   rx: number;
   txPort: number;
   rxPort: number;
+}
+
+/** Its control ring, and the ring's port. */
+export interface FrontControl {
+  ring: number;
+  port: number;
 }
 
 interface CaptureEnd {
@@ -169,9 +176,9 @@ export class NetworkService {
     vif: NetworkVif,
     domid: number,
     queues: readonly FrontQueue[],
-    facts: Omit<Connection, 'domid' | 'queues'>,
+    control: FrontControl | undefined,
+    facts: Omit<Connection, 'domid' | 'queues' | 'control'>,
   ): Promise<void> {
-    // prettier-ignore
     const rings: FrontRing[] = [];
     const connected: Connection['queues'] = [];
     const shape = ({ entries, entry, answer }: typeof TX | typeof RX) => ({ entries, entrySize: entry, answerSize: answer }); // prettier-ignore
@@ -183,12 +190,13 @@ export class NetworkService {
         rings.push(second);
         connected.push({ tx: first.at, rx: second.at });
       }
+      if (control) rings.push(this.#rings.open(domid, [control.ring], control.port, CONTROL_SHAPE));
     } catch (error) {
       for (const ring of rings.reverse()) this.#rings.close(ring);
       throw error;
     }
     vif.rings = rings;
-    vif.connection = { domid, queues: connected, ...facts };
+    vif.connection = { domid, queues: connected, ...(control && { control: rings.at(-1)!.at }), ...facts };
     await this.supervisor.call({ order: 'attach', vif: vif.id, connection: vif.connection });
   }
 

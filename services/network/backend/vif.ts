@@ -1,9 +1,10 @@
 // A virtual interface in the service's worker: what stands between its front end's rings and its port of the switch.
 import type { RingAt } from '../../lib/ring_calls.ts';
 import { macAt, parseIp, u16, u32, type Frame, type Offload } from '../protocol/frame.ts';
-import { buffersFor, TxAssembler, type Buffer, type TxAnswer } from '../protocol/netif.ts';
+import { buffersFor, TxAssembler, type Buffer, type Outgoing, type TxAnswer } from '../protocol/netif.ts';
 import { Bucket, type Rate } from '../switch/rate.ts';
 import { MOST_GROUPS, type Port } from '../switch/switch.ts';
+import type { Control } from './control.ts';
 
 /** What waits for a guest that does not take it, then it is dropped. */
 const MOST_BYTES = 32 << 20;
@@ -24,6 +25,8 @@ export interface Connection {
   /** The front end's domain. */
   domid: number;
   queues: QueueDescription[];
+  /** By which it sets up how its packets are hashed, if it has one. */
+  control?: RingAt;
   /** What the front end does itself. */
   offload: Offload;
   /** Frames may take more than one buffer. */
@@ -38,7 +41,7 @@ export class Queue {
   readonly assembler = new TxAssembler();
   /** Buffers that the guest has set aside, in order. */
   readonly buffers: Buffer[] = [];
-  readonly waiting: Frame[] = [];
+  readonly waiting: Outgoing[] = [];
   bytes = 0;
   /** Bytes of those whose place is held. */
   kept = 0;
@@ -52,7 +55,7 @@ export class Queue {
     this.description = description;
   }
 
-  add(frame: Frame): void {
+  add(frame: Outgoing): void {
     const { bytes, kept } = frame;
     this.bytes += bytes.length;
     if (!kept) this.waiting.push(frame);
@@ -66,7 +69,7 @@ export class Queue {
   }
 
   /** Takes the first frames out of the line; who takes them releases them. */
-  shift(count: number): Frame[] {
+  shift(count: number): Outgoing[] {
     const frames = this.waiting.splice(0, count);
     for (const { bytes, kept } of frames) {
       this.bytes -= bytes.length;
@@ -100,6 +103,7 @@ export class Vif {
   readonly statistics: VifStatistics = { dropped: 0, errors: 0 };
   connection: Connection | undefined;
   queues: Queue[] = [];
+  control: Control | undefined;
   /** Given up: its front end broke the protocol. */
   broken = false;
   #bucket: Bucket | undefined;
@@ -130,6 +134,7 @@ export class Vif {
     this.connection = undefined;
     for (const queue of this.queues) for (const { kept } of queue.shift(Infinity)) kept?.release();
     this.queues = [];
+    this.control = undefined;
     this.#groups.clear();
     clearTimeout(this.paused);
     this.paused = undefined;
@@ -155,14 +160,27 @@ export class Vif {
   deliver(frames: readonly Frame[]): void {
     const { queues } = this;
     for (const frame of frames) {
-      const queue = queues.length > 1 ? queues[flow(frame.bytes) % queues.length] : queues[0];
+      const outgoing = this.#hashed(frame);
+      const queue = queues[this.#steer(outgoing)];
       const fits = this.connection?.scatter || frame.bytes.length <= 4096;
       if (!queue || !fits || queue.bytes + frame.bytes.length > MOST_BYTES || queue.waiting.length >= MOST_FRAMES) {
         this.statistics.dropped++;
         continue;
       }
-      queue.add(frame);
+      queue.add(outgoing);
     }
+  }
+
+  /** With its hash, if the front end wants to know it. */
+  #hashed(frame: Frame): Outgoing {
+    const hash = this.control?.hashing.active ? this.control.hashing.hashOf(frame.bytes) : undefined;
+    return hash ? { ...frame, hash } : frame;
+  }
+
+  #steer({ bytes, hash }: Outgoing): number {
+    const { length } = this.queues;
+    if (this.control?.hashing.active) return this.control.hashing.queueOf(hash, length);
+    return length > 1 ? flow(bytes) % length : 0;
   }
 
   group(add: boolean, mac: number): void {

@@ -3,6 +3,7 @@
 import * as abi from '../../../spec/abi/constants.ts';
 import { netif } from '../../../spec/abi/structs/netif.ts';
 import { CHECKSUM, ETHER, GSO, macAt, type Checksum, type Frame, type Gso } from './frame.ts';
+import type { Hash } from './hash.ts';
 
 const tx = netif.netif_tx_request;
 const txAnswer = netif.netif_tx_response;
@@ -162,9 +163,23 @@ export const readBuffer = (v: DataView, at: number, slot: number): Buffer => ({
   gref: v.getUint32(at + rx.offsets.gref, true),
 });
 
-/** Buffers that a frame takes: a page each, and one for its extra information. */
-export const buffersFor = (frame: Frame): number =>
-  Math.ceil(frame.bytes.length / PAGE) + (frame.gso === GSO.none ? 0 : 1);
+/** A frame for a front end, with its hash if that was asked for. */
+export interface Outgoing extends Frame {
+  hash?: Hash;
+}
+
+/** Buffers that a frame takes: a page each, and one for each piece of extra information. */
+export const buffersFor = (frame: Outgoing): number =>
+  Math.ceil(frame.bytes.length / PAGE) + (frame.gso === GSO.none ? 0 : 1) + (frame.hash ? 1 : 0);
+
+/** A piece of extra information, and whether another one follows. */
+export type Extra = { more: boolean } & ({ gso: Gso; segment: number } | { hash: Hash });
+
+function extrasOf({ gso, segment, hash }: Outgoing): Extra[] {
+  const extras: Extra[] = gso === GSO.none ? [] : [{ more: hash !== undefined, gso, segment }];
+  if (hash) extras.push({ more: false, hash });
+  return extras;
+}
 
 /** What is answered for one buffer. */
 export interface RxAnswer {
@@ -174,7 +189,7 @@ export interface RxAnswer {
   /** Bytes, or an error. */
   status: number;
   /** Extra information in the answer's place. */
-  gso?: { type: Gso; segment: number };
+  extra?: Extra;
 }
 
 export interface Placed {
@@ -184,10 +199,11 @@ export interface Placed {
 }
 
 /** Lays a frame into its buffers: buffersFor(frame) of them, in the order in which they were taken. */
-export function place(frame: Frame, buffers: readonly Buffer[]): Placed {
+export function place(frame: Outgoing, buffers: readonly Buffer[]): Placed {
   const answers: RxAnswer[] = [];
   const parts: Placed['parts'] = [];
   const { length } = frame.bytes;
+  const extras = extrasOf(frame);
   let next = 0;
   for (let from = 0; from < length; from += PAGE) {
     const { slot, id, gref } = buffers[next++]!;
@@ -197,25 +213,35 @@ export function place(frame: Frame, buffers: readonly Buffer[]): Placed {
     if (from === 0 && frame.checksum === CHECKSUM.validated) flags |= abi.NETRXF_data_validated;
     parts.push({ gref, offset: 0, length: part });
     answers.push({ slot, id, flags, status: part });
-    if (from === 0 && frame.gso !== GSO.none) {
+    for (const extra of extras.splice(0)) {
       answers[0]!.flags |= abi.NETRXF_extra_info;
       const { slot: taken, id: unused } = buffers[next++]!;
-      answers.push({ slot: taken, id: unused, flags: 0, status: 0, gso: { type: frame.gso, segment: frame.segment } });
+      answers.push({ slot: taken, id: unused, flags: 0, status: 0, extra });
     }
   }
   return { answers, parts };
 }
 
-export function writeRxAnswer(v: DataView, at: number, { id, flags, status, gso }: RxAnswer): void {
-  if (gso) {
-    v.setUint8(at + extra.offsets.type, abi.XEN_NETIF_EXTRA_TYPE_GSO);
-    v.setUint8(at + extra.offsets.flags, 0);
-    v.setUint16(at + extra.offsets.u, gso.segment, true);
-    v.setUint8(at + extra.offsets.u + 2, gso.type);
-    v.setUint8(at + extra.offsets.u + 3, 0);
-    v.setUint16(at + extra.offsets.u + 4, 0, true);
+function writeExtra(v: DataView, at: number, piece: Extra): void {
+  const { offsets } = extra;
+  const hashed = 'hash' in piece;
+  v.setUint8(at + offsets.type, hashed ? abi.XEN_NETIF_EXTRA_TYPE_HASH : abi.XEN_NETIF_EXTRA_TYPE_GSO);
+  v.setUint8(at + offsets.flags, piece.more ? abi.XEN_NETIF_EXTRA_FLAG_MORE : 0);
+  const u = at + offsets.u;
+  if (hashed) {
+    v.setUint8(u, piece.hash.type);
+    v.setUint8(u + 1, abi.XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ);
+    v.setUint32(u + 2, piece.hash.value, true);
     return;
   }
+  v.setUint16(u, piece.segment, true);
+  v.setUint8(u + 2, piece.gso);
+  v.setUint8(u + 3, 0);
+  v.setUint16(u + 4, 0, true);
+}
+
+export function writeRxAnswer(v: DataView, at: number, { id, flags, status, extra }: RxAnswer): void {
+  if (extra) return writeExtra(v, at, extra);
   v.setUint16(at + rxAnswer.offsets.id, id, true);
   v.setUint16(at + rxAnswer.offsets.offset, 0, true);
   v.setUint16(at + rxAnswer.offsets.flags, flags, true);
