@@ -8,6 +8,9 @@ const HERE = import.meta.dirname;
 /** Where what is compiled lies. */
 export const OUT = join(HERE, '..', 'build', 'guests');
 const LIB = join(HERE, 'lib');
+/** What guests that are front ends share, and who they are. */
+const FRONT = join(HERE, 'front');
+const FRONTS = ['blk', 'netif'];
 const FLAGS = [
   ...['-O2', '-g0', '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-ffreestanding', '-fno-pic', '-fno-pie', '-no-pie'],
   ...[
@@ -27,12 +30,12 @@ export const sourcesOf = (folder: string, accept: RegExp): string[] =>
     .sort()
     .map((file) => join(folder, file));
 
-/** The guests' names: `unikernel`, `tick`, `blk`; `pv` and `pv32`, which are; `fuzz`, and the same in 32-bit code; and `asm/NAME` for each file of `guests/asm`. */
+/** The guests' names: `unikernel`, `tick`; `blk` and `netif`, which are front ends; `pv` and `pv32`, which are; `fuzz`, and the same in 32-bit code; and `asm/NAME` for each file of `guests/asm`. */
 export function guestNames(): string[] {
   const assembly = sourcesOf(join(HERE, 'asm'), /\.S$/).map(
     (file) => `asm/${file.slice(join(HERE, 'asm').length + 1, -2)}`,
   );
-  return ['unikernel', 'tick', 'blk', 'fuzz', 'fuzz32', 'pv', 'pv32', ...assembly];
+  return ['unikernel', 'tick', ...FRONTS, 'fuzz', 'fuzz32', 'pv', 'pv32', ...assembly];
 }
 
 /** The path of a compiled file that is made when missing: `name` with a hash of the options and of the sources' contents. */
@@ -70,8 +73,9 @@ export function buildGuest(name: string, defines: readonly string[] = []): strin
   const narrow = name.endsWith('32');
   const own = existsSync(join(HERE, name));
   const folder = name.startsWith('asm/') ? join(HERE, 'asm') : join(HERE, narrow && !own ? name.slice(0, -2) : name);
-  const units = name.startsWith('asm/') ? [join(HERE, `${name}.S`)] : sourcesOf(folder, /\.[cS]$/);
-  const headers = [LIB, folder].flatMap((dir) => sourcesOf(dir, /\.(h|inc|lds)$/));
+  const shared = FRONTS.includes(name) ? [FRONT] : [];
+  const units = name.startsWith('asm/') ? [join(HERE, `${name}.S`)] : [...shared, folder].flatMap((dir) => sourcesOf(dir, /\.[cS]$/)); // prettier-ignore
+  const headers = [LIB, ...shared, folder].flatMap((dir) => sourcesOf(dir, /\.(h|inc|lds)$/));
   // The fuzzing guest lies where what it does to memory seldom leads.
   const base = folder.endsWith('fuzz') ? ['-Wl,--defsym=guest_base=0x800000'] : [];
   const options = [
@@ -80,7 +84,7 @@ export function buildGuest(name: string, defines: readonly string[] = []): strin
     ...base,
     ...defines.map((define) => `-D${define}`),
     `-I${LIB}`,
-    `-I${folder}`,
+    ...[...shared, folder].map((dir) => `-I${dir}`),
   ];
   return compiled(`${name}.elf`, [...options, '-T', join(LIB, 'guest.lds')], units, headers);
 }

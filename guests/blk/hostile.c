@@ -15,13 +15,13 @@ static void fill_segments(segment_t *segment, uint32_t count) {
 }
 
 static uint64_t some_sector(void) {
-  if (pick(4)) return 8 * pick((uint32_t)(device.sectors / 8));
+  if (pick(4)) return 8 * pick((uint32_t)(disk.sectors / 8));
   return pick(2) ? odd() : (uint64_t)odd() << 32 | odd();
 }
 
 static void entry(uint32_t index, bool giant) {
   uint8_t kind = giant ? 3 : (uint8_t)pick(6);
-  request_t *request = &device.ring->entry[index % ENTRIES].request;
+  request_t *request = &disk.ring->entry[index % ENTRIES].request;
   memset(request, 0, sizeof *request);
   request->id = pick(1u << 30);
   request->sector = some_sector();
@@ -52,7 +52,7 @@ static void entry(uint32_t index, bool giant) {
 }
 
 static void requests(bool giant) {
-  ring_t *ring = device.ring;
+  ring_t *ring = disk.ring;
   uint32_t answered = ring->rsp_prod, count = 1 + pick(ENTRIES);
   while (count > 0 && ring->req_prod - answered < ENTRIES) {
     entry(ring->req_prod, giant);
@@ -60,7 +60,7 @@ static void requests(bool giant) {
     ring->req_prod++;
     count--;
   }
-  event_send(device.port);
+  event_send(disk.port);
   /* Changed while the back end looks at them. */
   if (giant) return;
   for (uint32_t n = pick(40); n > 0; n--) {
@@ -113,13 +113,13 @@ void hostile(void) {
     else if (kind < 56) grants();
     else if (kind < 60) flood();
     else if (kind < 61) {
-      volatile uint32_t *words = (uint32_t *)device.ring;
+      volatile uint32_t *words = (uint32_t *)disk.ring;
       words[pick(4)] = odd();
-      event_send(device.port);
+      event_send(disk.port);
     } else if (kind < 62) store_write(device.front, "state", decimal(odd()));
-    else if (kind < 63) for (uint32_t n = 0; n < 200; n++) event_send(device.port);
-    else poll(device.port, 2);
+    else if (kind < 63) for (uint32_t n = 0; n < 200; n++) event_send(disk.port);
+    else poll(disk.port, 2);
     /* It does not care for its answers. */
-    device.ring->rsp_event = device.ring->rsp_prod + 1;
+    disk.ring->rsp_event = disk.ring->rsp_prod + 1;
   }
 }

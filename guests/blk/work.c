@@ -21,7 +21,7 @@ static void issue(uint32_t slot) {
   open[slot].block = block;
   open[slot].stamp = stamp;
   open[slot].writes = writes;
-  ring_t *ring = device.ring;
+  ring_t *ring = disk.ring;
   request_t *request = &ring->entry[ring->req_prod % ENTRIES].request;
   *request = (request_t){.op = writes ? BLKIF_OP_WRITE : BLKIF_OP_READ, .segments = 1, .id = slot, .sector = 8 * block};
   request->segment[0] = (segment_t){.gref = FIRST_REF + slot, .first = 0, .last = 7};
@@ -30,9 +30,9 @@ static void issue(uint32_t slot) {
 }
 
 static void publish(uint32_t old) {
-  ring_t *ring = device.ring;
+  ring_t *ring = disk.ring;
   __sync_synchronize();
-  if (ring->req_prod - ring->req_event < ring->req_prod - old) event_send(device.port);
+  if (ring->req_prod - ring->req_event < ring->req_prod - old) event_send(disk.port);
 }
 
 static void settle(uint32_t slot, int16_t status) {
@@ -47,7 +47,7 @@ static void settle(uint32_t slot, int16_t status) {
 }
 
 void work(void) {
-  ring_t *ring = device.ring;
+  ring_t *ring = disk.ring;
   for (uint32_t i = 0; i < DEPTH; i++) {
     grant(FIRST_REF + i, FIRST_PAGE + i, device.backend, 0);
     open[i].block = BLOCKS;
@@ -56,15 +56,15 @@ void work(void) {
   publish(0);
   for (uint32_t done = 0;;) {
     uint32_t old = ring->req_prod;
-    for (; device.consumed != ring->rsp_prod; device.consumed++) {
-      response_t answer = ring->entry[device.consumed % ENTRIES].response;
+    for (; disk.consumed != ring->rsp_prod; disk.consumed++) {
+      response_t answer = ring->entry[disk.consumed % ENTRIES].response;
       settle((uint32_t)answer.id, answer.status);
       if (++done % 100 == 0) print(".\n");
       issue((uint32_t)answer.id);
     }
     if (ring->req_prod != old) publish(old);
-    ring->rsp_event = device.consumed + 1;
+    ring->rsp_event = disk.consumed + 1;
     __sync_synchronize();
-    if (device.consumed == ring->rsp_prod) poll(device.port, 1000);
+    if (disk.consumed == ring->rsp_prod) poll(disk.port, 1000);
   }
 }

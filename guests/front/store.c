@@ -1,5 +1,5 @@
 /* A xenstore client (io/xs_wire.h) that waits by polling. */
-#include "blk.h"
+#include "front.h"
 
 static xenstore_interface_t *ring;
 static uint32_t port;

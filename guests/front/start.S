@@ -1,4 +1,4 @@
-/* The block front end's entry. */
+/* A front end's entry. */
 #include "pvh.inc"
 
   PVH_MAIN_64
