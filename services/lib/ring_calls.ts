@@ -25,6 +25,9 @@ export const JOURNAL_HEAD = service.service_journal.size;
 export const strideOf = (entrySize: number): number => SLOT_SIZE + align8(entrySize);
 export const journalSize = (entries: number, entrySize: number): number => JOURNAL_HEAD + entries * strideOf(entrySize);
 
+/** Where what its worker keeps with a ring is (RingShape.kept): behind the journal. */
+export const keptAt = ({ journal, entries, entrySize }: RingAt): number => journal + journalSize(entries, entrySize);
+
 /** A ring as its journal knows it. */
 export interface RingAt {
   /** The journal's address in the service's memory. */

@@ -44,6 +44,9 @@ export interface Driver<Settings> {
   features(): Readonly<Record<string, string | number>>;
   /** What the front end has chosen; `read` gives its nodes as of one moment. May throw FrontendError. */
   settings(read: Read): Settings;
+  /** Nodes of the front end's that it may change while it is connected; `changed` is told then, and may throw FrontendError. */
+  readonly watched?: readonly string[];
+  changed?(read: Read): Promise<void>;
   /** Connects; gives what is published before the state changes. May throw FrontendError. */
   connect(settings: Settings): Promise<Readonly<Record<string, string | number>>>;
   /** The front end does no more with it. Also after a connect that failed. */
@@ -99,7 +102,8 @@ export class XenbusBackend<Settings> {
     this.#driver = driver;
     this.#publish(driver.features());
     this.#set(XenbusStateInitWait);
-    this.#unwatch.push(store.watch(`${this.#front}/state`, () => this.#look()));
+    for (const name of ['state', ...(driver.watched ?? [])])
+      this.#unwatch.push(store.watch(`${this.#front}/${name}`, () => this.#look()));
   }
 
   get connected(): boolean {
@@ -200,6 +204,8 @@ export class XenbusBackend<Settings> {
         if (!this.#connected && !this.#offline) await this.#connect();
         else if (this.#driver.twice && front === XenbusStateConnected && !this.#told) this.announce();
         this.#told = front === XenbusStateConnected;
+        // Whatever has changed: a front end that changes it all the time has each look in turn with the others'.
+        if (this.#connected) await this.#driver.changed?.((name) => this.#store.find(`${this.#front}/${name}`));
         return;
       case XenbusStateClosing:
         // It may be in use still, and is served until it is closed.

@@ -6,6 +6,7 @@ import { buildGuest } from '../../guests/build.ts';
 import { loadCore } from '../../platform/core.ts';
 import { Machine } from '../../platform/machine.ts';
 import { buildDomain } from '../../services/domain_builder/protocol/index.ts';
+import { LocalClient } from '../../services/xenstore/protocol/client.ts';
 import { Host } from '../../services/xenops/host.ts';
 import { invariants } from '../invariants.ts';
 
@@ -19,6 +20,7 @@ after(() => host.stop());
 
 class Player {
   output = '';
+  domid = 0;
   readonly #kernel = readFileSync(buildGuest('netif'));
 
   async start(what: string, mac: number): Promise<void> {
@@ -26,7 +28,8 @@ class Player {
     const options = { mac, bridge: 'lab', vlan: { access: 0 }, addresses: [], rate: undefined, mtu: 1500, trusted: true, vifname: undefined, notes: {} }; // prettier-ignore
     const plan = buildDomain({ kernel: this.#kernel, cmdline: what, memory: MEMORY });
     const write = (bytes: Uint8Array): void => void (this.output += Buffer.from(bytes).toString('latin1'));
-    host.create({ name: what, plan, memoryKib: MEMORY / 1024, vcpus: 1, console: { write }, nics: [{ devid: 0, network, options }] }); // prettier-ignore
+    const { domid } = host.create({ name: what, plan, memoryKib: MEMORY / 1024, vcpus: 1, console: { write }, nics: [{ devid: 0, network, options }] }); // prettier-ignore
+    this.domid = domid;
   }
 }
 
@@ -82,6 +85,13 @@ test('a front end is told its packets’ hashes and has them by its table, over 
   await until('packets after the restart', heard);
   hearer.output = hearer.output.slice(hearer.output.indexOf('\n') + 1, hearer.output.lastIndexOf('\n') + 1);
   right();
+  // Multicast control may be switched at any time; broadcasts come as before.
+  const client = new LocalClient(host.store);
+  const multicast = (): boolean => host.vifs.vif(hearer.domid, 0)!.connection!.multicast;
+  for (const wanted of [true, false, true]) {
+    client.write(`/local/domain/${hearer.domid}/device/vif/0/request-multicast-control`, wanted ? '1' : '0');
+    await until('multicast control is switched', () => multicast() === wanted);
+  }
   await wild.start('wild', 0x00163e000003);
   await until(`the wild one is given up: ${wild.output}`, () => /given up|still served/.test(wild.output));
   assert.match(wild.output, /given up/);

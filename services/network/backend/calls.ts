@@ -14,7 +14,7 @@ export interface Calls {
   put(ring: RingAt, slots: readonly number[], write: (i: number, at: number) => void): void;
   take(ring: RingAt, quiet: boolean): void;
   go(): Done;
-  /** Bytes of the service's own memory, which outlives its worker; not while a batch's results are needed. */
+  /** Bytes of the service's own memory, which outlives its worker; nothing of the batch at hand, but the last one's results are gone. */
   load(at: number, length: number): Uint8Array;
   save(at: number, bytes: Uint8Array): void;
 }

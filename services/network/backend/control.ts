@@ -1,6 +1,6 @@
 // Front ends' control rings in the back end's rounds: of each one request at a time, since what it sets up is to be kept before it is answered. So a
 // worker that ends in between leaves one that is carried out twice, which is as once; and who asks without end has one a round.
-import { journalSize, type GrantedPart, type RingAt, type TakeResult } from '../../lib/ring_calls.ts';
+import { keptAt, type GrantedPart, type RingAt, type TakeResult } from '../../lib/ring_calls.ts';
 import { CONTROL, Hashing, readControl, writeControl, type ControlAnswer, type ControlRequest } from '../protocol/control.ts'; // prettier-ignore
 import type { Calls, Limits } from './calls.ts';
 import type { Vif } from './vif.ts';
@@ -12,9 +12,7 @@ const AT_ONCE = 4;
 /** What they need of the heap. */
 export const CONTROL_HEAP = AT_ONCE * MOST_WANTED;
 
-/** Where the hashing is kept: behind the journal, in what the control side sets aside for it and fills with zeros. */
-const kept = ({ journal, entries, entrySize }: RingAt): number => journal + journalSize(entries, entrySize);
-
+/** The hashing is kept with the ring. */
 export const CONTROL_SHAPE = { entries: CONTROL.entries, entrySize: CONTROL.entry, answerSize: CONTROL.answer, kept: Hashing.SIZE } as const; // prettier-ignore
 
 export class Control {
@@ -78,7 +76,7 @@ export class ControlRings {
 
   connect(vif: Vif, ring: RingAt, journal: { view: DataView; taken: TakeResult['requests'] }): void {
     const hashing = new Hashing();
-    hashing.bytes.set(this.#calls.load(kept(ring), Hashing.SIZE));
+    hashing.bytes.set(this.#calls.load(keptAt(ring), Hashing.SIZE));
     const control = new Control(vif, ring, hashing);
     vif.control = control;
     this.#take(control, journal.view, journal.taken);
@@ -160,7 +158,7 @@ export class ControlRings {
       const content = wanted && !failed ? this.#heap.slice(at, at + wanted.length) : undefined;
       const before = control.hashing.bytes.slice();
       control.answer = control.hashing.carryOut(request, content, control.vif.queues.length);
-      if (Buffer.compare(before, control.hashing.bytes) !== 0) this.#calls.save(kept(control.ring), control.hashing.bytes); // prettier-ignore
+      if (Buffer.compare(before, control.hashing.bytes) !== 0) this.#calls.save(keptAt(control.ring), control.hashing.bytes); // prettier-ignore
     }
   }
 }

@@ -4,6 +4,8 @@ import type { FrontControl, FrontQueue, NetworkService, NetworkVif } from './ser
 import type { Connection } from './vif.ts';
 
 const MAX_QUEUES = 4;
+/** The one choice that may change while it is connected. */
+const MULTICAST = 'request-multicast-control';
 
 export interface VifSettings {
   queues: FrontQueue[];
@@ -22,6 +24,12 @@ export class VifDriver implements Driver<VifSettings> {
     this.#frontend = frontend;
   }
 
+  readonly watched = [MULTICAST];
+
+  changed(read: Read): Promise<void> {
+    return this.#service.setMulticast(this.#vif, flag(read, MULTICAST));
+  }
+
   features(): Record<string, string | number> {
     return {
       'feature-sg': 1,
@@ -31,6 +39,7 @@ export class VifDriver implements Driver<VifSettings> {
       'feature-rx-copy': 1,
       'feature-rx-flip': 0,
       'feature-multicast-control': 1,
+      'feature-dynamic-multicast-control': 1,
       'feature-split-event-channels': 1,
       'multi-queue-max-queues': MAX_QUEUES,
       'feature-ctrl-ring': 1,
@@ -52,7 +61,7 @@ export class VifDriver implements Driver<VifSettings> {
     return {
       queues,
       control: control(read),
-      facts: { scatter, offload, multicast: flag(read, 'request-multicast-control') },
+      facts: { scatter, offload, multicast: flag(read, MULTICAST) },
     };
   }
 

@@ -127,8 +127,8 @@ test('groups by extra information', () => {
   const bed = new Bed();
   const [a, b] = [new Guest(bed, 1), new Guest(bed, 2, { multicast: true })];
   b.offer(100);
-  const group = (type: number) => {
-    b.queues[0]!.tx.requests.push(request(0, 0, 8, 7, 0), Uint8Array.of(type, 0, 1, 0, 0x5e, 0, 0, 5, 0, 0, 0, 0));
+  const group = (type: number, last = 5) => {
+    b.queues[0]!.tx.requests.push(request(0, 0, 8, 7, 0), Uint8Array.of(type, 0, 1, 0, 0x5e, 0, 0, last, 0, 0, 0, 0));
     bed.engine.work();
   };
   const say = () => {
@@ -142,6 +142,23 @@ test('groups by extra information', () => {
   assert.equal(say(), 1);
   group(3);
   assert.equal(say(), 0);
+  b.vif.setMulticast(false);
+  assert.equal(say(), 1, 'it does not want to choose any more');
+  b.vif.setMulticast(true);
+  assert.equal(say(), 0);
+
+  b.answered();
+  for (let i = 0; i < 64; i++) group(2, i);
+  group(2, 7);
+  assert.deepEqual(b.answered(), Array.from({ length: 65 }, () => [0, 1]).flat()); // prettier-ignore
+  group(2, 64);
+  assert.deepEqual(b.answered(), [-1, 1], 'no room');
+  assert.equal(say(), 1);
+  const { connection } = b.vif;
+  bed.engine.disconnect(b.vif);
+  new Engine(bed.rings, LIMITS, { bytes: bed.rings.heap, from: 0x10000 }, { broken: (_, why) => assert.fail(why) }).connect(b.vif, connection!, bed.rings.journal); // prettier-ignore
+  bed.net.forward(a.vif.port, [5, 64].map((last) => udpFrame({ ...ends(MAC.a, MAC.b), toMac: 0x01005e000000 + last }, 1, 2, data(9)))); // prettier-ignore
+  assert.deepEqual(b.vif.queues[0]!.waiting.map(({ bytes }) => bytes[5]), [5], 'another worker knows them'); // prettier-ignore
 });
 
 test('several queues: the frames of a connection stay in one', () => {

@@ -3,13 +3,13 @@
 // and what is new in the rings. One of it in the service's worker; it does no I/O but by the calls it is given, so tests drive it with front ends
 // of their own.
 import type { Done } from '../../lib/ring_batch.ts';
-import type { RingAt, TakeResult } from '../../lib/ring_calls.ts';
+import { keptAt, type RingAt, type TakeResult } from '../../lib/ring_calls.ts';
 import type { Frame, Kept } from '../protocol/frame.ts';
 import { answerStatus, BrokenRing, buffersFor, place, readBuffer, STATUS, writeRxAnswer, writeTxAnswer, type RxAnswer, type TxAnswer, type TxPacket } from '../protocol/netif.ts'; // prettier-ignore
 import type { Calls, Limits } from './calls.ts';
 import { CONTROL_HEAP, ControlRings, type ControlRound } from './control.ts';
 import { FrameRoom } from './room.ts';
-import type { Connection, Queue, Vif } from './vif.ts';
+import { GROUPS_KEPT, type Connection, type Queue, type Vif } from './vif.ts';
 
 /** Rounds before others have their turn. */
 const MOST_ROUNDS = 8;
@@ -98,6 +98,7 @@ export class Engine {
     journal: (ring: RingAt) => { view: DataView; taken: TakeResult['requests'] },
   ): void {
     vif.connect(connection);
+    vif.groups = this.#calls.load(keptAt(connection.queues[0]!.tx), GROUPS_KEPT);
     this.vifs.add(vif);
     for (const queue of vif.queues) {
       const { view, taken } = journal(queue.description.rx);
@@ -187,6 +188,7 @@ export class Engine {
     const most = [...this.#queues()].some(({ ready }) => ready) ? this.#limits.bytes >> 1 : Infinity;
     let heap = this.#in;
     let [n, sum] = [0, 0];
+    const told = new Set<Vif>();
     for (; n < this.#arrived.length; n++) {
       const arrived = this.#arrived[n]!;
       const { queue, packet } = arrived;
@@ -209,10 +211,17 @@ export class Engine {
         this.#limit(queue.vif, packet.size);
         if (!queue.vif.paused) this.#due.add(queue);
       }
+      if (packet.groups.length > 0) {
+        // What has no room is answered as a packet that cannot be sent.
+        if (!packet.groups.every(({ add, mac }) => queue.vif.group(add, mac))) packet.groups = [];
+        told.add(queue.vif);
+      }
       for (const { slot, id } of packet.slots) queue.answers.push({ slot, id, packet });
       round.fetched.push(arrived);
     }
     this.#arrived.splice(0, n);
+    // Before the answers, which this round puts.
+    for (const { groups, queues } of told) this.#calls.save(keptAt(queues[0]!.description.tx), groups);
   }
 
   /** Bytes for guests that have buffers, each of them first in turn. */
@@ -352,7 +361,6 @@ export class Engine {
     const frames = new Map<Vif, Frame[]>();
     for (const { queue, packet, heap, kept } of fetched) {
       const { vif } = queue;
-      for (const { add, mac } of packet.groups) vif.group(add, mac);
       if (answerStatus(packet) !== STATUS.okay) vif.statistics.errors++;
       if (packet.bad || !queue.live) continue;
       const { size, checksum, gso, segment } = packet;

@@ -58,6 +58,7 @@ export type Order =
   | { order: 'vif'; vif: number; network: number; options: VifOptions; leases: KnownLease[] }
   | { order: 'unplug'; vif: number }
   | { order: 'attach'; vif: number; connection: Connection }
+  | { order: 'multicast'; vif: number; multicast: boolean }
   | { order: 'detach'; vif: number }
   | { order: 'forward'; network: number; forward: Forward }
   | { order: 'unforward'; network: number; forward: Forward }

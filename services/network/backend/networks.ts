@@ -58,6 +58,9 @@ export class Networks {
         if (!plugged.vif.connection) this.#engine.connect(plugged.vif, order.connection, this.#journal);
         return null;
       }
+      case 'multicast':
+        this.#vifs.get(order.vif)?.vif.setMulticast(order.multicast);
+        return null;
       case 'detach': {
         const plugged = this.#vifs.get(order.vif);
         if (plugged) this.#engine.disconnect(plugged.vif);

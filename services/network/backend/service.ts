@@ -7,7 +7,7 @@ import type { Forward } from '../nat/forward.ts';
 import { RX, TX } from '../protocol/netif.ts';
 import { CONTROL_SHAPE } from './control.ts';
 import type { CaptureOrder, FromWorker, KnownLease, NetworkFacts, NetworkOptions, Order, Result, VifOptions } from './messages.ts'; // prettier-ignore
-import type { Connection } from './vif.ts';
+import { GROUPS_KEPT, type Connection } from './vif.ts';
 
 export const NETWORK_DOMID = 0x7f04;
 const OWN_PAGES = 64;
@@ -184,7 +184,7 @@ export class NetworkService {
     const shape = ({ entries, entry, answer }: typeof TX | typeof RX) => ({ entries, entrySize: entry, answerSize: answer }); // prettier-ignore
     try {
       for (const { tx, rx, txPort, rxPort } of queues) {
-        const first = this.#rings.open(domid, [tx], txPort, shape(TX));
+        const first = this.#rings.open(domid, [tx], txPort, { ...shape(TX), kept: GROUPS_KEPT });
         rings.push(first);
         const second = this.#rings.open(domid, [rx], rxPort === txPort ? first : rxPort, shape(RX));
         rings.push(second);
@@ -198,6 +198,13 @@ export class NetworkService {
     vif.rings = rings;
     vif.connection = { domid, queues: connected, ...(control && { control: rings.at(-1)!.at }), ...facts };
     await this.supervisor.call({ order: 'attach', vif: vif.id, connection: vif.connection });
+  }
+
+  /** Whether it is given only the multicast that it has asked for. */
+  async setMulticast(vif: NetworkVif, multicast: boolean): Promise<void> {
+    if (!vif.connection || vif.connection.multicast === multicast) return;
+    vif.connection = { ...vif.connection, multicast };
+    await this.supervisor.call({ order: 'multicast', vif: vif.id, multicast });
   }
 
   async detach(vif: NetworkVif): Promise<void> {

@@ -1,6 +1,6 @@
 // A virtual interface in the service's worker: what stands between its front end's rings and its port of the switch.
 import type { RingAt } from '../../lib/ring_calls.ts';
-import { macAt, parseIp, u16, u32, type Frame, type Offload } from '../protocol/frame.ts';
+import { isGroup, macAt, parseIp, u16, u32, type Frame, type Offload } from '../protocol/frame.ts';
 import { buffersFor, TxAssembler, type Buffer, type Outgoing, type TxAnswer } from '../protocol/netif.ts';
 import { Bucket, type Rate } from '../switch/rate.ts';
 import { MOST_GROUPS, type Port } from '../switch/switch.ts';
@@ -14,6 +14,9 @@ const DRAINED_BYTES = 1 << 20;
 const MOST_FRAMES = 8192;
 /** Of it, what may take up room that others need, too. */
 const MOST_KEPT = 1 << 20;
+
+/** What its groups take. */
+export const GROUPS_KEPT = MOST_GROUPS * Float64Array.BYTES_PER_ELEMENT;
 
 /** A ring pair as the control side tells of it. */
 export interface QueueDescription {
@@ -127,7 +130,12 @@ export class Vif {
     this.queues = connection.queues.map((description) => new Queue(this, description));
     this.broken = false;
     this.port.offload = connection.offload;
-    this.port.groups = connection.multicast ? this.#groups : undefined;
+    this.setMulticast(connection.multicast);
+  }
+
+  /** Whether it is given only the multicast that it has asked for; what that is it may say at any time. */
+  setMulticast(multicast: boolean): void {
+    this.port.groups = multicast ? this.#groups : undefined;
   }
 
   disconnect(): void {
@@ -183,9 +191,23 @@ export class Vif {
     return length > 1 ? flow(bytes) % length : 0;
   }
 
-  group(add: boolean, mac: number): void {
+  /** False if there is no room for another one, or it is none. */
+  group(add: boolean, mac: number): boolean {
     if (!add) this.#groups.delete(mac);
-    else if (this.#groups.size < MOST_GROUPS) this.#groups.add(mac);
+    else if (!isGroup(mac) || (this.#groups.size === MOST_GROUPS && !this.#groups.has(mac))) return false;
+    else this.#groups.add(mac);
+    return true;
+  }
+
+  /** The groups, as they are kept behind the first transmit ring's journal: zeros are none. */
+  get groups(): Uint8Array {
+    const numbers = new Float64Array(MOST_GROUPS);
+    numbers.set([...this.#groups]);
+    return new Uint8Array(numbers.buffer);
+  }
+
+  set groups(bytes: Uint8Array) {
+    for (const mac of new Float64Array(bytes.slice().buffer)) if (mac !== 0) this.group(true, mac);
   }
 
   /** The guest has sent so many bytes. */

@@ -59,7 +59,7 @@ export class Port {
   vlan: Vlan;
   lock: Lock | 'disabled' | undefined;
   offload: Offload;
-  /** Multicast addresses wanted; `undefined` is all. */
+  /** Multicast addresses wanted; `undefined` is all. Broadcasts are everybody's. */
   groups: Set<number> | undefined;
   /** Called when the port is full no more. */
   readonly onDrain = new Set<() => void>();
@@ -170,7 +170,7 @@ export class Switch {
 
   /** Which ports are given a frame that is for more than one. */
   #listeners(from: Port, { bytes }: Frame, to: number, vlan: number, now: number): (port: Port) => boolean {
-    if (!isGroup(to) || to === MAC_BROADCAST) return ({ groups }) => !groups || !isGroup(to) || groups.has(to);
+    if (!isGroup(to) || to === MAC_BROADCAST) return () => true;
     const said = groupsIn(bytes);
     if (said) this.#groups.heard(said, vlan, from.id, now);
     if (said?.kind === 'report') return ({ id }) => this.#groups.asks(vlan, id, now);
