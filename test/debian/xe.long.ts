@@ -1,14 +1,11 @@
 // A Debian from the template, by XenAPI's clients: installed, started, spoken to, frozen, changed, taken back, moved to another host as a file.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { debianImage } from '../../guests/debian/build.ts';
 import { until } from '../host/bed.ts';
-import { forwarded, sshOptions } from './ssh.ts';
+import { bySsh, forwarded } from './ssh.ts';
 import { byXe, byXenApi, type Stack } from './stacks.ts';
 
 const BOOT_MS = 300_000;
@@ -46,12 +43,8 @@ class Shell {
     if (this.#port === 0) this.#port = await forwarded(this.#stack.bed, 'xenbr0', address!, 22);
   }
 
-  async run(command: string): Promise<string> {
-    const args = sshOptions(this.#key, this.#port);
-    const child = spawn('ssh', [...args, 'root@127.0.0.1', command], { stdio: ['ignore', 'pipe', 'pipe'] });
-    const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-    assert.equal(code, 0, `${command}: ${out}${err}`);
-    return out.trimEnd();
+  run(command: string): Promise<string> {
+    return bySsh(this.#key, this.#port, 'root@127.0.0.1', command);
   }
 }
 
