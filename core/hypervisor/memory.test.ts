@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { invariants } from '../../test/invariants.ts';
 import { createDomain, destroyDomain, Machine, N, type Service } from '../../test/hypervisor.ts';
+import { domctl } from '../../test/pv.ts';
 
 const SELF = 0x7ff0;
 type Fields = Record<string, [number, number]>;
@@ -119,5 +120,54 @@ test("a domain's grant table as a resource", () => {
     const fields = { domid: [2, SELF], gpfn: [8, gfn] } as Fields;
     assert.equal(dom0.op('memory_op', 'XENMEM_remove_from_physmap', 'xen_remove_from_physmap', fields), 0);
   }
+  assert.equal(invariants(m.x), null);
+});
+
+test("a PV domain's extents are machine frames in a row: freed ones first, then others; where there is no row there is no extent", () => {
+  const { m, dom0 } = two();
+  const create = (): number => {
+    const max_vcpus: [number, number, number] = [N.xen_domctl_createdomain__max_vcpus, 4, 1];
+    assert.equal(domctl(dom0, 'XEN_DOMCTL_createdomain', 0, [max_vcpus]), 0);
+    const id = new DataView(dom0.read(N.xen_domctl__domain, 2)!.buffer).getUint16(0, true);
+    assert.equal(domctl(dom0, 'XEN_DOMCTL_max_mem', id, [[0, 8, 1 << 20]]), 0);
+    return id;
+  };
+  /** Gives the first machine frame, if the extent was made. */
+  const populate = (domid: number, pfn: number, order: number): number | undefined => {
+    list(dom0, 4096, pfn);
+    const fields = {
+      extent_start: [8, 4096],
+      nr_extents: [8, 1],
+      extent_order: [4, order],
+      domid: [2, domid],
+    } as Fields;
+    const made = dom0.op('memory_op', 'XENMEM_populate_physmap', 'xen_memory_reservation', fields);
+    return made === 1 ? new DataView(dom0.read(4096, 8)!.buffer).getUint32(0, true) : undefined;
+  };
+  const rows = (domid: number): number[] => {
+    const found: number[] = [];
+    for (let mfn; (mfn = populate(domid, 128 * found.length, 7)) !== undefined; ) found.push(mfn);
+    return found;
+  };
+  const one = create();
+  const first = rows(one);
+  assert.ok(first.length > 4, 'most of the memory');
+  assert.ok(first.every((mfn) => mfn % 128 === 0));
+  assert.equal(new Set(first).size, first.length);
+  assert.equal(invariants(m.x), null);
+  const single = populate(one, 1 << 16, 0);
+  assert.notEqual(single, undefined, 'less than a row is left');
+  assert.equal(destroyDomain(dom0, one), 0);
+
+  const again = create();
+  assert.deepEqual(rows(again).toSorted(), first.toSorted(), 'all of them again');
+  assert.equal(destroyDomain(dom0, again), 0);
+
+  // One frame of somebody else's, and its row is none.
+  const [guest, other] = [create(), create()];
+  const taken = populate(other, 0, 0)!;
+  const left = first.filter((mfn) => taken < mfn || taken >= mfn + 128);
+  assert.deepEqual(rows(guest).toSorted(), left.toSorted());
+  for (const id of [guest, other]) assert.equal(destroyDomain(dom0, id), 0);
   assert.equal(invariants(m.x), null);
 });

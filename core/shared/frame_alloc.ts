@@ -50,9 +50,12 @@ function setup(mfn: Mfn, owner: u16, type: u8): void {
   f.pt_count = 0;
 }
 
+/** Frames that leave limbo at once. */
+const RECLAIM_STEP: u32 = 64;
+
 /** Move the limbo frames that every pCPU has forgotten to the free list; the list is in the order of its epochs. */
 function reclaim(h: Host): void {
-  for (let n = 0; n < 64 && h.limbo_head != INVALID_MFN; n++) {
+  for (let n: u32 = 0; n < RECLAIM_STEP && h.limbo_head != INVALID_MFN; n++) {
     const mfn = h.limbo_head;
     const f = frame(mfn);
     if (!pcpus_passed(f.refcount)) return;
@@ -132,14 +135,22 @@ export function frame_alloc(owner: u16, type: u8): Mfn {
 /** Candidates that are looked at for frames in a row, beyond those that were never used. */
 const RUN_TRIES: u32 = 64;
 
-/** 2^order zeroed frames in a row, aligned to their number, each with one hold; INVALID_MFN if they are not found at once. */
+/**
+ * 2^order zeroed frames in a row, aligned to their number, each with one hold: freed ones first, as for a single frame. INVALID_MFN if
+ * they are not found at once.
+ */
 export function frames_alloc(owner: u16, type: u8, order: u32): Mfn {
   if (order == 0) return frame_alloc(owner, type);
   lock_acquire(ALLOC_LOCK);
   const h = host();
   const n: u32 = 1 << order;
-  let mfn = run_fresh(h, n);
-  if (mfn == INVALID_MFN) mfn = run_freed(h, n);
+  for (let i: u32 = 0; i <= n; i += RECLAIM_STEP) reclaim(h);
+  let mfn = run_freed(h, n);
+  if (mfn == INVALID_MFN) mfn = run_fresh(h, n);
+  if (mfn == INVALID_MFN && h.limbo_count) {
+    while (reclaim_wait(h)) {}
+    mfn = run_freed(h, n);
+  }
   if (mfn != INVALID_MFN) for (let i: u32 = 0; i < n; i++) setup(mfn + i, owner, type);
   lock_release(ALLOC_LOCK);
   return mfn;
@@ -156,7 +167,6 @@ function run_fresh(h: Host, n: u32): Mfn {
 
 /** From what is free again: a few places are looked at, from where the last look ended. */
 function run_freed(h: Host, n: u32): Mfn {
-  reclaim(h);
   for (let k: u32 = 0; k < RUN_TRIES && h.free_count >= n; k++) {
     let mfn = (rover + n - 1) & ~(n - 1);
     if (mfn < h.first_frame || mfn + n > h.next_fresh) mfn = (h.first_frame + n - 1) & ~(n - 1);
