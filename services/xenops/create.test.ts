@@ -54,14 +54,19 @@ class Model {
   #ports = 0;
   allocUnbound = (_domid: number, remote: number): number => remote * 10 + ++this.#ports;
   setAddressSize = (_domid: number, bits: number): void => void (this.bits = bits);
-  populate = (_domid: number, first: number, count: number, frames?: Uint32Array): void => {
+  populate = (_domid: number, first: number, count: number): void => {
+    assert.ok(!this.#pv);
     this.#note('populate');
-    assert.equal(frames !== undefined, this.#pv);
-    for (let i = 0; i < count; i++) {
-      const mfn = this.#pv ? scrambled(first + i) : first + i;
-      this.frames.set(mfn, new Uint8Array(PAGE));
-      if (frames) frames[i] = mfn;
-    }
+    for (let i = 0; i < count; i++) this.frames.set(first + i, new Uint8Array(PAGE));
+  };
+  /** How machine frames follow pages. */
+  order: (pfn: number) => number = scrambled;
+  populateRows = (_domid: number, count: number): Uint32Array => {
+    assert.ok(this.#pv);
+    this.#note('populate');
+    const frames = Uint32Array.from({ length: count }, (_, pfn) => this.order(pfn));
+    for (const mfn of frames) this.frames.set(mfn, new Uint8Array(PAGE));
+    return frames;
   };
   capabilities = (): string => 'xen-3.0-x86_64 xen-3.0-x86_32p hvm-3.0-x86_64 ';
   domainInfo = () => ({ sharedInfoFrame: SHARED_INFO });
@@ -108,8 +113,8 @@ class Model {
 
 const OWNERS = { xenstore: 0x7f01, console: 0x7f02 };
 const OPTIONS = { uuid: new Uint8Array(16), vcpus: 1, ssidref: 0 };
-const run = (model: Model, plan: ReturnType<typeof buildDomain>) =>
-  createDomain(model as unknown as Hypercalls, plan, OPTIONS, OWNERS);
+const run = (model: Model, plan: ReturnType<typeof buildDomain>, rows = 1) =>
+  createDomain(model as unknown as Hypercalls, plan, { ...OPTIONS, rows }, OWNERS);
 
 function grants(model: Model): [flags: number, domid: number, frame: number][] {
   const bytes = model.frames.get(GRANT_FRAME)!;
@@ -195,4 +200,23 @@ test('a domain that fails on its way is taken back', () => {
     assert.equal(model.calls.at(-1), `destroy ${DOMID}`);
     assert.equal(model.window.size, 0);
   }
+});
+
+test('a PV domain whose buffers must be machine frames in a row is made of such memory or not at all', () => {
+  const kernel = makePvElf({ notes: notes([XEN_ELFNOTE_ENTRY, u64(0x100000)]) });
+  const plan = buildDomain({ type: 'pv', kernel, cmdline: '', memory: 8 * MIB }) as PvPlan;
+  const made = (rows: number, order: (pfn: number) => number): void => {
+    const model = new Model('pv');
+    model.order = order;
+    run(model, plan, rows);
+  };
+  // Runs of 128, the last run first.
+  const runs = (pfn: number): number => 0x9000 - (pfn - (pfn % 128)) + (pfn % 128);
+  made(128, runs);
+  assert.throws(() => made(256, runs), { name: 'NoRows' });
+  assert.throws(() => made(128, scrambled), { name: 'NoRows' });
+  // One page elsewhere.
+  assert.throws(() => made(128, (pfn) => 0x100 + (pfn === 300 ? 0x9000 : pfn)), { name: 'NoRows' });
+  // A last run that is not whole is nobody's buffer.
+  made(128, (pfn) => 0x100 + (pfn === plan.pages - 1 && plan.pages % 128 !== 0 ? 0x9000 : pfn));
 });

@@ -41,6 +41,8 @@ export interface NewDomainOptions {
   uuid: Uint8Array;
   vcpus: number;
   ssidref: number;
+  /** pages of the largest buffer that a driver of the guest's takes to be machine frames in a row */
+  rows?: number;
 }
 
 /** What one kind of guest needs beside what all do. */
@@ -49,10 +51,11 @@ export type Builder<P extends Plan> = (
   plan: P,
   domid: number,
   ports: { store: number; console: number },
+  rows: number,
 ) => { storeFrame: number; consoleFrame: number };
 
 export function createDomain(dom0: Hypercalls, plan: Plan, options: NewDomainOptions, owners: Owners): NewDomain {
-  const { uuid: handle, vcpus, ssidref } = options;
+  const { uuid: handle, vcpus, ssidref, rows = 1 } = options;
   if (plan.type === 'pv') checkGuestType(dom0, plan);
   const domid = dom0.createDomain({ handle, vcpus, ssidref, pv: plan.type === 'pv' });
   try {
@@ -63,7 +66,9 @@ export function createDomain(dom0: Hypercalls, plan: Plan, options: NewDomainOpt
       console: dom0.allocUnbound(domid, owners.console),
     };
     const frames =
-      plan.type === 'pv' ? buildPvDomain(dom0, plan, domid, ports) : buildPvhDomain(dom0, plan, domid, ports);
+      plan.type === 'pv'
+        ? buildPvDomain(dom0, plan, domid, ports, rows)
+        : buildPvhDomain(dom0, plan, domid, ports, rows);
     seedGrants(dom0, domid, [
       [owners.console, frames.consoleFrame],
       [owners.xenstore, frames.storeFrame],

@@ -11,6 +11,19 @@ const UPCALL_MASK = 1;
 /** vCPUs with a place in shared_info (XEN_LEGACY_MAX_VCPUS). */
 const SHARED_VCPUS = 32;
 
+/** The host's free memory lies in pieces that are too small for what the domain's devices need. */
+export class NoRows extends Error {
+  override name = 'NoRows';
+}
+
+/** Whether each `rows` pages of a number that is a multiple of it (a power of two) lie in machine frames in a row, as Linux gives out buffers. */
+function inRows(frames: Uint32Array, rows: number): boolean {
+  for (let pfn = 1; pfn < frames.length; pfn++)
+    if (pfn % rows !== 0 && frames[pfn] !== frames[pfn - 1]! + 1 && pfn - (pfn % rows) + rows <= frames.length)
+      return false;
+  return true;
+}
+
 /** Does the hypervisor run this kind of guest at all? */
 export function checkGuestType(dom0: Hypercalls, { guestType, bits }: PvPlan): void {
   const kinds = dom0.capabilities().split(' ');
@@ -21,10 +34,10 @@ export function checkGuestType(dom0: Hypercalls, { guestType, bits }: PvPlan): v
   );
 }
 
-export const buildPvDomain: Builder<PvPlan> = (dom0, plan, domid, ports) => {
+export const buildPvDomain: Builder<PvPlan> = (dom0, plan, domid, ports, rows) => {
   if (plan.bits === 32) dom0.setAddressSize(domid, 32);
-  const frames = new Uint32Array(plan.pages);
-  dom0.populate(domid, 0, plan.pages, frames);
+  const frames = dom0.populateRows(domid, plan.pages);
+  if (!inRows(frames, rows)) throw new NoRows();
   const mfn = (pfn: number): number => frames[pfn]!;
   const sharedInfo = dom0.domainInfo(domid).sharedInfoFrame;
   const finish = plan.finish(mfn, { sharedInfo, storePort: ports.store, consolePort: ports.console });

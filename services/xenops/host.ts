@@ -14,6 +14,7 @@ import type { Connection } from '../xenstore/protocol/connection.ts';
 import { Store } from '../xenstore/protocol/store.ts';
 import { XS } from '../xenstore/protocol/wire.ts';
 import { Consoles, type ConsoleOptions } from './consoles.ts';
+import { MAX_ORDER as P9_RING_ORDER } from '../p9/protocol/ring.ts';
 import { createDomain } from './create.ts';
 import { Framebuffers, type FramebufferOptions } from './framebuffers.ts';
 import { Disks, type OpenDisk } from './disks.ts';
@@ -99,7 +100,9 @@ export class Host {
   create(options: GuestOptions): Guest {
     const uuid = options.uuid ?? this.#uuid(options.name);
     const handle = Uint8Array.from(Buffer.from(uuid.replaceAll('-', ''), 'hex'));
-    const built = { uuid: handle, vcpus: options.vcpus, ssidref: options.ssidref ?? 0 };
+    // Linux' front end of 9p grants a ring's frames by counting from the first one's.
+    const rows = options.shares?.length ? 1 << P9_RING_ORDER : 1;
+    const built = { uuid: handle, vcpus: options.vcpus, ssidref: options.ssidref ?? 0, rows };
     const made = createDomain(this.dom0, options.plan, built, { xenstore: XENSTORE_DOMID, console: CONSOLE_DOMID });
     const description: DomainDescription = {
       domid: made.domid,

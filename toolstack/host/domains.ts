@@ -2,6 +2,7 @@
 import { DOMID_FIRST_RESERVED } from '../../spec/abi/constants.ts';
 import { XenError } from '../../services/lib/hypercalls.ts';
 import { ControlCalls, type DomainInfo } from '../../services/xenops/control_calls.ts';
+import { NoRows } from '../../services/xenops/create_pv.ts';
 import type { OpenDisk } from '../../services/xenops/disks.ts';
 import { Endings } from '../../services/xenops/endings.ts';
 import type { Guest, Host } from '../../services/xenops/host.ts';
@@ -164,12 +165,6 @@ export class Domains {
         throw new Refused(`A domain with the UUID ${config.uuid} exists already: give another uuid.`, ERROR.INVAL);
     const loaded = loadPlan(config, booted);
     const { plan } = loaded;
-    // Linux' driver grants frames behind a buffer's first one, which of a PV guest are not the buffer's, nor is it told so.
-    if (plan.type === 'pv' && creation.shares?.length)
-      throw new Refused(
-        "p9: shared folders are for PVH guests: Linux' driver takes a PV guest's machine frames to lie next to each other, and here they do not.",
-        ERROR.INVAL,
-      );
     const extra = plan.size - config.memory * KIB;
     this.#checkMemory(plan.size);
     const console = this.newConsole();
@@ -234,6 +229,11 @@ export class Domains {
       });
     } catch (error) {
       if (error instanceof XenError) throw new Refused(`the hypervisor does not make the domain: ${error.message}.`);
+      if (error instanceof NoRows)
+        throw new Refused(
+          'p9: a PV guest with shared folders needs memory in a row, and what the host has free lies in pieces: create it before other domains, or as a PVH guest.',
+          ERROR.NOMEM,
+        );
       if (error instanceof BadImage) throw new Refused(`${error.message} (kernel: ${kernel})`, ERROR.FAIL);
       throw error;
     }

@@ -1,0 +1,3 @@
+import { withShares } from './share.ts';
+
+withShares('pvh');
