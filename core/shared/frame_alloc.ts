@@ -132,8 +132,8 @@ export function frame_alloc(owner: u16, type: u8): Mfn {
   return mfn;
 }
 
-/** Candidates that are looked at for frames in a row, beyond those that were never used. */
-const RUN_TRIES: u32 = 64;
+/** Frames that are looked at for some in a row, at least; and that leave limbo before. */
+const RUN_LOOKS: u32 = 65536;
 
 /**
  * 2^order zeroed frames in a row, aligned to their number, each with one hold: freed ones first, as for a single frame. INVALID_MFN if
@@ -144,7 +144,7 @@ export function frames_alloc(owner: u16, type: u8, order: u32): Mfn {
   lock_acquire(ALLOC_LOCK);
   const h = host();
   const n: u32 = 1 << order;
-  for (let i: u32 = 0; i <= n; i += RECLAIM_STEP) reclaim(h);
+  for (let i: u32 = 0; i < RUN_LOOKS && h.limbo_count; i += RECLAIM_STEP) reclaim(h);
   let mfn = run_freed(h, n);
   if (mfn == INVALID_MFN) mfn = run_fresh(h, n);
   if (mfn == INVALID_MFN && h.limbo_count) {
@@ -165,15 +165,17 @@ function run_fresh(h: Host, n: u32): Mfn {
   return first;
 }
 
-/** From what is free again: a few places are looked at, from where the last look ended. */
+/** From what is free again: places are looked at from where the last look ended, each once at most. */
 function run_freed(h: Host, n: u32): Mfn {
-  for (let k: u32 = 0; k < RUN_TRIES && h.free_count >= n; k++) {
+  let looks = max(RUN_LOOKS, 2 * n);
+  for (let places = h.next_fresh / n; places > 0 && looks > 0 && h.free_count >= n; places--) {
     let mfn = (rover + n - 1) & ~(n - 1);
     if (mfn < h.first_frame || mfn + n > h.next_fresh) mfn = (h.first_frame + n - 1) & ~(n - 1);
     if (mfn + n > h.next_fresh) return INVALID_MFN;
     rover = mfn + n;
     let i: u32 = 0;
     while (i < n && frame(mfn + i).type == FRAME_FREE) i++;
+    looks -= min(looks, i + 1);
     if (i < n) continue;
     for (i = 0; i < n; i++) unlink(h, mfn + i);
     memory.fill(mfn_to_ptr(mfn), 0, (<usize>n) << 12);
