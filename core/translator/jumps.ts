@@ -1,11 +1,8 @@
 // Where regions lead to: by linear address, the region that begins there. A region that leaves for another one so finds it by one look at one line of the
 // cache, where the way by the TLB, the code page, the micro-op, its entry and the region is one of eight; kernel code is so flat that each of them is cold.
-import { PCPU_JUMPS } from '../engine/layout';
+import { JUMPS_LOG2, PCPU_JUMPS } from '../engine/layout';
 
-const JUMPS_LOG2: u32 = 11;
-export const JUMPS: u32 = 1 << JUMPS_LOG2;
-
-/** A line of the cache. It holds as long as its `key` is one of the present ones, for whatever makes a region useless changes those. */
+/** A line of the cache, 64 bytes. It holds as long as its `key` is one of the present ones, for whatever makes a region useless changes those. */
 @unmanaged
 export class Jump {
   va: u64;
@@ -20,6 +17,7 @@ export class Jump {
   region: u32;
   unused0: u64;
   unused1: u64;
+  unused2: u64;
 }
 
 let table: usize = 0;
@@ -29,7 +27,7 @@ export function jumps_attach(pcpu_area: usize): void {
 }
 
 export function jumps_flush(): void {
-  memory.fill(table, 0, <usize>JUMPS * offsetof<Jump>());
+  memory.fill(table, 0, offsetof<Jump>() << JUMPS_LOG2);
 }
 
 @inline export function jump_at(va: u64): Jump {
