@@ -16,7 +16,7 @@ import {
   translator_area,
 } from './layout';
 import { float_runs } from './float_checks';
-import { lower_attach, lower_begin } from './lower';
+import { lower_attach, lower_begin, reach } from './lower';
 import { seen_note } from './shared_code';
 import { page_mfn } from './pages';
 import { locals_begin } from './locals';
@@ -57,6 +57,7 @@ export function translator_run(i: u32): u32 {
     r.weight = weight;
     r.blocks = blocks;
     r.bytes = write_module();
+    r.reach = reach;
     for (let n: u32 = 0; r.bytes && n < blocks; n++) seen_note(r, page_mfn(block(n).page), block(n).offset);
   }
   const bytes = r.bytes;

@@ -47,6 +47,8 @@ export class Request {
   entries: u32;
   blocks: u32;
   bytes: u32;
+  /** How far from its first page direct branches lead out of the region, in pages. */
+  reach: u32;
   // RegionPage[MAX_PAGES] at REQUEST_PAGES, u32[MAX_ENTRIES] (page << 12 | offset) at REQUEST_ENTRIES
 }
 export const REQUEST_PAGES: usize = 64;

@@ -111,9 +111,12 @@ let here: Block = changetype<Block>(0);
 let temps: u32 = 0;
 /** Set when a function for the high half of a product is called. */
 export let uses_mulh: bool = false;
+/** How far from the region's first page its direct branches lead out of it, in pages. */
+export let reach: u32 = 0;
 
 export function lower_begin(): void {
   uses_mulh = false;
+  reach = 0;
 }
 
 // ---- expressions
@@ -710,6 +713,7 @@ function go(from: u32, n: Node, to: u32, at: i64): void {
     retire(count);
     return write_goto(from, to, CHOSEN);
   }
+  reach = max(reach, <u32>((at < 0 ? -at : at) >> 12) + 1);
   write_all(n.a, changetype<usize>(n));
   address_of(at);
   w.local_set(TARGET);

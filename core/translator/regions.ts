@@ -6,6 +6,7 @@ import { walk_flags, walk_table_mfn } from '../arch/x86/mmu/paging';
 import { guest_va_to_gpa } from '../arch/x86/mmu/walk';
 import { lookup } from '../engine/branch';
 import { CodePage, PAGE_OFFSETS, code_slot, pseudo } from '../engine/code_cache';
+import { canonical } from '../engine/mem';
 import { ENTRY_GLOBAL, PCPU_REGIONS, PCPU_REGIONS_SIZE } from '../engine/layout';
 import { TLB_CODE, TLB_X, tlb_exec_entry, tlb_table } from '../engine/tlb';
 import { set_current, set_flags_at, set_inserted } from '../engine/tlb_sets';
@@ -55,10 +56,12 @@ class Region {
   /** Of a dead one: its function's place in the table, and the next that died. */
   place: u32;
   next_dead: u32;
+  /** How far from its first page direct branches lead out of it, in bytes. */
+  reach: u64;
   // {number, base}[SPACES] at REGION_SPACES: sets of translations, and where its first page is there; then pages: RegionPage, the code page's
   // next Node, the Region
 }
-const REGION_SPACES: usize = 48;
+const REGION_SPACES: usize = 56;
 const SPACE_SIZE: usize = 16;
 const SPACES_SIZE: usize = <usize>SPACES * SPACE_SIZE;
 const REGION_HEADER: usize = REGION_SPACES + SPACES_SIZE;
@@ -117,6 +120,8 @@ export let region_kicked: bool = false;
 export let landed: usize = 0;
 export let landed_code: u32 = 0;
 export let landed_page: u64 = 0;
+/** What the vCPU had retired by then. */
+export let landed_retired: u64 = 0;
 
 let counters: RegionCounters = changetype<RegionCounters>(0);
 
@@ -219,6 +224,7 @@ export function region_enter(cpu: Cpu, u: usize): usize {
   landed = t;
   landed_code = cpu.code;
   landed_page = cpu.page_va;
+  landed_retired = cpu.retired + <u64>cpu.n;
   region_run += cpu.n - before;
   counters.retired += cpu.n - before;
   // what they retired does not bring the next sample nearer
@@ -343,12 +349,7 @@ function check(cpu: Cpu, r: Region, base: u64): bool {
   counters.checks++;
   let global = true;
   // No direct branch of the region may reach an address that is not canonical: those are the interpreter's.
-  if (
-    cpu.mode & MODE_CS64 &&
-    ((<i64>((base + 0x100000000) << 16)) >> 16 != <i64>(base + 0x100000000) ||
-      (<i64>((base - 0x100000000) << 16)) >> 16 != <i64>(base - 0x100000000))
-  )
-    return false;
+  if (cpu.mode & MODE_CS64 && !(canonical(base + r.reach) && canonical(base - r.reach))) return false;
   for (let i: u32 = 0; i < r.pages; i++) {
     const p = region_page(r, i);
     const code = changetype<CodePage>(<usize>p.code);
@@ -458,6 +459,7 @@ function place(q: Request, fn: u32): Region | null {
   memory.fill(changetype<usize>(r), 0, REGION_HEADER);
   r.fn = fn;
   r.weight = q.weight;
+  r.reach = (<u64>q.reach) << 12;
   r.pages = q.pages;
   for (let i: u32 = 0; i < q.pages; i++) {
     const n = changetype<usize>(region_page(r, i));

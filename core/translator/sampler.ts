@@ -17,13 +17,15 @@ import {
   request_slot,
   translator_area,
 } from './layout';
-import { landed, landed_code, landed_page, region_epoch } from './regions';
+import { landed, landed_code, landed_page, landed_retired, region_epoch } from './regions';
 
 /** Interpreted instructions between two samples: at least, and how many more by chance. A fixed number would fall into step with a loop. */
 const INTERVAL: u32 = 1000;
 const SPREAD: u32 = 2048;
 /** Samples at a place before it is translated: it has then cost about as much as its translation will. */
 const HOT: u32 = 64;
+/** Instructions within which what the interpreter runs would lie in a region from where it took over. */
+const PIECE: u64 = 200;
 const ASKED: u32 = 0x80000000;
 const ENTRIES: u32 = 2048;
 
@@ -76,21 +78,23 @@ export function sample_forget(u: usize): void {
 }
 
 /**
- * The interpreter stands at micro-op `u` of the present code page. Where a region begins there the time went to what the interpreter ran since
- * it had left one: a function without branches that regions call would never be found otherwise.
+ * The interpreter stands at micro-op `u` of the present code page. Soon behind a region the place is the one where it took over, for a region that begins
+ * there holds what was run since: flat code is hundreds of such pieces, each run once in a round, and no place within them is met twice in a while.
  */
 export function sample(cpu: Cpu, u: usize): void {
+  const piece = cpu.retired - landed_retired;
+  if (landed && piece < PIECE && count(cpu, landed, landed_code, landed_page)) return;
   if (uop_form(u) != FORM_REGION) count(cpu, u, cpu.code, cpu.page_va);
-  else if (landed) count(cpu, landed, landed_code, landed_page);
 }
 
-function count(cpu: Cpu, u: usize, code: u32, page_va: u64): void {
-  if (!translatable(cpu, u)) return;
+/** False = no region is to be had there, or one has been asked for. */
+function count(cpu: Cpu, u: usize, code: u32, page_va: u64): bool {
+  if (!translatable(cpu, u)) return false;
   // what is written again and again is not worth it
   const page = changetype<CodePage>(<usize>code);
   if (page.unrest) {
     page.unrest--;
-    return;
+    return true;
   }
   const e = sample_of(u);
   if (load<u32>(e) != <u32>u) {
@@ -98,16 +102,17 @@ function count(cpu: Cpu, u: usize, code: u32, page_va: u64): void {
     const n = load<u32>(e, 4) & ~ASKED;
     if (n > 1) {
       store<u32>(e, n - 1, 4);
-      return;
+      return true;
     }
     store<u32>(e, <u32>u);
     store<u32>(e, 1, 4);
-    return;
+    return true;
   }
   const n = load<u32>(e, 4) + 1;
-  if (n & ASKED) return;
+  if (n & ASKED) return false;
   store<u32>(e, n, 4);
   if (n >= HOT && ask(cpu, uop_pos(u), code, page_va)) store<u32>(e, n | ASKED, 4);
+  return true;
 }
 
 function translatable(cpu: Cpu, u: usize): bool {

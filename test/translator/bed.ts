@@ -29,6 +29,8 @@ export const CODE = at(32);
 export const CODE_PAGES = 16;
 /** The same frames once more. */
 export const ALIAS = at(48);
+/** The last GiB before the addresses that are not canonical: the layout once more. */
+export const HIGH = 0x7fff_c000_0000;
 const KERNEL = at(64);
 const IDT = at(65);
 const IST_TOP = at(67);
@@ -237,6 +239,14 @@ export class Bed {
     entry(0x2000, linear >>> 30, 0x3000 | P | W | U | A);
     entry(0x3000, (linear >>> 21) & 511, 0x4000 | P | W | U | A);
     entry(0x4000, (linear >>> 12) & 511, (FIRST_GPA + code - BASE) | P | W | U | A);
+    this.#calls.cpu_refresh(this.cpu);
+  }
+
+  /** Map all of the layout at HIGH too, through the same tables; for what is loaded now. */
+  mapHigh(): void {
+    const entry = (table: number, i: number, v: number): void => this.put(this.ram + table + 8 * i, BigInt(v));
+    entry(TABLES, 255, 0x2000 | P | W | U | A);
+    entry(0x2000, 511, 0x3000 | P | W | U | A);
     this.#calls.cpu_refresh(this.cpu);
   }
 

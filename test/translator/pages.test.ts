@@ -180,6 +180,36 @@ test('an answer for bytes that have changed meanwhile is not used', () => {
   assert.deepEqual([machine.counts.installed, machine.counts.rejected], [0, 1]);
 });
 
+for (const [far, what] of [
+  [0, 'runs in a region'],
+  [0x3000_0000, 'is left to the interpreter if a direct branch of it leads out of them'],
+] as const)
+  test(`a loop at the end of the canonical addresses ${what}`, () => {
+    const [plain, translated] = [new bed.Bed(false), new bed.Bed(true)];
+    const a = new Assembler(64, new Random(1), { sse: 0, wild: 0 }, A);
+    a.label(0);
+    a.emit(0x83, 0xc3, 1, 0xff, 0xc9, 0x0f, 0x85); // add ebx, 1; dec ecx; jnz
+    a.reference(0);
+    a.emit(0xe9);
+    a.dword(far);
+    a.emit(0xf4);
+    for (const machine of [plain, translated]) {
+      const gpr = new BigUint64Array(16);
+      gpr[1] = 3000n;
+      gpr[4] = BigInt(bed.STACK_TOP - 64);
+      const rest = { rflags: 2, mxcsr: 0x1f80, xmm: new Uint8Array(256), fsBase: 0, gsBase: 0 };
+      machine.load({ mode: 64, cpl: 0, rip: bed.HIGH + A, gpr, ...rest, memory: [{ at: A, bytes: a.finish() }] });
+      machine.mapHigh();
+      machine.run(20);
+      while (machine.rip !== BigInt(bed.HIGH + A)) machine.run(1);
+      if (machine === translated) assert.ok(machine.translate());
+      assert.equal(machine.run(100_000), bed.EXIT.halt);
+    }
+    assert.equal(plain.difference(translated), '');
+    assert.equal(plain.get(plain.cpu + 24), 3000n);
+    assert.equal(translated.counts.retired > 8000, far === 0);
+  });
+
 for (const main of [0xfffff000, 0])
   test(`32-bit code at both ends of the address space, from page ${main}: branches wrap`, () => {
     const other = main ? 0 : 0xfffff000;
