@@ -274,6 +274,9 @@ function follow(cpu: Cpu, jump: Jump): usize {
   let r: Region;
   let base: u64;
   let out: u32;
+  // No region changes these: what does is the interpreter's.
+  const everywhere = key(cpu, number(cpu, globals));
+  const here = key(cpu, number(cpu, space));
   do {
     r = changetype<Region>(<usize>jump.region);
     base = jump.base;
@@ -284,10 +287,7 @@ function follow(cpu: Cpu, jump: Jump): usize {
     const target = load<u64>(changetype<usize>(cpu) + CPU_TARGET);
     jump = jump_at(target);
     if (jump.va != target) break;
-  } while (
-    (jump.key == key(cpu, number(cpu, globals)) || jump.key == key(cpu, number(cpu, space))) &&
-    fits(cpu, jump.weight)
-  );
+  } while ((jump.key == everywhere || jump.key == here) && fits(cpu, jump.weight));
   return behind(cpu, r, base, out);
 }
 
