@@ -64,8 +64,7 @@ async function until<T>(what: string, ms: number, get: () => T | undefined | fal
   }
 }
 
-/** Within half a second on an idle machine; what matters is that nothing stays, on a busy one as well. */
-const gone = (name: string) => until('every process has ended', 5000, () => processes(name).length === 0);
+const gone = (name: string) => until('every process has ended', 1000, () => processes(name).length === 0);
 
 const env = { ...process.env, TMPDIR: TMP, SHELL: '/bin/sh' };
 const WHO = { launcher: launcherOf, machine: machineOf } as const;
