@@ -224,6 +224,12 @@ export function evtchn_send(d: Domain, port: u32): i32 {
   }
 }
 
+/** The domain at the other end of an interdomain port. */
+export function evtchn_remote(d: Domain, port: u32): Domain | null {
+  const e = used(d, port);
+  return e != null && e.state == EVTCHNSTAT_interdomain ? domain_find(e.remote_dom) : null;
+}
+
 function notify_remote(e: Evtchn): void {
   const rd = domain_find(e.remote_dom);
   if (rd == null) return;

@@ -21,6 +21,7 @@ import {
   service_ring_put__journal,
   service_ring_put__list,
   service_ring_put__status,
+  service_ring_take__busy,
   service_ring_take__journal,
   service_ring_take__list,
   service_ring_take__max,
@@ -36,8 +37,8 @@ import {
   sizeof_service_slot,
 } from '../gen/abi';
 import { INVALID_MFN, mfn_to_ptr } from '../shared/memory';
-import { Domain } from './domain';
-import { evtchn_send } from './event_channel';
+import { Domain, domain_is_running } from './domain';
+import { evtchn_remote, evtchn_send } from './event_channel';
 import { access_gpa, copy_from_guest, copy_to_guest } from './guest_access';
 import { hypercall_continue } from './hypercall';
 import { p2m_frame, p2m_writable } from './p2m';
@@ -89,6 +90,7 @@ export function do_service_op(d: Domain, v: Vcpu, cmd: u32, uop: u64, count: u32
     if (op == SERVICEOP_ring_take) {
       store<u32>(a, 0, service_ring_take__taken);
       store<u32>(a, 0, service_ring_take__more);
+      store<u32>(a, 0, service_ring_take__busy);
       store<i32>(a, ring_take(d, a), service_ring_take__status);
     } else store<i32>(a, ring_put(d, a), service_ring_put__status);
     if (!copy_to_guest(v, at, a, size)) return -EFAULT;
@@ -187,6 +189,8 @@ function ring_take(d: Domain, a: usize): i32 {
   if (!access_gpa(d, j_at, j, sizeof_service_journal, true)) return -EFAULT;
   store<u32>(a, n, service_ring_take__taken);
   store<u32>(a, cons != prod ? 1 : 0, service_ring_take__more);
+  const front = evtchn_remote(d, load<u32>(j, service_journal__port));
+  store<u32>(a, front != null && domain_is_running(front) ? 1 : 0, service_ring_take__busy);
   return rc;
 }
 

@@ -2,7 +2,7 @@
 // what is new there. The answers go only if every copy was done; the caller hears which ones were not, and sends other answers.
 import { service } from '../../spec/abi/structs/service.ts';
 import { OP, WINDOW, type Box } from '../../platform/box.ts';
-import { ARGUMENTS, OPERATIONS, SLOT_SIZE, strideOf, type GrantedPart, type RingAt, type Taken, type TakeResult } from './ring_calls.ts'; // prettier-ignore
+import { ARGUMENTS, OPERATIONS, SLOT_SIZE, strideOf, takeResult, type GrantedPart, type RingAt, type TakeResult } from './ring_calls.ts'; // prettier-ignore
 
 const PAGE = 4096;
 const take = service.service_ring_take;
@@ -148,7 +148,7 @@ export class RingBatch {
     box.go();
     if (stop >= 0 && box.result(stop) !== 0) return { failed: this.#failed(copies), put: [], taken: [] };
     const statuses = puts.map(({ at }) => view.getInt32(at + put.offsets.status, true));
-    return { failed: [], put: statuses, taken: taken.map((list, i) => this.#result(takes[i]!, i, list)) };
+    return { failed: [], put: statuses, taken: taken.map((list, i) => takeResult(this.view, TAKES_AT + i * take.size, list, strideOf(takes[i]!.entrySize))) };
   }
 
   #reset(): void {
@@ -176,18 +176,6 @@ export class RingBatch {
     this.#box.add(OP.hypercall, 0, OPERATIONS.take.nr, OPERATIONS.take.cmd, WINDOW + TAKES_AT, takes.length);
     this.#box.copy(TAKES_AT, TAKES_AT, list - TAKES_AT, true);
     return lists;
-  }
-
-  #result({ entrySize }: RingAt, index: number, list: number): TakeResult {
-    const { view } = this;
-    const at = TAKES_AT + index * take.size;
-    const requests: Taken[] = [];
-    const stride = strideOf(entrySize);
-    let slot = list;
-    for (let n = view.getUint32(at + take.offsets.taken, true); n > 0; n--, slot += stride)
-      requests.push({ slot: view.getUint32(slot, true), sequence: view.getUint32(slot + 4, true), at: slot + SLOT_SIZE }); // prettier-ignore
-    const status = view.getInt32(at + take.offsets.status, true);
-    return { requests, more: view.getUint32(at + take.offsets.more, true) !== 0, status };
   }
 
   #failed(copies: number): number[] {

@@ -47,6 +47,8 @@ export interface Taken {
 export interface TakeResult {
   requests: Taken[];
   more: boolean;
+  /** The front end runs: more may be about to come. */
+  busy: boolean;
   /** 0, or a negative errno: the ring is to be given up. */
   status: number;
 }
@@ -83,6 +85,17 @@ const QUIET_IF_TAKEN = 2;
 /** Of the arguments: events and what is taken lie before them, what is put from the one on, copies and their parts from the other. */
 const PUTS_AT = 0x6000;
 const COPIES_AT = 0xa000;
+
+/** What a service_ring_take at `at` says, and its list of slots at `list`. */
+export function takeResult(view: DataView, at: number, list: number, stride: number): TakeResult {
+  const { offsets } = take;
+  const flag = (offset: number): boolean => view.getUint32(at + offset, true) !== 0;
+  const requests: Taken[] = [];
+  for (let n = view.getUint32(at + offsets.taken, true), slot = list; n > 0; n--, slot += stride)
+    requests.push({ slot: view.getUint32(slot, true), sequence: view.getUint32(slot + 4, true), at: slot + SLOT_SIZE });
+  const status = view.getInt32(at + offsets.status, true);
+  return { requests, more: flag(offsets.more), busy: flag(offsets.busy), status };
+}
 
 export class RingCalls {
   readonly box: Box;
@@ -159,20 +172,7 @@ export class RingCalls {
     box.go();
     if (stop >= 0 && box.result(stop) !== 0) return { ports: [], taken: [], failed: this.#failed(copies.length) };
     const ports = Array.from({ length: box.result(events) }, (_, i) => view.getUint32(4 * i, true));
-    const taken = rings.map((ring, i): TakeResult => {
-      const at = PAGE + i * take.size;
-      const count = view.getUint32(at + offsets.taken, true);
-      const stride = strideOf(ring.entrySize);
-      const requests: Taken[] = [];
-      for (let n = 0, slot = lists[i]!; n < count; n++, slot += stride)
-        requests.push({
-          slot: view.getUint32(slot, true),
-          sequence: view.getUint32(slot + 4, true),
-          at: slot + SLOT_SIZE,
-        });
-      const status = view.getInt32(at + offsets.status, true);
-      return { requests, more: view.getUint32(at + offsets.more, true) !== 0, status };
-    });
+    const taken = rings.map((ring, i) => takeResult(view, PAGE + i * take.size, lists[i]!, strideOf(ring.entrySize)));
     return { ports, taken, failed: [] };
   }
 

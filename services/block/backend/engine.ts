@@ -12,44 +12,51 @@ import {
   type Answers,
   type Copy,
   type Taken,
+  type TakeResult,
 } from '../../lib/ring_calls.ts';
-import { ABI_64, readSegments, SEGMENT_SIZE, writeAnswer } from '../protocol/blkif.ts';
+import { ABI_64, MAX_INDIRECT_SEGMENTS, readSegments, SEGMENT_SIZE, writeAnswer } from '../protocol/blkif.ts';
 import { Device, reads, writes, type Carrier } from './device.ts';
-import { EOPNOTSUPP, ERROR, OKAY, Ring, type Answer, type Pending, type RingDescription } from './ring.ts';
+import { EOPNOTSUPP, ERROR, OKAY, Ring, setSegments, type Pending, type RingDescription } from './ring.ts';
+import { Turns } from './turns.ts';
 
+const PAGE = 4096;
 /** Requests taken of a ring at a time; so many entries has a ring of two pages. */
 const TAKE = 64;
 /** Of a ring whose device has a limit: what is taken has to be begun, whatever the limit says. */
 const TAKE_LIMITED = 4;
-const PAGE = 4096;
-/**
- * What devices begin in one turn of the loop, in bytes; each request counts for so many more. Those that had something to do lately share the turn (a deficit
- * round robin), so that one with giant requests, or with many that cannot be, does not keep the others waiting.
- */
-const TURN_ALONE = 512 << 10;
-const TURN_SHARED = 1 << 20;
-const LEAST_SHARE = 32 << 10;
-const REQUEST_COST = 4096;
-const LATELY = 16;
-/** Half of what waits is begun in a turn, or so much: what is answered first gives the front end something to do while the rest is worked on. */
-const LEAST_BEGUN = 8;
-
+/** Of a device for which more than this waits nothing is taken; of one with a limit, if anything does. */
+const ENOUGH = 8;
 /** Answers to be put in one batch with what is taken: rings of so many. */
 const MOST_PARTS = 32;
+/** With fewer requests in hand a round is put off for so long, in milliseconds, if more are likely to come meanwhile. */
+const WORTH_A_ROUND = 4;
+const PUT_OFF_MS = 0.05;
+/** Requests whose segments are read in one batch, of one device and of all. */
+const LEARNT_OF_ONE = 16;
+const LEARNT_AT_ONCE = 32;
+/** Where in the heap, and bytes for each. */
+const LEARNT_AT = ARGUMENTS;
+const LEARNT_SIZE = MAX_INDIRECT_SEGMENTS * SEGMENT_SIZE;
 
 /** Some of a ring's answers. */
 interface Part extends Answers {
   of: Ring;
 }
 
-/** A request that has been read, and the answer that says so. */
-interface Read {
+/** Bytes that go between a guest and the heap, and what it means if they cannot. */
+interface Move {
+  copy: Copy;
+  fails: () => void;
+}
+
+/** A request whose segments are read, and to where. */
+interface Learnt {
   pending: Pending;
-  answer: Answer;
+  at: number;
 }
 
 const copyOf = ({ ring, segments, heap }: Pending, toGuest: boolean): Copy => ({
-  ...{ domid: ring.description.domid, parts: segments, heap, toGuest },
+  ...{ domid: ring.description.domid, parts: segments!, heap, toGuest },
 });
 
 export interface EngineEvents {
@@ -58,28 +65,36 @@ export interface EngineEvents {
   report(text: string): void;
 }
 
+/**
+ * Works in rounds, each with one batch of calls: the answers and read bytes of requests that are over, the bytes of those that were begun, the segments of those
+ * that will be, and what is new in the rings. So a request takes up to four rounds, and with many under way each round has some at every stage.
+ */
 export class Engine implements Carrier {
   readonly #box: Box;
   readonly #calls: RingCalls;
   readonly #heap: Heap;
   readonly #events: EngineEvents;
+  readonly #turns: Turns;
   readonly rings = new Map<number, Ring>();
-  /** Devices for which something was taken that is not begun. Those are looked at first that were last. */
-  readonly #waiting = new Set<Device>();
-  #turn = LATELY;
-  /** While something waits nothing is taken for that device: that has to be made good. */
+  /** Some ring was not looked at: that has to be made good. */
   #left = false;
   /** Devices that wait for what their limits allow. */
   readonly #later = new Map<Device, NodeJS.Timeout>();
+  /** Begun, in their order; some of them write, and their bytes come with the next round. */
+  #begun: readonly Pending[] = [];
   /** Carried out, to be answered. */
   #ended: { pending: Pending; status: number }[] = [];
   readonly #answering = new Set<Ring>();
+  /** The last round had something in hand, and more came from front ends that run. */
+  #flows = false;
+  readonly #pause = new Int32Array(new SharedArrayBuffer(4));
   #due = false;
 
   constructor(box: Box, events: EngineEvents) {
     this.#box = box;
     this.#calls = new RingCalls(box);
-    this.#heap = new Heap(ARGUMENTS, box.heap.length);
+    this.#heap = new Heap(LEARNT_AT + LEARNT_AT_ONCE * LEARNT_SIZE, box.heap.length);
+    this.#turns = new Turns(this.#heap, box.heap.length / 2);
     this.#events = events;
   }
 
@@ -93,7 +108,7 @@ export class Engine implements Carrier {
     if (this.rings.has(description.id)) return;
     const ring = new Ring(description, device);
     this.rings.set(description.id, ring);
-    this.#accept(this.#journal(ring));
+    for (const pending of this.#journal(ring)) this.#turns.add(pending);
     // Not before the order to do so has been answered: calls of the system may take their time.
     this.#soon();
   }
@@ -123,24 +138,148 @@ export class Engine implements Carrier {
     this.rings.delete(id);
   }
 
-  /** Gives answers that are ready, takes what is new in all rings, and begins it as far as there is room. */
+  /** Something may be new in the rings. */
   work(): void {
-    this.#work([]);
+    if (!this.#due) this.#round();
   }
 
-  /** The same, with bytes that have been read for requests which are answered now. */
-  #work(read: readonly Read[]): void {
-    let { answers, copies } = this.#answers(read);
+  /** What the system answers in one turn of the loop is answered together. */
+  #soon(): void {
+    if (this.#due) return;
+    this.#due = true;
+    setImmediate(() => {
+      this.#due = false;
+      this.#round();
+    });
+  }
+
+  // ---- a round
+
+  #round(): void {
+    const inHand = this.#inHand;
+    // Its calls wake two threads, whatever they carry. Who waits for one request at a time is not kept waiting: while it is in hand nothing comes.
+    if (this.#flows && inHand < WORTH_A_ROUND) Atomics.wait(this.#pause, 0, 0, PUT_OFF_MS);
+    this.#flows = false;
+    const ended = this.#ended;
+    const begun = this.#begun;
+    this.#ended = [];
+    this.#begun = [];
+    const learnt = this.#learn();
+    const came = this.#exchange([...this.#answer(ended), ...fetched(begun), ...this.#segments(learnt)]);
+    this.#flows = came && inHand > 0;
+    for (const { pending } of ended) this.#giveBack(pending);
+    for (const one of learnt) this.#read(one);
+    this.#submit(begun);
+    this.#begin();
+  }
+
+  get #inHand(): number {
+    let count = this.#ended.length + this.#begun.length;
+    for (const { waiting } of this.#turns.devices) count += waiting.length;
+    return count;
+  }
+
+  /** Answers for what is over, and the bytes that belong to them. */
+  #answer(ended: readonly { pending: Pending; status: number }[]): Move[] {
+    const moves: Move[] = [];
+    for (const { pending, status } of ended) {
+      const answer = pending.ring.answer(pending, status);
+      this.#answering.add(pending.ring);
+      if (status === OKAY && reads(pending))
+        moves.push({ copy: copyOf(pending, true), fails: () => (answer.status = ERROR) });
+    }
+    return moves;
+  }
+
+  #giveBack(pending: Pending): void {
+    if (pending.heap < 0) return;
+    this.#heap.give(pending.heap, pending.length);
+    pending.ring.device.held -= pending.length;
+  }
+
+  /** Indirect requests that will be begun soon and whose segments are not known. */
+  #learn(): Learnt[] {
+    const found: Learnt[] = [];
+    for (const { waiting } of this.#turns.devices) {
+      for (let i = 0; i < Math.min(waiting.length, LEARNT_OF_ONE) && found.length < LEARNT_AT_ONCE; i++) {
+        const pending = waiting[i]!;
+        if (pending.request.op !== 'indirect' || pending.segments || pending.refused !== undefined) continue;
+        found.push({ pending, at: LEARNT_AT + found.length * LEARNT_SIZE });
+      }
+    }
+    return found;
+  }
+
+  #segments(learnt: readonly Learnt[]): Move[] {
+    return learnt.map(({ pending, at }) => {
+      const { request, ring } = pending;
+      const [bytes, grefs] = request.op === 'indirect' ? [request.count * SEGMENT_SIZE, request.grefs] : [0, []];
+      const parts = grefs.map((gref, i) => ({ gref, offset: 0, length: Math.min(PAGE, bytes - i * PAGE) }));
+      return {
+        copy: { domid: ring.description.domid, parts, heap: at, toGuest: false },
+        fails: () => (pending.refused = ERROR),
+      };
+    });
+  }
+
+  #read({ pending, at }: Learnt): void {
+    if (pending.refused !== undefined || pending.request.op !== 'indirect') return;
+    const segments = readSegments(this.#calls.view, at, pending.request.count);
+    if (segments) setSegments(pending, segments);
+    else pending.refused = ERROR;
+  }
+
+  /** One batch: what is to be moved, answers, and what is new in the rings. What is more than fits into one is done before. True if something came, and from none but busy front ends. */
+  #exchange(moves: readonly Move[]): boolean {
+    const parts = this.#parts();
+    let answers: readonly Part[] = [];
+    const fit = parts.length <= MOST_PARTS && RingCalls.fitTogether(parts);
+    if (!fit || !RingCalls.copiesFit(moves.map(({ copy }) => copy))) {
+      for (const i of this.#calls.copy(moves.map(({ copy }) => copy))) moves[i]!.fails();
+      moves = [];
+    }
+    if (fit) answers = parts;
+    else this.#put(parts);
     this.#left = false;
     const rings = [...this.rings.values()].filter((ring) => this.#open(ring));
     const n = RingCalls.ringsAtOnce(ABI_64.entry, TAKE);
     // Pending ports are cleared even if no ring is served just now.
+    const came: TakeResult[] = [];
     for (let i = 0; i === 0 || i < rings.length; i += n) {
-      const more = this.#takeFrom(rings.slice(i, i + n), answers, copies);
-      this.#left ||= more;
-      answers = copies = [];
+      came.push(...this.#takeFrom(rings.slice(i, i + n), answers, moves));
+      answers = moves = [];
     }
-    this.#begin();
+    return came.length > 0 && came.every(({ busy }) => busy);
+  }
+
+  #put(parts: readonly Part[]): void {
+    for (const { ring, slots, write, of } of parts) {
+      this.#calls.put(ring, slots, write);
+      of.settled(slots.length);
+    }
+  }
+
+  #parts(): Part[] {
+    const parts: Part[] = [];
+    for (const ring of this.#answering) {
+      const most = RingCalls.answersAtOnce(ring.description.at.answerSize);
+      while (ring.answers.length > 0) parts.push(this.#part(ring, ring.answers.splice(0, most)));
+    }
+    this.#answering.clear();
+    return parts;
+  }
+
+  #part(ring: Ring, answers: typeof ring.answers): Part {
+    const { at, abi } = ring.description;
+    return {
+      of: ring,
+      ring: at,
+      slots: answers.map(({ slot }) => slot),
+      write: (i, place) => {
+        const { id, code, status } = answers[i]!;
+        writeAnswer(this.#calls.view, place, abi, id, code, status);
+      },
+    };
   }
 
   /**
@@ -149,7 +288,7 @@ export class Engine implements Carrier {
    */
   #open({ device, stopped }: Ring): boolean {
     if (stopped || device.away) return false;
-    if (this.#waiting.has(device)) {
+    if (device.waiting.length > (device.limiter ? 0 : ENOUGH)) {
       this.#left = true;
       return false;
     }
@@ -165,28 +304,26 @@ export class Engine implements Carrier {
     return false;
   }
 
-  #takeFrom(rings: readonly Ring[], answers: readonly Part[], read: readonly Read[]): boolean {
+  /** Gives the results of rings in which something was. */
+  #takeFrom(rings: readonly Ring[], answers: readonly Part[], moves: readonly Move[]): TakeResult[] {
     const places = rings.map((ring) => ring.description.at);
     const most = (i: number): number => (rings[i]!.device.limiter ? TAKE_LIMITED : TAKE);
-    const copies = read.map(({ pending }) => copyOf(pending, true));
-    const { taken, failed } = this.#calls.take(places, TAKE, answers, most, copies);
+    const { taken, failed } = this.#calls.take(places, TAKE, answers, most, moves.map(({ copy }) => copy)); // prettier-ignore
     if (failed.length > 0) {
-      for (const i of failed) read[i]!.answer.status = ERROR;
+      for (const i of failed) moves[i]!.fails();
       return this.#takeFrom(rings, answers, []);
     }
     for (const { of, slots } of answers) of.settled(slots.length);
-    const fresh: Pending[] = [];
-    let more = false;
     taken.forEach((result, i) => {
       const ring = rings[i]!;
-      for (const one of result.requests) fresh.push(ring.read(this.#calls.view, one));
+      for (const one of result.requests) this.#turns.add(ring.read(this.#calls.view, one));
       if (result.status !== 0) this.#break(ring, result.status);
-      else if (result.more) more = true;
+      else if (result.more) this.#left = true;
     });
+    const came = taken.filter(({ requests }) => requests.length > 0);
     // Their front ends have not been asked to tell of more.
-    if (fresh.length > 0) this.#soon();
-    this.#accept(fresh);
-    return more;
+    if (came.length > 0) this.#soon();
+    return came;
   }
 
   #break(ring: Ring, status: number): void {
@@ -197,18 +334,43 @@ export class Engine implements Carrier {
     this.#events.broken(ring.description, why);
   }
 
-  // ---- what a request needs before it can be carried out
+  // ---- what is carried out
 
-  #accept(fresh: readonly Pending[]): void {
-    for (const pending of fresh) {
-      const { request, ring } = pending;
-      if (request.op === 'read' || request.op === 'write' || request.op === 'barrier') {
-        pending.segments = request.segments;
-        for (const { length } of request.segments) pending.length += length;
-      }
-      ring.device.waiting.push(pending);
-      this.#waiting.add(ring.device);
+  /** Begins what may be begun; if bytes of some are to be fetched all of it goes on in the next round, so that it stays in its order. */
+  #begin(): void {
+    const { begun, again } = this.#turns.next();
+    const good: Pending[] = [];
+    for (const pending of begun) {
+      const { request, ring, length } = pending;
+      ring.device.limiter?.begun(length);
+      pending.refused ??= 'sector' in request && request.op !== 'discard' ? ring.device.refusal(request.sector, length, writes(pending)) : undefined; // prettier-ignore
+      if (pending.refused === undefined) good.push(pending);
+      else this.done(pending, pending.refused);
     }
+    if (good.some(hasBytes)) this.#begun = good;
+    else this.#submit(good);
+    const looksAgain = this.#left && (begun.length > 0 || this.#turns.devices.size === 0);
+    if (again || this.#begun.length > 0 || looksAgain) this.#soon();
+  }
+
+  /** Gives requests to their devices, those of one device that follow each other at once. */
+  #submit(list: readonly Pending[]): void {
+    let run: Pending[] = [];
+    const give = (): void => {
+      if (run.length > 0) run[0]!.ring.device.submit(run);
+      run = [];
+    };
+    for (const pending of list) {
+      const { request, ring, refused } = pending;
+      if (refused !== undefined) {
+        this.done(pending, refused);
+        continue;
+      }
+      if (request.op === 'discard' || run[0]?.ring.device !== ring.device) give();
+      if (request.op === 'discard') this.#discard(pending, request.sector, request.sectors);
+      else run.push(pending);
+    }
+    give();
   }
 
   #discard(pending: Pending, sector: number, sectors: number): void {
@@ -218,207 +380,21 @@ export class Engine implements Carrier {
     else this.done(pending, refusal);
   }
 
-  /** Begins what waits, each device's in its order. Who finds no room in the heap waits for others to end. */
-  #begin(): void {
-    this.#turn++;
-    for (const device of this.#waiting) device.turn = this.#turn;
-    const share = this.#share();
-    const ready: Pending[] = [];
-    for (let full = false; ready.length === 0 && !full && this.#waiting.size > 0; ) {
-      for (const device of [...this.#waiting]) full = !this.#beginOf(device, share, ready) || full;
-    }
-    if (ready.length > 0) this.#fetch(ready);
-    // What is over goes on by itself; else what was left waits for this turn alone.
-    if (ready.length > 0 ? this.#waiting.size > 0 || this.#left : this.#waiting.size === 0 && this.#left) this.#soon();
-  }
-
-  #share(): number {
-    const lately = new Set<Device>();
-    for (const { device } of this.rings.values()) if (this.#turn - device.turn < LATELY) lately.add(device);
-    return lately.size <= 1 ? TURN_ALONE : Math.max(LEAST_SHARE, TURN_SHARED / lately.size);
-  }
-
-  /** As much as the device's share allows; false if there was no room in the heap. */
-  #beginOf(device: Device, share: number, ready: Pending[]): boolean {
-    const { waiting } = device;
-    device.credit += share;
-    let [count, room] = [0, true];
-    const most = Math.max(LEAST_BEGUN, waiting.length >> 1);
-    for (; count < waiting.length && count < most; count++) {
-      const cost = REQUEST_COST + this.#need(waiting[count]!);
-      if (cost > device.credit) break;
-      room = this.#room(waiting[count]!);
-      if (!room) break;
-      device.credit -= cost;
-      ready.push(waiting[count]!);
-    }
-    waiting.splice(0, count);
-    this.#waiting.delete(device);
-    if (waiting.length > 0) this.#waiting.add(device);
-    else device.credit = 0;
-    if (!room || count === most) device.credit = Math.min(device.credit, share);
-    return room;
-  }
-
-  /** Bytes of the heap. Of an indirect request the segments are not known yet: as if each were a page. */
-  #need({ request, length }: Pending): number {
-    return request.op === 'indirect' ? PAGE * (request.count + request.grefs.length) : length;
-  }
-
-  #room(pending: Pending): boolean {
-    const need = this.#need(pending);
-    if (need === 0) return true;
-    const { device } = pending.ring;
-    if (device.held > 0 && device.held + need > this.#mostHeld) return false;
-    const at = this.#heap.take(need);
-    if (at < 0) return false;
-    device.held += need;
-    pending.heap = at;
-    pending.length = need;
-    return true;
-  }
-
-  /** Of the heap, by one device: others find room too, however slow its image is. */
-  get #mostHeld(): number {
-    return this.#box.heap.length / 2;
-  }
-
-  /** Segments of indirect requests, then the bytes of those that write; each in as few batches as can be. */
-  #fetch(ready: readonly Pending[]): void {
-    const bad = new Set<Pending>();
-    const indirect = ready.filter(({ request }) => request.op === 'indirect');
-    if (indirect.length > 0) this.#fetchSegments(indirect, bad);
-    const good: Pending[] = [];
-    for (const pending of ready) {
-      const { request, ring, length } = pending;
-      if (request.op === 'unknown') this.done(pending, EOPNOTSUPP);
-      else if (request.op === 'bad' || bad.has(pending)) this.done(pending, ERROR);
-      else if (request.op === 'discard' || !('sector' in request)) good.push(pending);
-      else {
-        const refusal = ring.device.refusal(request.sector, length, writes(pending));
-        if (refusal === undefined) good.push(pending);
-        else this.done(pending, refusal);
-      }
-      ring.device.limiter?.begun(length);
-    }
-    const failed = this.#copy(good.filter((pending) => writes(pending) && pending.length > 0), false); // prettier-ignore
-    let run: Pending[] = [];
-    for (const pending of good) {
-      if (failed.has(pending)) {
-        this.done(pending, ERROR);
-        continue;
-      }
-      if (run.length > 0 && run[0]!.ring.device !== pending.ring.device) run = this.#submit(run);
-      const { request } = pending;
-      if (request.op === 'discard') {
-        run = this.#submit(run);
-        this.#discard(pending, request.sector, request.sectors);
-      } else run.push(pending);
-    }
-    this.#submit(run);
-  }
-
-  /** Requests of one device; gives what the next ones go into. */
-  #submit(run: Pending[]): Pending[] {
-    if (run.length === 0) return run;
-    run[0]!.ring.device.submit(run);
-    return [];
-  }
-
-  #fetchSegments(indirect: readonly Pending[], bad: Set<Pending>): void {
-    const copies = indirect.map(({ request, ring, heap }): Copy => {
-      const [bytes, grefs] = request.op === 'indirect' ? [request.count * SEGMENT_SIZE, request.grefs] : [0, []];
-      const parts = grefs.map((gref, i) => ({ gref, offset: 0, length: Math.min(PAGE, bytes - i * PAGE) }));
-      return { domid: ring.description.domid, parts, heap, toGuest: false };
-    });
-    for (const i of this.#calls.copy(copies)) bad.add(indirect[i]!);
-    for (const pending of indirect) {
-      if (pending.request.op !== 'indirect' || bad.has(pending)) continue;
-      const segments = readSegments(this.#calls.view, pending.heap, pending.request.count);
-      if (!segments) bad.add(pending);
-      else {
-        // What was set aside for whole pages is given back as far as it is not needed.
-        const length = segments.reduce((sum, segment) => sum + segment.length, 0);
-        this.#heap.give(pending.heap, pending.length);
-        pending.ring.device.held += length - pending.length;
-        pending.heap = this.#heap.take(length);
-        pending.length = length;
-        pending.segments = segments;
-      }
-    }
-  }
-
-  /** The bytes of requests, between their segments and the heap; gives those of which some could not be copied. */
-  #copy(list: readonly Pending[], toGuest: boolean): Set<Pending> {
-    if (list.length === 0) return new Set();
-    return new Set(this.#calls.copy(list.map((pending) => copyOf(pending, toGuest))).map((i) => list[i]!));
-  }
-
   bytes(pending: Pending): Uint8Array {
     return this.#box.heap.subarray(pending.heap, pending.heap + pending.length);
   }
-
-  // ---- and afterwards
 
   done(pending: Pending, status: number): void {
     this.#ended.push({ pending, status });
     this.#soon();
   }
-
-  /** What the system answers in one turn of the loop is answered together. */
-  #soon(): void {
-    if (this.#due) return;
-    this.#due = true;
-    setImmediate(() => this.#finish());
-  }
-
-  #finish(): void {
-    this.#due = false;
-    const ended = this.#ended;
-    this.#ended = [];
-    const read: Read[] = [];
-    for (const { pending, status } of ended) {
-      const answer = pending.ring.answer(pending, status);
-      this.#answering.add(pending.ring);
-      if (status === OKAY && reads(pending)) read.push({ pending, answer });
-      if (pending.heap < 0) continue;
-      // Nothing takes its place before the batch that copies it.
-      this.#heap.give(pending.heap, pending.length);
-      pending.ring.device.held -= pending.length;
-    }
-    this.#work(read);
-  }
-
-  /** What is to be put next, of all rings, and copied before it; what is more than fits into one batch is done at once. */
-  #answers(read: readonly Read[]): { answers: readonly Part[]; copies: readonly Read[] } {
-    const parts: Part[] = [];
-    for (const ring of this.#answering) {
-      const most = RingCalls.answersAtOnce(ring.description.at.answerSize);
-      while (ring.answers.length > 0) parts.push(this.#part(ring, ring.answers.splice(0, most)));
-    }
-    this.#answering.clear();
-    const fit = parts.length <= MOST_PARTS && RingCalls.fitTogether(parts);
-    if (fit && RingCalls.copiesFit(read.map(({ pending }) => copyOf(pending, true)))) return { answers: parts, copies: read }; // prettier-ignore
-    const failed = this.#copy(read.map(({ pending }) => pending), true); // prettier-ignore
-    for (const { pending, answer } of read) if (failed.has(pending)) answer.status = ERROR;
-    if (fit) return { answers: parts, copies: [] };
-    for (const { ring, slots, write, of } of parts) {
-      this.#calls.put(ring, slots, write);
-      of.settled(slots.length);
-    }
-    return { answers: [], copies: [] };
-  }
-
-  #part(ring: Ring, answers: typeof ring.answers): Part {
-    const { at, abi } = ring.description;
-    return {
-      of: ring,
-      ring: at,
-      slots: answers.map(({ slot }) => slot),
-      write: (i, place) => {
-        const { id, code, status } = answers[i]!;
-        writeAnswer(this.#calls.view, place, abi, id, code, status);
-      },
-    };
-  }
 }
+
+/** Does the request bring bytes that are to be fetched? */
+const hasBytes = (pending: Pending): boolean => writes(pending) && pending.length > 0;
+
+/** The bytes of requests that write. */
+const fetched = (begun: readonly Pending[]): Move[] =>
+  begun
+    .filter(hasBytes)
+    .map((pending) => ({ copy: copyOf(pending, false), fails: () => (pending.refused = ERROR) }));

@@ -20,10 +20,18 @@ export interface Pending {
   readonly ring: Ring;
   readonly slot: number;
   readonly request: Request;
-  /** Its bytes in the heap, if it has any. */
+  /** Its bytes in the heap, if it has any, and how many they are or will be. */
   heap: number;
   length: number;
-  segments: readonly Segment[];
+  /** Undefined: an indirect request's have not been read. */
+  segments: readonly Segment[] | undefined;
+  /** It will not be carried out: the status to answer it with. */
+  refused: number | undefined;
+}
+
+export function setSegments(pending: Pending, segments: readonly Segment[]): void {
+  pending.segments = segments;
+  pending.length = segments.reduce((sum, { length }) => sum + length, 0);
 }
 
 export interface Answer {
@@ -40,8 +48,6 @@ export class Ring {
   readonly answers: Answer[] = [];
   /** Requests taken and not answered. */
   inFlight = 0;
-  /** There are more requests in the ring than there was room for. */
-  more = false;
   /** Given up, or about to go: nothing is taken any more. */
   stopped = false;
   onIdle: (() => void) | undefined;
@@ -55,7 +61,10 @@ export class Ring {
   read(view: DataView, { slot, at }: Taken): Pending {
     this.inFlight++;
     const request = readRequest(view, at, this.description.abi);
-    return { ring: this, slot, request, heap: -1, length: 0, segments: [] };
+    const refused = request.op === 'unknown' ? EOPNOTSUPP : request.op === 'bad' ? ERROR : undefined;
+    const pending: Pending = { ring: this, slot, request, heap: -1, length: 0, segments: undefined, refused };
+    if (request.op !== 'indirect') setSegments(pending, 'segments' in request ? request.segments : []);
+    return pending;
   }
 
   answer(pending: Pending, status: number): Answer {

@@ -141,7 +141,7 @@ export class FakeRings implements Calls {
       }
       if (quiet) this.quiet.add(journal);
       else this.quiet.delete(journal);
-      return { requests, more: ring.requests.length > 0, status: ring.broken };
+      return { requests, more: ring.requests.length > 0, busy: false, status: ring.broken };
     });
     return { failed: [], put, taken };
   }

@@ -41,7 +41,8 @@ export const service = structs({
      * when it has answered that.
      */
     quiet: u32,
-    reserved: u32,
+    /** Out: does a vCPU of the front end's run, or could, so that more may be about to come? */
+    busy: u32,
   },
   service_ring_put: {
     journal: u64,
