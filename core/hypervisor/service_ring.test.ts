@@ -17,11 +17,14 @@ const LIST = 0x8000;
 /** The mailbox's data as addresses. */
 const WINDOW = 2 ** 42;
 const PORT_HEAD = 20;
+/** Of a vCPU's run state, behind its Cpu (core/hypervisor/vcpu.ts). */
+const VCPU_STATE = 4096 + 12;
 
 let m: Machine;
 let dom0: Service;
 let back: Service;
 let guest: number;
+let port: number;
 
 const word = (bytes: Uint8Array, at: number): number =>
   new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
@@ -37,6 +40,7 @@ function journal(entries = ENTRIES): void {
 interface Taken {
   status: number;
   more: number;
+  busy: number;
   requests: { slot: number; sequence: number; body: number }[];
 }
 
@@ -54,6 +58,7 @@ function take(max = ENTRIES, quiet = 0): Taken {
   return {
     status: get('status', true),
     more: get('more'),
+    busy: get('busy'),
     requests: Array.from({ length: n }, (_, i) => ({
       slot: word(list, i * STRIDE),
       sequence: word(list, i * STRIDE + 4),
@@ -229,5 +234,21 @@ test('an event for a service with a worker rings its bell', () => {
   assert.deepEqual(m.woken, [1]);
   const local = back.get('evtchn_bind_interdomain', 'local_port', 4);
   assert.deepEqual(back.events(), [local]);
-  back.setU32(JOURNAL + PORT_HEAD, local);
+  port = local;
+});
+
+test('whether the front end runs: told by its vCPUs, and of no port of its own by none', () => {
+  dom0.write(RING, new Uint8Array(4096));
+  const busy = (to: number): number => {
+    journal();
+    back.setU32(JOURNAL + PORT_HEAD, to);
+    return take().busy;
+  };
+  const state = (m.x.domain_cpu!(guest, 0) >>> 0) + VCPU_STATE;
+  const words = new DataView(m.memory.buffer);
+  const before = words.getUint32(state, true);
+  assert.deepEqual([before, busy(port)], [N.RUNSTATE_offline, 0]);
+  words.setUint32(state, N.RUNSTATE_running!, true);
+  assert.deepEqual([busy(port), busy(0), busy(port + 1)], [1, 0, 0]);
+  words.setUint32(state, before, true);
 });

@@ -148,7 +148,13 @@ export class RingBatch {
     box.go();
     if (stop >= 0 && box.result(stop) !== 0) return { failed: this.#failed(copies), put: [], taken: [] };
     const statuses = puts.map(({ at }) => view.getInt32(at + put.offsets.status, true));
-    return { failed: [], put: statuses, taken: taken.map((list, i) => takeResult(this.view, TAKES_AT + i * take.size, list, strideOf(takes[i]!.entrySize))) };
+    return {
+      failed: [],
+      put: statuses,
+      taken: taken.map((list, i) =>
+        takeResult(this.view, TAKES_AT + i * take.size, list, strideOf(takes[i]!.entrySize)),
+      ),
+    };
   }
 
   #reset(): void {

@@ -29,7 +29,7 @@ const ENOUGH = 8;
 /** Answers to be put in one batch with what is taken: rings of so many. */
 const MOST_PARTS = 32;
 /** With fewer requests in hand a round is put off for so long, in milliseconds, if more are likely to come meanwhile. */
-const WORTH_A_ROUND = 4;
+const WORTH_A_ROUND = 8;
 const PUT_OFF_MS = 0.05;
 /** Requests whose segments are read in one batch, of one device and of all. */
 const LEARNT_OF_ONE = 16;
@@ -395,6 +395,4 @@ const hasBytes = (pending: Pending): boolean => writes(pending) && pending.lengt
 
 /** The bytes of requests that write. */
 const fetched = (begun: readonly Pending[]): Move[] =>
-  begun
-    .filter(hasBytes)
-    .map((pending) => ({ copy: copyOf(pending, false), fails: () => (pending.refused = ERROR) }));
+  begun.filter(hasBytes).map((pending) => ({ copy: copyOf(pending, false), fails: () => (pending.refused = ERROR) }));
