@@ -52,10 +52,10 @@ export const PCPU_COUNTERS: usize = PCPU_STORED_AT + 8 * <usize>STORED_AT_SLOTS;
 /** Where indirect jumps have led (branch_targets.ts). */
 export const PCPU_TARGETS: usize = PCPU_COUNTERS + 0x1000;
 export const TARGET_SITES: usize = 2048; // of 64 bytes
-/** Which regions begin where (core/translator/jumps.ts): 2 to the power of so many, of 64 bytes. */
+/** Which regions begin where (core/translator/jumps.ts): 2 to the power of so many, of 32 bytes. */
 export const JUMPS_LOG2: u32 = 13;
 export const PCPU_JUMPS: usize = PCPU_TARGETS + TARGET_SITES * 64;
 /** Decoded code, to the area's end: an eighth of the host's memory within these bounds, for many guests have much code. */
-export const PCPU_CODE_ARENA: usize = PCPU_JUMPS + ((<usize>64) << JUMPS_LOG2);
+export const PCPU_CODE_ARENA: usize = PCPU_JUMPS + ((<usize>32) << JUMPS_LOG2);
 export const CODE_ARENA_MIN: u32 = 0x2000000; // 32 MiB
 export const CODE_ARENA_MAX: u32 = 0x8000000; // 128 MiB

@@ -30,7 +30,17 @@ import {
   request_slot,
 } from './layout';
 import { RegionCounters, region_counters } from './counters';
-import { Jump, jump_at, jumps_attach, jumps_flush } from './jumps';
+import {
+  Jump,
+  jump_at,
+  jump_base,
+  jump_entry,
+  jump_function,
+  jump_set,
+  jump_weight,
+  jumps_attach,
+  jumps_flush,
+} from './jumps';
 import { sample_forget } from './sampler';
 
 /** Sets of translations in which a region's pages are known to be mapped as it expects. */
@@ -261,10 +271,7 @@ export function region_enter(cpu: Cpu, u: usize): usize {
   const jump = jump_at(cpu.page_va + uop_pos(u));
   jump.va = cpu.page_va + uop_pos(u);
   jump.key = key(cpu, r.last);
-  jump.base = base;
-  jump.fn = r.fn;
-  jump.entry = e.index;
-  jump.weight = r.weight;
+  jump_set(jump, base, r.weight, r.fn, e.index);
   jump.region = <u32>changetype<usize>(r);
   return follow(cpu, jump);
 }
@@ -279,15 +286,15 @@ function follow(cpu: Cpu, jump: Jump): usize {
   const here = key(cpu, number(cpu, space));
   do {
     r = changetype<Region>(<usize>jump.region);
-    base = jump.base;
+    base = jump_base(jump);
     counters.entries++;
-    out = call_indirect<u32>(jump.fn, cpu, jump.entry, base);
+    out = call_indirect<u32>(jump_function(jump), cpu, jump_entry(jump), base);
     if (out >>> OUT_KIND != OUT_TARGET || one_region) break;
     counters.targets++;
     const target = load<u64>(changetype<usize>(cpu) + CPU_TARGET);
     jump = jump_at(target);
     if (jump.va != target) break;
-  } while ((jump.key == everywhere || jump.key == here) && fits(cpu, jump.weight));
+  } while ((jump.key == everywhere || jump.key == here) && fits(cpu, jump_weight(jump)));
   return behind(cpu, r, base, out);
 }
 

@@ -98,9 +98,10 @@ function count(cpu: Cpu, u: usize, code: u32, page_va: u64): bool {
   }
   const e = sample_of(u);
   if (load<u32>(e) != <u32>u) {
-    // the newcomer has to be seen more often than who is here
+    // the newcomer has to be seen more often than who is here, if that one has not got a region already
+    const who = <usize>load<u32>(e);
     const n = load<u32>(e, 4) & ~ASKED;
-    if (n > 1) {
+    if (n > 1 && uop_form(who) != FORM_REGION) {
       store<u32>(e, n - 1, 4);
       return true;
     }
