@@ -4,8 +4,8 @@
 // Loaded by `--require` or `import`; plain JavaScript because set-up runs it on the system's Node.
 const { isMainThread } = require('node:worker_threads');
 
-const POLL_MS = 150;
-const GRACE_MS = 300;
+const POLL_MS = 100;
+const GRACE_MS = 200;
 
 /** Ends this process soon after `current()` no longer gives `expected`. */
 function follow(expected, current) {

@@ -80,6 +80,14 @@ export interface Answers {
   write: (i: number, at: number) => void;
 }
 
+/** What else a batch that takes does. */
+export interface TakeWith {
+  answers?: readonly Answers[];
+  most?: (i: number) => number;
+  copies?: readonly Copy[];
+  fetches?: readonly Copy[];
+}
+
 /** service_ring_take.quiet. */
 const QUIET_IF_TAKEN = 2;
 /** Of the arguments: events and what is taken lie before them, what is put from the one on, copies and their parts from the other. */
@@ -131,49 +139,58 @@ export class RingCalls {
   }
 
   /**
-   * Carries out `copies`, then puts `answers`, then takes up to `max` requests of each ring (`most`: of the i-th one fewer), and the pending ports, all in one batch.
-   * If a copy fails nothing is put or taken: `failed` has their indices. Bounded by copiesFit, fitTogether and ringsAtOnce. Of a ring of which something was
-   * taken no event is asked for: the caller looks again.
+   * In one batch: `copies`, then `answers` are put, up to `max` requests of each ring (`most`: of the i-th one fewer) and the pending ports are taken, and `fetches` carried out.
+   * If one of the copies fails nothing behind them is done: `failed` has their indices. A fetch that fails is in `unfetched` and stops nothing. Bounded by copiesFit (both),
+   * fitTogether and ringsAtOnce. Of a ring of which something was taken no event is asked for: the caller looks again.
    */
   take(
     rings: readonly RingAt[],
     max: number,
-    answers: readonly Answers[] = [],
-    most?: (i: number) => number,
-    copies: readonly Copy[] = [],
-  ): { ports: number[]; taken: TakeResult[]; failed: number[] } {
+    { answers = [], most, copies = [], fetches = [] }: TakeWith = {},
+  ): { ports: number[]; taken: TakeResult[]; failed: number[]; unfetched: number[] } {
     const { box, view } = this;
-    const stop = copies.length > 0 ? this.#addCopies(copies) : -1;
+    const first = copies.length > 0 ? this.#addCopies(copies, COPIES_AT) : undefined;
+    const stop = first && this.#unless(copies.length);
     let at = PUTS_AT;
     for (const each of answers) at = this.#put(at, each);
     if (at > COPIES_AT) throw new RangeError('too many answers at once');
     if (at > PUTS_AT) box.copy(PUTS_AT, PUTS_AT, at - PUTS_AT, false);
-    const { offsets } = take;
-    const lists: number[] = [];
-    let list = PAGE + rings.length * take.size;
-    rings.forEach((ring, i) => {
-      const at = PAGE + i * take.size;
-      this.#u64(at + offsets.journal, ring.journal);
-      this.#u64(at + offsets.list, WINDOW + list);
-      view.setUint32(at + offsets.max, most ? Math.min(max, most(i)) : max, true);
-      view.setUint32(at + offsets.quiet, QUIET_IF_TAKEN, true);
-      // Nothing was taken, should the batch end before.
-      view.setUint32(at + offsets.taken, 0, true);
-      lists.push(list);
-      list += max * strideOf(ring.entrySize);
-    });
-    if (list > PUTS_AT) throw new RangeError('too many rings at once');
+    const { lists, end } = this.#lists(rings, max, most);
     const events = box.add(OP.events, PAGE, 0);
-    box.copy(0, 0, list, true);
+    box.copy(0, 0, end, true);
     if (rings.length > 0) {
       box.copy(PAGE, PAGE, rings.length * take.size, false);
       box.add(OP.hypercall, 0, TAKE.nr, TAKE.cmd, WINDOW + PAGE, rings.length);
     }
+    const fetchesAt = first ?? COPIES_AT;
+    if (fetches.length > 0) this.#addCopies(fetches, fetchesAt);
     box.go();
-    if (stop >= 0 && box.result(stop) !== 0) return { ports: [], taken: [], failed: this.#failed(copies.length) };
+    if (stop !== undefined && box.result(stop) !== 0)
+      return { ports: [], taken: [], failed: this.#statuses(COPIES_AT, copies.length), unfetched: [] };
     const ports = Array.from({ length: box.result(events) }, (_, i) => view.getUint32(4 * i, true));
     const taken = rings.map((ring, i) => takeResult(view, PAGE + i * take.size, lists[i]!, strideOf(ring.entrySize)));
-    return { ports, taken, failed: [] };
+    return { ports, taken, failed: [], unfetched: this.#statuses(fetchesAt, fetches.length) };
+  }
+
+  /** Writes a take's structures; where each ring's list begins, and where the last one ends. */
+  #lists(rings: readonly RingAt[], max: number, most?: (i: number) => number): { lists: number[]; end: number } {
+    const { view } = this;
+    const { offsets } = take;
+    const lists: number[] = [];
+    let end = PAGE + rings.length * take.size;
+    rings.forEach((ring, i) => {
+      const at = PAGE + i * take.size;
+      this.#u64(at + offsets.journal, ring.journal);
+      this.#u64(at + offsets.list, WINDOW + end);
+      view.setUint32(at + offsets.max, most ? Math.min(max, most(i)) : max, true);
+      view.setUint32(at + offsets.quiet, QUIET_IF_TAKEN, true);
+      // Nothing was taken, should the batch end before.
+      view.setUint32(at + offsets.taken, 0, true);
+      lists.push(end);
+      end += max * strideOf(ring.entrySize);
+    });
+    if (end > PUTS_AT) throw new RangeError('too many rings at once');
+    return { lists, end };
   }
 
   /** Answers that fit one `put`. */
@@ -214,26 +231,26 @@ export class RingCalls {
     for (let first = 0, next = 0; first < copies.length; first = next) {
       for (next = first + 1; next < copies.length && RingCalls.copiesFit(copies.slice(first, next + 1)); next++);
       const list = copies.slice(first, next);
-      const stop = this.#addCopies(list);
+      this.#addCopies(list, COPIES_AT);
       this.box.go();
-      if (this.box.result(stop) !== 0) for (const i of this.#failed(list.length)) failed.push(first + i);
+      for (const i of this.#statuses(COPIES_AT, list.length)) failed.push(first + i);
     }
     return failed;
   }
 
-  /** Adds them to the batch, which goes on behind them only if all were done; the number of the call that says so. */
-  #addCopies(copies: readonly Copy[]): number {
+  /** Adds copies to the batch, their structures and parts at `at`; gives where those end. */
+  #addCopies(copies: readonly Copy[], at: number): number {
     const { box, view } = this;
     const { offsets, size } = copyStruct;
-    let list = COPIES_AT + copies.length * size;
+    let list = at + copies.length * size;
     copies.forEach(({ domid, parts, heap, toGuest }, i) => {
-      const at = COPIES_AT + i * size;
-      this.#u64(at + offsets.list, WINDOW + list);
-      view.setUint32(at + offsets.heap, heap, true);
-      view.setUint32(at + offsets.count, parts.length, true);
-      view.setUint16(at + offsets.domid, domid, true);
-      view.setUint16(at + offsets.out, toGuest ? 1 : 0, true);
-      view.setInt32(at + offsets.status, -1, true);
+      const copy = at + i * size;
+      this.#u64(copy + offsets.list, WINDOW + list);
+      view.setUint32(copy + offsets.heap, heap, true);
+      view.setUint32(copy + offsets.count, parts.length, true);
+      view.setUint16(copy + offsets.domid, domid, true);
+      view.setUint16(copy + offsets.out, toGuest ? 1 : 0, true);
+      view.setInt32(copy + offsets.status, -1, true);
       for (const { gref, offset, length } of parts) {
         view.setUint32(list, gref, true);
         view.setUint32(list + part.offsets.offset, offset | (length << 16), true);
@@ -241,17 +258,21 @@ export class RingCalls {
       }
     });
     if (list > ARGUMENTS) throw new RangeError('too many copies at once');
-    box.copy(COPIES_AT, COPIES_AT, list - COPIES_AT, false);
-    box.add(OP.hypercall, 0, COPY.nr, COPY.cmd, WINDOW + COPIES_AT, copies.length);
-    return box.add(OP.unless, copies.length, COPIES_AT + offsets.status, size);
+    box.copy(at, at, list - at, false);
+    box.copy(at, at, copies.length * size, true);
+    box.add(OP.hypercall, 0, COPY.nr, COPY.cmd, WINDOW + at, copies.length);
+    return list;
   }
 
-  /** Of the copies of the last batch. */
-  #failed(count: number): number[] {
-    const { box, view } = this;
-    const { offsets, size } = copyStruct;
-    box.copy(COPIES_AT, COPIES_AT, count * size, true);
-    box.go();
-    return Array.from({ length: count }, (_, i) => i).filter((i) => view.getInt32(COPIES_AT + i * size + offsets.status, true) !== 0); // prettier-ignore
+  /** The batch goes on only if so many copies at COPIES_AT were done; the number of the call that says so. */
+  #unless(count: number): number {
+    return this.box.add(OP.unless, count, COPIES_AT + copyStruct.offsets.status, copyStruct.size);
+  }
+
+  /** Which of the copies at `at` could not be done. */
+  #statuses(at: number, count: number): number[] {
+    const status = (i: number): number =>
+      this.view.getInt32(at + i * copyStruct.size + copyStruct.offsets.status, true);
+    return Array.from({ length: count }, (_, i) => i).filter((i) => status(i) !== 0);
   }
 }

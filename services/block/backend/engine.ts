@@ -16,6 +16,7 @@ import {
 } from '../../lib/ring_calls.ts';
 import { ABI_64, MAX_INDIRECT_SEGMENTS, readSegments, SEGMENT_SIZE, writeAnswer } from '../protocol/blkif.ts';
 import { Device, reads, writes, type Carrier } from './device.ts';
+import { Pause } from './pause.ts';
 import { EOPNOTSUPP, ERROR, OKAY, Ring, setSegments, type Pending, type RingDescription } from './ring.ts';
 import { Turns } from './turns.ts';
 
@@ -28,15 +29,19 @@ const TAKE_LIMITED = 4;
 const ENOUGH = 8;
 /** Answers to be put in one batch with what is taken: rings of so many. */
 const MOST_PARTS = 32;
-/** With fewer requests in hand a round is put off for so long, in milliseconds, if more are likely to come meanwhile. */
+/** With fewer requests in hand a round is put off for so long, in milliseconds, if more are likely to come meanwhile; this took too long if it took so long. */
 const WORTH_A_ROUND = 8;
 const PUT_OFF_MS = 0.05;
+const LATE_MS = 3;
 /** Requests whose segments are read in one batch, of one device and of all. */
 const LEARNT_OF_ONE = 16;
 const LEARNT_AT_ONCE = 32;
 /** Where in the heap, and bytes for each. */
 const LEARNT_AT = ARGUMENTS;
 const LEARNT_SIZE = MAX_INDIRECT_SEGMENTS * SEGMENT_SIZE;
+
+/** Rounds in one turn of the loop: a request's stages. */
+const STAGES = 4;
 
 /** Some of a ring's answers. */
 interface Part extends Answers {
@@ -87,7 +92,7 @@ export class Engine implements Carrier {
   readonly #answering = new Set<Ring>();
   /** The last round had something in hand, and more came from front ends that run. */
   #flows = false;
-  readonly #pause = new Int32Array(new SharedArrayBuffer(4));
+  readonly #pause = new Pause(PUT_OFF_MS, LATE_MS);
   #due = false;
 
   constructor(box: Box, events: EngineEvents) {
@@ -155,22 +160,29 @@ export class Engine implements Carrier {
 
   // ---- a round
 
+  /** Another one comes at once if all that there is to do needs one: until something has been given to an image. */
   #round(): void {
+    let more = true;
+    for (let stage = 0; more && stage < STAGES; stage++) more = this.#once();
+    if (more) this.#soon();
+  }
+
+  #once(): boolean {
     const inHand = this.#inHand;
     // Its calls wake two threads, whatever they carry. Who waits for one request at a time is not kept waiting: while it is in hand nothing comes.
-    if (this.#flows && inHand < WORTH_A_ROUND) Atomics.wait(this.#pause, 0, 0, PUT_OFF_MS);
+    if (this.#flows && inHand < WORTH_A_ROUND) this.#pause.take();
     this.#flows = false;
     const ended = this.#ended;
     const begun = this.#begun;
     this.#ended = [];
     this.#begun = [];
     const learnt = this.#learn();
-    const came = this.#exchange([...this.#answer(ended), ...fetched(begun), ...this.#segments(learnt)]);
+    const came = this.#exchange(this.#answer(ended), [...fetched(begun), ...this.#segments(learnt)]);
     this.#flows = came && inHand > 0;
     for (const { pending } of ended) this.#giveBack(pending);
     for (const one of learnt) this.#read(one);
     this.#submit(begun);
-    this.#begin();
+    return this.#begin(begun.length === 0);
   }
 
   get #inHand(): number {
@@ -229,14 +241,18 @@ export class Engine implements Carrier {
     else pending.refused = ERROR;
   }
 
-  /** One batch: what is to be moved, answers, and what is new in the rings. What is more than fits into one is done before. True if something came, and from none but busy front ends. */
-  #exchange(moves: readonly Move[]): boolean {
+  /**
+   * One batch: bytes that go with answers (`given`), the answers, what is new in the rings, bytes that are fetched. What is more than fits into one is done before. True if
+   * something came, and from none but busy front ends.
+   */
+  #exchange(given: readonly Move[], fetched: readonly Move[]): boolean {
     const parts = this.#parts();
     let answers: readonly Part[] = [];
     const fit = parts.length <= MOST_PARTS && RingCalls.fitTogether(parts);
-    if (!fit || !RingCalls.copiesFit(moves.map(({ copy }) => copy))) {
-      for (const i of this.#calls.copy(moves.map(({ copy }) => copy))) moves[i]!.fails();
-      moves = [];
+    if (!fit || !RingCalls.copiesFit([...given, ...fetched].map(copyIn))) {
+      const moves = [...given, ...fetched];
+      for (const i of this.#calls.copy(moves.map(copyIn))) moves[i]!.fails();
+      given = fetched = [];
     }
     if (fit) answers = parts;
     else this.#put(parts);
@@ -246,8 +262,8 @@ export class Engine implements Carrier {
     // Pending ports are cleared even if no ring is served just now.
     const came: TakeResult[] = [];
     for (let i = 0; i === 0 || i < rings.length; i += n) {
-      came.push(...this.#takeFrom(rings.slice(i, i + n), answers, moves));
-      answers = moves = [];
+      came.push(...this.#takeFrom(rings.slice(i, i + n), answers, given, fetched));
+      answers = given = fetched = [];
     }
     return came.length > 0 && came.every(({ busy }) => busy);
   }
@@ -305,14 +321,21 @@ export class Engine implements Carrier {
   }
 
   /** Gives the results of rings in which something was. */
-  #takeFrom(rings: readonly Ring[], answers: readonly Part[], moves: readonly Move[]): TakeResult[] {
+  #takeFrom(
+    rings: readonly Ring[],
+    answers: readonly Part[],
+    given: readonly Move[],
+    fetched: readonly Move[],
+  ): TakeResult[] {
     const places = rings.map((ring) => ring.description.at);
     const most = (i: number): number => (rings[i]!.device.limiter ? TAKE_LIMITED : TAKE);
-    const { taken, failed } = this.#calls.take(places, TAKE, answers, most, moves.map(({ copy }) => copy)); // prettier-ignore
+    const more = { answers, most, copies: given.map(copyIn), fetches: fetched.map(copyIn) };
+    const { taken, failed, unfetched } = this.#calls.take(places, TAKE, more);
     if (failed.length > 0) {
-      for (const i of failed) moves[i]!.fails();
-      return this.#takeFrom(rings, answers, []);
+      for (const i of failed) given[i]!.fails();
+      return this.#takeFrom(rings, answers, [], fetched);
     }
+    for (const i of unfetched) fetched[i]!.fails();
     for (const { of, slots } of answers) of.settled(slots.length);
     taken.forEach((result, i) => {
       const ring = rings[i]!;
@@ -336,9 +359,12 @@ export class Engine implements Carrier {
 
   // ---- what is carried out
 
-  /** Begins what may be begun; if bytes of some are to be fetched all of it goes on in the next round, so that it stays in its order. */
-  #begin(): void {
-    const { begun, again } = this.#turns.next();
+  /**
+   * Begins what may be begun. A device's requests go on in the next round if bytes of some are to be fetched first, so that they stay in their order. True if that round
+   * is to come at once: nothing is under way (`idle`), and something waits for it.
+   */
+  #begin(idle: boolean): boolean {
+    const { begun, unknown, rest } = this.#turns.next();
     const good: Pending[] = [];
     for (const pending of begun) {
       const { request, ring, length } = pending;
@@ -347,10 +373,14 @@ export class Engine implements Carrier {
       if (pending.refused === undefined) good.push(pending);
       else this.done(pending, pending.refused);
     }
-    if (good.some(hasBytes)) this.#begun = good;
-    else this.#submit(good);
+    const fetch = new Set(good.filter(hasBytes).map(({ ring }) => ring.device));
+    this.#begun = good.filter(({ ring }) => fetch.has(ring.device));
+    this.#submit(good.filter(({ ring }) => !fetch.has(ring.device)));
+    const waits = unknown || this.#begun.length > 0;
+    if (idle && waits && this.#begun.length === begun.length) return true;
     const looksAgain = this.#left && (begun.length > 0 || this.#turns.devices.size === 0);
-    if (again || this.#begun.length > 0 || looksAgain) this.#soon();
+    if (waits || rest || looksAgain) this.#soon();
+    return false;
   }
 
   /** Gives requests to their devices, those of one device that follow each other at once. */
@@ -389,6 +419,8 @@ export class Engine implements Carrier {
     this.#soon();
   }
 }
+
+const copyIn = ({ copy }: Move): Copy => copy;
 
 /** Does the request bring bytes that are to be fetched? */
 const hasBytes = (pending: Pending): boolean => writes(pending) && pending.length > 0;

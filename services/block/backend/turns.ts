@@ -19,7 +19,7 @@ export class Turns {
   readonly #heap: Heap;
   /** Of the heap, by one device: others find room too, however slow its image is. */
   readonly #mostHeld: number;
-  /** Devices for which something was taken that is not begun. Those are looked at first that were last. */
+  /** Devices for which something was taken that is not begun. Another one is the first each time. */
   readonly #waiting = new Set<Device>();
   /** Those that had something to do lately. */
   readonly #lately = new Set<Device>();
@@ -42,12 +42,17 @@ export class Turns {
   }
 
   /**
-   * Takes what is to be begun now from what waits, with room in the heap; `again`: a round will make more of it possible. Who finds no room waits for others
-   * to end, and who is not known yet (of an indirect request the segments) for the round.
+   * Takes what is to be begun now from what waits, with room in the heap; some of the `rest` may be begun next time. Who finds no room waits for others
+   * to end, and who is `unknown` yet (of an indirect request the segments) for a round.
    */
-  next(): { begun: readonly Pending[]; again: boolean } {
+  next(): { begun: readonly Pending[]; unknown: boolean; rest: boolean } {
     this.#turn++;
     for (const device of this.#waiting) device.turn = this.#turn;
+    const [first] = this.#waiting;
+    if (first) {
+      this.#waiting.delete(first);
+      this.#waiting.add(first);
+    }
     const share = this.#share();
     const begun: Pending[] = [];
     let [full, unknown] = [false, false];
@@ -58,7 +63,7 @@ export class Turns {
         unknown ||= stops === 'unknown';
       }
     }
-    return { begun, again: unknown || (begun.length > 0 && this.#waiting.size > 0) };
+    return { begun, unknown, rest: begun.length > 0 && this.#waiting.size > 0 };
   }
 
   #share(): number {
