@@ -271,8 +271,9 @@ export class RingCalls {
 
   /** Which of the copies at `at` could not be done. */
   #statuses(at: number, count: number): number[] {
-    const status = (i: number): number =>
-      this.view.getInt32(at + i * copyStruct.size + copyStruct.offsets.status, true);
-    return Array.from({ length: count }, (_, i) => i).filter((i) => status(i) !== 0);
+    const failed: number[] = [];
+    for (let i = 0; i < count; i++)
+      if (this.view.getInt32(at + i * copyStruct.size + copyStruct.offsets.status, true) !== 0) failed.push(i);
+    return failed;
   }
 }
