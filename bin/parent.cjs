@@ -23,8 +23,10 @@ const stays = process.env.XENOLITH_PARENT === 'none';
 
 if (isMainThread && !stays && !globalThis.xenolithFollowsParent) {
   globalThis.xenolithFollowsParent = true;
-  // The starter's id, so that one who died before this line ran is noticed too.
-  follow(Number(process.env.XENOLITH_PARENT ?? process.ppid), () => process.ppid);
+  // The starter's id, so that one who died before this line ran is noticed too: then nothing has begun that would have to be ended.
+  const starter = Number(process.env.XENOLITH_PARENT ?? process.ppid);
+  if (process.ppid !== starter) process.kill(process.pid, 'SIGKILL');
+  follow(starter, () => process.ppid);
   delete process.env.XENOLITH_PARENT;
 }
 
